@@ -1,0 +1,3 @@
+//! The forecaster's command line.
+
+fn main() {}

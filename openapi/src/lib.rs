@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+pub mod access;
+pub mod health;
+pub mod problem;
+pub mod query;
