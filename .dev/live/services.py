@@ -1,0 +1,83 @@
+"""The gateway, the forecaster and the simulator as a user starts them: release binaries, settings by environment."""
+import os
+import pathlib
+
+from . import web
+from .process import Failed, Process, free_port, wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60
+
+
+def binary(name):
+    """The release binary of this workspace."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    path = target / "release" / name
+    if not path.is_file():
+        raise Failed(f"{path} is missing; run `make build`")
+    return path
+
+
+class Service(Process):
+    """A service that answers /ready once it has recovered."""
+
+    def __init__(self, name, folder, port, settings):
+        self.folder = pathlib.Path(folder)
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        environment = {"HEADROOM_LISTEN": f"127.0.0.1:{self.port}", "HEADROOM_DATA_DIR": self.folder / name}
+        super().__init__(name, [binary(f"headroom-{name}")], self.folder / f"{name}.log", environment | settings)
+
+    def wait_ready(self):
+        wait_until(f"{self.name} answers /ready", lambda: web.reachable(f"{self.url}/ready"), START_TIMEOUT_S, [self])
+        return self
+
+
+class Gateway(Service):
+    """A gateway; without settings on the embedded store."""
+
+    def __init__(self, folder, port=None, **settings):
+        super().__init__("gateway", folder, port, settings)
+        self.wait_ready()
+
+    def write(self, lines, bucket="telegraf", **parameters):
+        """Pushes lines as Telegraf's v2 output does; anything but 204 is a failure."""
+        body = lines if isinstance(lines, (str, bytes)) else "\n".join(lines)
+        answer = web.call("POST", f"{self.url}/api/v2/write", body, bucket=bucket, org="headroom", **parameters)
+        if answer.status != 204:
+            raise Failed(f"a push was answered {answer}")
+
+    def query(self, statement, database="telegraf", epoch="ns"):
+        return query(self.url, statement, database, epoch)
+
+
+class Forecaster(Service):
+    """A forecaster that reads from and writes to `gateway`."""
+
+    def __init__(self, folder, gateway, port=None, **settings):
+        super().__init__("forecaster", folder, port, {"HEADROOM_GATEWAY_URL": gateway.url} | settings)
+        self.wait_ready()
+
+    def get(self, path, **parameters):
+        answer = web.get(f"{self.url}{path}", **parameters)
+        if answer.status != 200:
+            raise Failed(f"GET {path} was answered {answer}")
+        return answer.json()
+
+    def retrain(self, hosts=None):
+        """Starts a training job and returns its id."""
+        answer = web.call("POST", f"{self.url}/api/v1/retrain", {"hosts": hosts} if hosts else {})
+        if answer.status != 202:
+            raise Failed(f"POST /api/v1/retrain was answered {answer}")
+        return answer.json()["id"]
+
+
+def query(url, statement, database="telegraf", epoch="ns", headers=None):
+    """The series that one InfluxQL statement answers; an error in the answer is a failure."""
+    answer = web.get(f"{url}/query", q=statement, db=database, epoch=epoch, headers=headers)
+    if answer.status != 200:
+        raise Failed(f"{statement} was answered {answer}")
+    result = answer.json()["results"][0]
+    if "error" in result:
+        raise Failed(f"{statement} was answered {result['error']}")
+    return result.get("series", [])

