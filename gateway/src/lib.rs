@@ -1,1 +1,3 @@
-//! To be written.
+//! Takes line protocol, makes it durable, stores it and answers InfluxQL.
+
+pub mod lines;
