@@ -82,7 +82,7 @@ fn point_of<'a>(text: &'a str, outline: &Outline) -> Result<Point<'a>, Refusal> 
         }
         _ => two_readings(),
     })?;
-    let tags = parsed.series.tag_set.as_ref().map_or(0, |tags| tags.len());
+    let tags = parsed.series.tag_set.iter().flatten().count();
     if tags != outline.tags || parsed.field_set.len() != outline.fields || lines.next().is_some() {
         return Err(two_readings());
     }

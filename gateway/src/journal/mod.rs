@@ -1,0 +1,220 @@
+//! The durable log of accepted batches.
+//!
+//! # Invariants
+//!
+//! - [`Journal::append`] answers only after the batch is on disk (`fdatasync`). What it answered is never lost.
+//! - Sequences count from 1 without gaps, in the order in which batches were committed; a batch that failed has none.
+//! - A failed append leaves nothing behind: the segment is cut back to what was durable before, and until that has
+//!   succeeded every further append fails.
+//! - One process at a time owns a journal; a lock on the file `lock` sees to it.
+//! - Total size is bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`].
+//!
+//! # Format
+//!
+//! Segment files `NNNNNNNNNNNNNNNNNNNN.segment`, named by the first sequence they may hold, in decimal. All numbers are little-endian.
+//!
+//! ```text
+//! segment  = magic "HDRMJRN1" (8) · first sequence u64 · record*
+//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (1) · meta · body
+//! meta     = precision u8 · encoding u8 · received_ns i64 · database (u16 + bytes) · retention policy (u8 flag, u16 + bytes)
+//!            · refused ranges (u32 count, then u32 start and u32 end each)
+//! body     = the batch's bytes as the client sent them, gzip included
+//! ```
+//!
+//! # Recovery
+//!
+//! The last segment is read through at the start. A tail that is no whole record (the process died in a write that
+//! nobody was answered for) is cut off and logged. A record whose checksum is wrong while whole records follow it is a
+//! damaged disk: it is logged, counted and passed over, and what follows it is kept. Readers do the same in older segments.
+
+mod error;
+mod reader;
+mod record;
+mod segment;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use error::JournalError;
+pub use reader::Reader;
+pub use record::{Batch, Encoding};
+
+use segment::Segment;
+use writer::{Append, Request, Writer};
+
+/// A segment is closed at this size: large enough that files are few, small enough that trimming frees disk early.
+pub const SEGMENT_MAX_BYTES: u64 = 32 << 20;
+/// How many batches may wait for the writer thread; beyond it, appends wait for a place.
+const QUEUE_BATCHES: usize = 1024;
+
+/// How a journal is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct JournalOptions {
+    /// The most bytes that the segments may hold together.
+    pub max_bytes: u64,
+    /// The size at which a segment is closed.
+    pub segment_max_bytes: u64,
+    /// The last sequence that a reader already has: a journal that was deleted does not count from 1 again.
+    pub start_after: u64,
+}
+
+/// A handle to the journal; clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Request>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What the writer thread, the readers and the handles share.
+struct Shared {
+    options: JournalOptions,
+    dir: PathBuf,
+    segments: Mutex<VecDeque<Segment>>,
+    committed: watch::Sender<u64>,
+    damaged: AtomicU64,
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens or creates the journal in a folder and recovers it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder cannot be used, belongs to another process, or holds segments of an unknown format.
+    pub fn open(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        Self::open_on(dir, options, Box::new(segment::open_file))
+    }
+
+    fn open_on(
+        dir: &Path,
+        options: JournalOptions,
+        opener: segment::Opener,
+    ) -> Result<Self, JournalError> {
+        fs::create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
+        let lock = lock(dir)?;
+        let recovered = segment::recover(dir)?;
+        let committed = recovered.last_sequence.max(options.start_after);
+        let shared = Arc::new(Shared {
+            options,
+            dir: dir.to_owned(),
+            segments: Mutex::new(recovered.segments),
+            committed: watch::Sender::new(committed),
+            damaged: AtomicU64::new(recovered.damaged),
+            _lock: lock,
+        });
+        let (queue, receiver) = mpsc::channel(QUEUE_BATCHES);
+        let writer = Writer::open(Arc::clone(&shared), opener, committed + 1)?;
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(receiver))
+            .map_err(|source| JournalError::io("start the writer thread of", dir, source))?;
+        Ok(Self {
+            shared,
+            queue,
+            writer: Arc::new(Mutex::new(Some(thread))),
+        })
+    }
+
+    /// Makes a batch durable and answers its sequence. A dropped future does not undo the append.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Full`] beyond the size limit, [`JournalError::Io`] if the disk failed; in both cases nothing
+    /// was kept and a later append may succeed. [`JournalError::Closed`] during shutdown.
+    pub async fn append(&self, batch: Batch) -> Result<u64, JournalError> {
+        let (done, answer) = oneshot::channel();
+        self.queue
+            .send(Request::Append(Append { batch, done }))
+            .await
+            .map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// Reads committed batches in order, from a sequence on.
+    #[must_use]
+    pub fn reader(&self, from: u64) -> Reader {
+        Reader::new(Arc::clone(&self.shared), from)
+    }
+
+    /// The sequence of the last committed batch; 0 before the first.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        *self.shared.committed.borrow()
+    }
+
+    /// Deletes the segments that hold no batch after a sequence. The segment in writing stays.
+    pub fn trim_through(&self, sequence: u64) {
+        self.shared.trim_through(sequence);
+    }
+
+    /// The bytes that the segments hold.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.shared.pending_bytes()
+    }
+
+    /// How many damaged records were passed over since the start.
+    #[must_use]
+    pub fn damaged_records(&self) -> u64 {
+        self.shared.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Commits what waits and ends the writer thread; later appends fail.
+    pub async fn close(&self) {
+        let _ = self.queue.send(Request::Close).await;
+        let thread = self.writer.lock().take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Shared {
+    fn pending_bytes(&self) -> u64 {
+        self.segments
+            .lock()
+            .iter()
+            .map(|segment| segment.size_bytes)
+            .sum()
+    }
+
+    fn trim_through(&self, sequence: u64) {
+        let mut segments = self.segments.lock();
+        while segments.len() > 1 && segments[1].first_sequence <= sequence.saturating_add(1) {
+            let path = segments[0].path(&self.dir);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(%error, path = %path.display(), "a journal segment could not be deleted; it is tried again");
+                return;
+            }
+            segments.pop_front();
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(|source| JournalError::io("create", &path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse {
+            dir: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(JournalError::io("lock", &path, source)),
+    }
+}

@@ -1,0 +1,332 @@
+use std::{
+    fs,
+    io::{self, Error, ErrorKind},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::{segment::SegmentFile, *};
+use crate::lines::Precision;
+
+const OPTIONS: JournalOptions = JournalOptions {
+    max_bytes: 1 << 20,
+    segment_max_bytes: 1 << 16,
+    start_after: 0,
+};
+
+fn batch(body: &str) -> Batch {
+    Batch {
+        database: "telegraf".into(),
+        retention_policy: Some("week".into()),
+        precision: Precision::Seconds,
+        received_ns: 7,
+        encoding: Encoding::Identity,
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        refused: vec![3..5, 9..12],
+    }
+}
+
+fn bodies(journal: &Journal, from: u64) -> Vec<(u64, String)> {
+    let mut reader = journal.reader(from);
+    std::iter::from_fn(|| reader.next_committed().expect("readable"))
+        .map(|(sequence, batch)| (sequence, String::from_utf8_lossy(&batch.body).into_owned()))
+        .collect()
+}
+
+fn expected(range: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
+    range.map(|n| (n, format!("m f={n}"))).collect()
+}
+
+async fn filled(dir: &Path, options: JournalOptions, count: u64) -> Journal {
+    let journal = Journal::open(dir, options).expect("opens");
+    for n in 1..=count {
+        assert_eq!(
+            journal
+                .append(batch(&format!("m f={n}")))
+                .await
+                .expect("appended"),
+            n
+        );
+    }
+    journal
+}
+
+fn last_segment(dir: &Path) -> std::path::PathBuf {
+    let mut paths: Vec<_> = fs::read_dir(dir)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "segment")
+        })
+        .collect();
+    paths.sort();
+    paths.pop().expect("a segment")
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_in_order_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let journal = filled(dir.path(), OPTIONS, 3).await;
+    journal.close().await;
+    drop(journal);
+    let journal = Journal::open(dir.path(), OPTIONS).expect("opens again");
+    assert_eq!(journal.last_sequence(), 3);
+    assert_eq!(journal.append(batch("m f=4")).await.expect("appended"), 4);
+    assert_eq!(bodies(&journal, 1), expected(1..=4));
+    assert_eq!(bodies(&journal, 3), expected(3..=4));
+    let (_, first) = journal
+        .reader(1)
+        .next()
+        .await
+        .expect("readable")
+        .expect("a batch");
+    assert_eq!(first, batch("m f=1"));
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_cut_off_wherever_it_is_torn() {
+    let dir = tempfile::tempdir().expect("a folder");
+    filled(dir.path(), OPTIONS, 2).await.close().await;
+    let path = last_segment(dir.path());
+    let whole = fs::read(&path).expect("a segment");
+    let record = (whole.len() - segment::SEGMENT_HEADER_BYTES) / 2;
+    for torn in 1..record {
+        fs::write(&path, &whole[..whole.len() - torn]).expect("writable");
+        let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+        assert_eq!(bodies(&journal, 1), expected(1..=1), "torn by {torn}");
+        assert_eq!(journal.append(batch("m f=2")).await.expect("appended"), 2);
+        assert_eq!(bodies(&journal, 1), expected(1..=2), "torn by {torn}");
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_segment_torn_at_birth_is_written_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let small = JournalOptions {
+        segment_max_bytes: 1,
+        ..OPTIONS
+    };
+    filled(dir.path(), small, 2).await.close().await;
+    for bytes in [0, 5] {
+        fs::write(
+            dir.path().join("00000000000000000003.segment"),
+            &segment::header(3)[..bytes],
+        )
+        .expect("writable");
+        let journal = Journal::open(dir.path(), small).expect("opens");
+        assert_eq!(bodies(&journal, 1), expected(1..=2));
+        assert_eq!(journal.last_sequence(), 2);
+        journal.close().await;
+    }
+    let journal = Journal::open(dir.path(), small).expect("opens");
+    assert_eq!(journal.append(batch("m f=3")).await.expect("appended"), 3);
+    assert_eq!(bodies(&journal, 1), expected(1..=3));
+}
+
+#[tokio::test]
+async fn a_flipped_byte_costs_its_own_record_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    filled(dir.path(), OPTIONS, 3).await.close().await;
+    let path = last_segment(dir.path());
+    let whole = fs::read(&path).expect("a segment");
+    let record = (whole.len() - segment::SEGMENT_HEADER_BYTES) / 3;
+    let second = segment::SEGMENT_HEADER_BYTES + record;
+    for at in second..second + record {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x40;
+        fs::write(&path, &flipped).expect("writable");
+        let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+        assert_eq!(journal.last_sequence(), 3, "flipped at {at}");
+        let found = bodies(&journal, 1);
+        assert_eq!(
+            found,
+            [expected(1..=1), expected(3..=3)].concat(),
+            "flipped at {at}"
+        );
+        assert!(journal.damaged_records() > 0);
+        journal.close().await;
+    }
+}
+
+#[tokio::test]
+async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let small = JournalOptions {
+        segment_max_bytes: 150,
+        max_bytes: 700,
+        start_after: 0,
+    };
+    let journal = filled(dir.path(), small, 6).await;
+    let before = journal.pending_bytes();
+    let error = loop {
+        if let Err(error) = journal.append(batch("m f=7")).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, JournalError::Full { max_bytes: 700, .. }) && error.is_retryable());
+    journal.trim_through(4);
+    assert!(journal.pending_bytes() < before);
+    journal
+        .append(batch("m f=8"))
+        .await
+        .expect("there is room again");
+    assert!(
+        bodies(&journal, 1)
+            .iter()
+            .any(|(sequence, _)| *sequence == 5)
+    );
+    assert_eq!(bodies(&journal, 5)[0].0, 5);
+}
+
+#[tokio::test]
+async fn a_deleted_journal_counts_on_after_what_its_reader_has() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let journal = Journal::open(
+        dir.path(),
+        JournalOptions {
+            start_after: 41,
+            ..OPTIONS
+        },
+    )
+    .expect("opens");
+    assert_eq!(journal.append(batch("m f=1")).await.expect("appended"), 42);
+    assert_eq!(bodies(&journal, 42).len(), 1);
+}
+
+#[tokio::test]
+async fn a_journal_has_one_owner() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let _journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+    assert!(matches!(
+        Journal::open(dir.path(), OPTIONS),
+        Err(JournalError::InUse { .. })
+    ));
+}
+
+#[tokio::test]
+async fn another_files_content_is_not_taken_for_a_segment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(
+        dir.path().join("00000000000000000001.segment"),
+        "not a segment at all",
+    )
+    .expect("writable");
+    assert!(matches!(
+        Journal::open(dir.path(), OPTIONS),
+        Err(JournalError::UnknownFormat { .. })
+    ));
+}
+
+#[tokio::test]
+async fn appends_after_close_fail() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let journal = filled(dir.path(), OPTIONS, 1).await;
+    journal.close().await;
+    assert!(matches!(
+        journal.append(batch("m f=2")).await,
+        Err(JournalError::Closed)
+    ));
+}
+
+/// A disk that writes half of what it is given and fails, while a switch is on.
+struct FullDisk {
+    file: Box<dyn SegmentFile>,
+    full: Arc<AtomicBool>,
+    stuck: Arc<AtomicBool>,
+}
+
+impl SegmentFile for FullDisk {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            self.file.append(&bytes[..bytes.len() / 2])?;
+            return Err(Error::from(ErrorKind::StorageFull));
+        }
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn truncate(&mut self, size_bytes: u64) -> io::Result<()> {
+        if self.stuck.load(Ordering::SeqCst) {
+            return Err(Error::other("the disk is gone"));
+        }
+        self.file.truncate(size_bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_append_and_leaves_no_garbage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (full, stuck) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let switches = (Arc::clone(&full), Arc::clone(&stuck));
+    let opener: segment::Opener = Box::new(move |path| {
+        Ok(Box::new(FullDisk {
+            file: segment::open_file(path)?,
+            full: Arc::clone(&switches.0),
+            stuck: Arc::clone(&switches.1),
+        }))
+    });
+    let journal = Journal::open_on(dir.path(), OPTIONS, opener).expect("opens");
+    journal.append(batch("m f=1")).await.expect("appended");
+    full.store(true, Ordering::SeqCst);
+    stuck.store(true, Ordering::SeqCst);
+    let error = journal
+        .append(batch("m f=lost"))
+        .await
+        .expect_err("the disk is full");
+    assert!(error.is_retryable(), "{error}");
+    full.store(false, Ordering::SeqCst);
+    journal
+        .append(batch("m f=lost"))
+        .await
+        .expect_err("the torn write is still there");
+    stuck.store(false, Ordering::SeqCst);
+    assert_eq!(journal.append(batch("m f=2")).await.expect("appended"), 2);
+    assert_eq!(bodies(&journal, 1), expected(1..=2));
+    journal.close().await;
+    drop(journal);
+    let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+    assert_eq!(bodies(&journal, 1), expected(1..=2));
+    assert_eq!(journal.damaged_records(), 0);
+}
+
+proptest! {
+    #[test]
+    fn every_batch_survives_its_record(
+        database in ".{0,20}", policy in prop::option::of(".{0,9}"), received_ns: i64, gzip: bool,
+        body in prop::collection::vec(any::<u8>(), 0..200), refused in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5),
+    ) {
+        let batch = Batch {
+            database, retention_policy: policy, precision: Precision::Hours, received_ns,
+            encoding: if gzip { Encoding::Gzip } else { Encoding::Identity },
+            body: body.into(), refused: refused.into_iter().map(|(start, end)| start..end).collect(),
+        };
+        let mut bytes = b"before".to_vec();
+        batch.encode(9, &mut bytes).expect("it fits");
+        let header = record::whole_record(&bytes[6..]).expect("a whole record");
+        prop_assert_eq!(header.sequence, 9);
+        let payload = Bytes::copy_from_slice(&bytes[6 + record::RECORD_HEADER_BYTES..]);
+        prop_assert_eq!(Batch::decode(payload), Some(batch));
+    }
+
+    #[test]
+    fn no_bytes_make_recovery_panic(garbage in prop::collection::vec(any::<u8>(), 0..300)) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let content = [&segment::header(1)[..], &garbage].concat();
+        fs::write(dir.path().join("00000000000000000001.segment"), content).expect("writable");
+        prop_assert!(segment::recover(dir.path()).is_ok());
+    }
+}
