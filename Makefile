@@ -36,7 +36,7 @@ servers: ## build or install the real servers of the end-to-end run (once)
 
 .PHONY: e2e
 e2e: build servers ## run the whole way through real servers; ONLY=telegraf runs one check
-	@$(PYTHON) .dev/e2e $(ONLY)
+	@PYTHONPATH=.dev $(PYTHON) -m e2e $(ONLY)
 
 .PHONY: openapi
 openapi: libtorch ## write openapi/*.json anew from the code

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts the real servers of the end-to-end run into a user's cache and prints the path of each.
 
-usage: servers.py [telegraf | influxdb2 | influxdb1 | chromium]…      (all of them without a name)
+usage: servers.py [telegraf | influxdb2 | influxdb1 | chromium | chromedriver]…      (all of them without a name)
 
 Telegraf and InfluxDB 2 are built with Go's client (two and four minutes on two cores; the second also wants cargo, for
 Flux); Debian's packages bring InfluxDB 1 and Chromium where they are missing, which wants root. The cache is
@@ -79,6 +79,10 @@ def chromium():
     return debian("chromium", "chromium")
 
 
+def chromedriver():
+    return debian("chromium-driver", "chromedriver")
+
+
 def built(name, program, build):
     """The program in the cache; `build` is given a scratch folder, which is published whole when it is done."""
     place = cache() / name
@@ -106,7 +110,8 @@ def debian(package, program):
     return pathlib.Path(shutil.which(program) or sys.exit(f"servers: Debian's {package} brought no {program}"))
 
 
-SERVERS = {"telegraf": telegraf, "influxdb2": influxdb2, "influxdb1": influxdb1, "chromium": chromium}
+SERVERS = {"telegraf": telegraf, "influxdb2": influxdb2, "influxdb1": influxdb1, "chromium": chromium,
+           "chromedriver": chromedriver}
 
 
 def main():

@@ -51,6 +51,14 @@ class Process:
     def __exit__(self, *_):
         self.stop()
 
+    def wait_for(self, what, check, timeout_s):
+        """Waits until `check` answers something true; ends the program where it never does."""
+        try:
+            return wait_until(what, check, timeout_s, [self])
+        except BaseException:
+            self.stop()
+            raise
+
     def running(self):
         return self.child.poll() is None
 

@@ -3,7 +3,7 @@ import os
 import pathlib
 
 from . import web
-from .process import Failed, Process, free_port, wait_until
+from .process import Failed, Process, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60
@@ -29,8 +29,7 @@ class Service(Process):
         super().__init__(name, [binary(f"headroom-{name}")], self.folder / f"{name}.log", environment | settings)
 
     def wait_ready(self):
-        wait_until(f"{self.name} answers /ready", lambda: web.reachable(f"{self.url}/ready"), START_TIMEOUT_S, [self])
-        return self
+        self.wait_for(f"{self.name} answers /ready", lambda: web.reachable(f"{self.url}/ready"), START_TIMEOUT_S)
 
 
 class Gateway(Service):
