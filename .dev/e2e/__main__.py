@@ -8,12 +8,13 @@ import signal
 import sys
 import time
 
-from . import alert, browser, crash, dashboards, influx1, influx2, replay, telegraf
+from . import alert, browser, crash, dashboards, influx1, influx2, refusals, replay, telegraf
 from .bench import Bench, Counts
 
 CHECKS = {
     "telegraf": telegraf,
     "crash": crash,
+    "refusals": refusals,
     "influx1": influx1,
     "influx2": influx2,
     "dashboards": dashboards,

@@ -42,7 +42,7 @@ class Bench(contextlib.ExitStack):
         return folder
 
     def tidy(self):
-        for log in self.folder.rglob("*.log"):
+        for log in self.folder.glob("*/*.log"):
             kept = "-".join(log.relative_to(self.folder).parts)
             log.replace(self.artefacts / kept)
         shutil.rmtree(self.folder, ignore_errors=True)
