@@ -1,0 +1,194 @@
+//! Serving: from a host's model and its newest values to quantiles of the next eight hours.
+//!
+//! The origin of a forecast is the end of the target's newest observed bin, so that a late or silent series is
+//! continued from what is known of it, never from zeros; `data_until_s` says where that was.
+
+use crate::{
+    backtest::Scores,
+    grid::Grid,
+    manifest::{ModelKind, TargetModel},
+    model::HostModel,
+    quantile::{HORIZON_STEPS, QuantilePath},
+    target::{Kind, Target},
+};
+
+/// The history that a forecast wants: the week that a weekly season needs, and a day more for the context.
+/// With less, what it has is used, and a target whose model needs more falls back or is refused.
+pub const HISTORY_STEPS: usize = 8 * 288;
+
+/// The forecast of one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetForecast {
+    /// The target's name.
+    pub metric: String,
+    /// What its values can be.
+    pub kind: Kind,
+    /// The unit of its values.
+    pub unit: String,
+    /// The kind of model that made it.
+    pub model: ModelKind,
+    /// Why it is not the LSTM; `None` when it is.
+    pub fallback_reason: Option<String>,
+    /// The newest value.
+    pub newest_value: f64,
+    /// The end of the newest bin that has a value: the origin.
+    pub data_until_s: i64,
+    /// The distance between two steps.
+    pub step_s: u32,
+    /// The first second of each step's bin.
+    pub timestamps_s: Vec<i64>,
+    /// The quantiles at [`crate::quantile::LEVELS`].
+    pub path: QuantilePath,
+    /// The backtest of the kind that made it; `None` when the history was too short for one.
+    pub scores: Option<Scores>,
+}
+
+/// Why a target has no forecast.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PredictError {
+    /// The model was trained without the target.
+    #[error(
+        "target {metric:?} is not part of the model{}; it joins at the next retrain", reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+    )]
+    Unknown {
+        /// The target's name.
+        metric: String,
+        /// Why the training refused it, if it did.
+        reason: Option<String>,
+    },
+    /// Nothing was observed lately.
+    #[error(
+        "target {metric:?} has no value in its last {steps} steps; a forecast needs at least its newest value"
+    )]
+    Silent {
+        /// The target's name.
+        metric: String,
+        /// How many steps were looked at.
+        steps: usize,
+    },
+    /// Too little was observed lately for any of the target's models.
+    #[error(
+        "target {metric:?} has {have} steps of recent history; its shortest model needs {need}"
+    )]
+    HistoryTooShort {
+        /// The target's name.
+        metric: String,
+        /// The steps that there are.
+        have: usize,
+        /// The steps that the forecast needs.
+        need: usize,
+    },
+    /// The grid's step is not the model's.
+    #[error("target {metric:?} comes at a step of {have_s} s; the model was trained at {need_s} s")]
+    StepUnlike {
+        /// The target's name.
+        metric: String,
+        /// The grid's step.
+        have_s: u32,
+        /// The model's step.
+        need_s: u32,
+    },
+}
+
+/// Forecasts each of `recent`, whose grids hold the newest values (ideally [`HISTORY_STEPS`] of them).
+///
+/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it.
+#[must_use]
+pub fn predict(
+    model: &HostModel,
+    recent: &[(Target, Grid)],
+    horizon_steps: usize,
+) -> Vec<Result<TargetForecast, PredictError>> {
+    let steps = horizon_steps.min(HORIZON_STEPS);
+    recent
+        .iter()
+        .map(|(target, grid)| predict_target(model, target, grid, steps))
+        .collect()
+}
+
+fn predict_target(
+    model: &HostModel,
+    target: &Target,
+    grid: &Grid,
+    steps: usize,
+) -> Result<TargetForecast, PredictError> {
+    let metric = || target.metric.clone();
+    let manifest = model.manifest();
+    let known = manifest
+        .target(&target.metric)
+        .ok_or_else(|| PredictError::Unknown {
+            metric: metric(),
+            reason: manifest
+                .refused
+                .iter()
+                .find(|refused| refused.metric == target.metric)
+                .map(|refused| refused.reason.clone()),
+        })?;
+    if grid.step_s != manifest.step_s {
+        return Err(PredictError::StepUnlike {
+            metric: metric(),
+            have_s: grid.step_s,
+            need_s: manifest.step_s,
+        });
+    }
+    let history = grid.trimmed();
+    let (newest_value, data_until_s) = history.newest().ok_or_else(|| PredictError::Silent {
+        metric: metric(),
+        steps: grid.values.len(),
+    })?;
+    let answer = naive_path(known, &history, steps)?;
+    Ok(TargetForecast {
+        metric: metric(),
+        kind: known.kind,
+        unit: known.unit.clone(),
+        model: answer.kind,
+        fallback_reason: answer.fallback_reason,
+        newest_value: f64::from(newest_value),
+        data_until_s,
+        step_s: grid.step_s,
+        timestamps_s: (0..steps)
+            .map(|step| data_until_s + step as i64 * i64::from(grid.step_s))
+            .collect(),
+        path: answer.path,
+        scores: known.scores.get(&answer.kind).cloned(),
+    })
+}
+
+struct Answer {
+    kind: ModelKind,
+    path: QuantilePath,
+    fallback_reason: Option<String>,
+}
+
+/// Answers with the naive forecast that serves, or else with any other whose history suffices.
+fn naive_path(known: &TargetModel, history: &Grid, steps: usize) -> Result<Answer, PredictError> {
+    let served = known.naive.get_key_value(&known.serves);
+    for (kind, naive) in served.into_iter().chain(&known.naive) {
+        if let Some(path) = naive.predict(&history.values, steps, known.kind) {
+            let fallback_reason = if *kind == known.serves {
+                known.fallback_reason.clone()
+            } else {
+                Some(format!(
+                    "the recent history of {} steps is too short for {}",
+                    history.values.len(),
+                    known.serves.name()
+                ))
+            };
+            return Ok(Answer {
+                kind: *kind,
+                path,
+                fallback_reason,
+            });
+        }
+    }
+    Err(PredictError::HistoryTooShort {
+        metric: known.metric.clone(),
+        have: history.values.len(),
+        need: known
+            .naive
+            .values()
+            .map(crate::baseline::SeasonalNaive::history_steps)
+            .min()
+            .unwrap_or(0),
+    })
+}

@@ -1,0 +1,114 @@
+//! What is known about a host's model: its data, its targets, their errors, and which kind serves each.
+//!
+//! The manifest is published as `manifest.json` beside the weights; [`FORMAT`] names its form.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{backtest::Scores, baseline::SeasonalNaive, target::Kind};
+
+/// The form of the manifest. A reader refuses any other.
+pub const FORMAT: u32 = 1;
+
+/// The kinds of model that can serve a target.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// The host's patch LSTM.
+    Lstm,
+    /// The value a day ago.
+    SeasonalNaiveDay,
+    /// The value a week ago.
+    SeasonalNaiveWeek,
+    /// The newest value, for a series that never changes.
+    Persistence,
+}
+
+impl ModelKind {
+    /// Returns the name as it stands in answers and points.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lstm => "lstm",
+            Self::SeasonalNaiveDay => "seasonal_naive_day",
+            Self::SeasonalNaiveWeek => "seasonal_naive_week",
+            Self::Persistence => "persistence",
+        }
+    }
+}
+
+/// A host's model without its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The host.
+    pub host: String,
+    /// When the training began, in seconds since the epoch.
+    pub trained_at_s: i64,
+    /// The first second of the data.
+    pub data_from_s: i64,
+    /// The first second behind the data.
+    pub data_until_s: i64,
+    /// The step of the data.
+    pub step_s: u32,
+    /// The seed of everything random; data, seed and code version make the same weights.
+    pub seed: u64,
+    /// The version of the program that trained.
+    pub code_version: String,
+    /// The targets that have a model, by name.
+    pub targets: Vec<TargetModel>,
+    /// The targets that have none, and why.
+    pub refused: Vec<Refused>,
+}
+
+impl Manifest {
+    /// Returns the model of a target.
+    #[must_use]
+    pub fn target(&self, metric: &str) -> Option<&TargetModel> {
+        self.targets.iter().find(|target| target.metric == metric)
+    }
+}
+
+/// What serves one target, and how well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetModel {
+    /// The target's name.
+    pub metric: String,
+    /// What its values can be.
+    pub kind: Kind,
+    /// The unit of its values.
+    pub unit: String,
+    /// The kind of model that serves.
+    pub serves: ModelKind,
+    /// Why it is not the LSTM; null when it is.
+    pub fallback_reason: Option<String>,
+    /// The backtest of every kind that was tried, all at the same origins; empty when the history is too short for one.
+    pub scores: BTreeMap<ModelKind, Scores>,
+    /// The naive forecasts, fitted on the whole history.
+    pub naive: BTreeMap<ModelKind, SeasonalNaive>,
+}
+
+impl TargetModel {
+    /// Returns the backtest of the kind that serves.
+    #[must_use]
+    pub fn served_scores(&self) -> Option<&Scores> {
+        self.scores.get(&self.serves)
+    }
+}
+
+/// A target without a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// The target's name.
+    pub metric: String,
+    /// What was wrong with its history, and what would be right.
+    pub reason: String,
+}

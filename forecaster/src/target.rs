@@ -1,0 +1,234 @@
+//! What is forecast: the rules that find targets in a host's points, and the targets themselves.
+//!
+//! A target's name is `measurement.field`, or the name a rule gives it, and the values of the rule's tags in
+//! braces: `disk.used_percent{path=/}`. A comma, an equals sign, a brace or a backslash inside a value stands
+//! behind a backslash, so that two targets never share a name.
+
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a target's values can be; it decides the bounds of a forecast and the scale on which the network works.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A share between 0 and 100.
+    Percent,
+    /// Something per second, never negative.
+    Rate,
+    /// Any finite value.
+    Gauge,
+}
+
+impl Kind {
+    /// Every kind, in the order of the network's embedding.
+    pub const ALL: [Self; 3] = [Self::Percent, Self::Rate, Self::Gauge];
+
+    /// Returns the least and the greatest value that a forecast may take.
+    #[must_use]
+    pub fn bounds(self) -> (f64, f64) {
+        match self {
+            Self::Percent => (0.0, 100.0),
+            Self::Rate => (0.0, f64::INFINITY),
+            Self::Gauge => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
+    /// Returns the nearest value within the bounds.
+    #[must_use]
+    pub fn clamp(self, value: f64) -> f64 {
+        let (low, high) = self.bounds();
+        value.clamp(low, high)
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Percent => "%",
+            Self::Rate => "1/s",
+            Self::Gauge => "",
+        }
+    }
+}
+
+/// How targets are found among a host's points.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetRule {
+    /// The targets' name before the braces, such as `cpu.usage`.
+    pub name: String,
+    /// The measurement, such as `cpu`.
+    pub measurement: String,
+    /// The field, such as `usage_idle`.
+    pub field: String,
+    /// Tags that a series must have, with these values.
+    #[serde(default)]
+    pub where_tags: BTreeMap<String, String>,
+    /// Tags whose every value makes a target of its own.
+    #[serde(default)]
+    pub by_tags: Vec<String>,
+    /// Whether the field counts up and its increase per second is what is forecast.
+    #[serde(default)]
+    pub counter: bool,
+    /// Whether 100 minus the field is what is forecast.
+    #[serde(default)]
+    pub complement: bool,
+    /// What the values can be.
+    pub kind: Kind,
+    /// The unit; without one it follows from the kind.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The value whose crossing is worth an alert.
+    #[serde(default)]
+    pub threshold: Option<f64>,
+}
+
+impl TargetRule {
+    /// Makes the target of this rule for a series whose tags are `tags`; tags outside `by_tags` play no part.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use headroom_forecaster::target::default_rules;
+    /// let disk = default_rules().into_iter().find(|rule| rule.measurement == "disk").expect("a disk rule");
+    /// let target = std::sync::Arc::new(disk).target(&[("path".into(), "/var".into())].into());
+    /// assert_eq!(target.metric, "disk.used_percent{path=/var}");
+    /// ```
+    #[must_use]
+    pub fn target(self: &Arc<Self>, tags: &BTreeMap<String, String>) -> Target {
+        let tags: Vec<(String, String)> = self
+            .by_tags
+            .iter()
+            .filter_map(|key| Some((key.clone(), tags.get(key)?.clone())))
+            .collect();
+        Target {
+            metric: metric_name(&self.name, &tags),
+            kind: self.kind,
+            unit: self
+                .unit
+                .clone()
+                .unwrap_or_else(|| self.kind.unit().to_owned()),
+            tags,
+            rule: Arc::clone(self),
+        }
+    }
+}
+
+/// One series and what of it is forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The name, unique within a host.
+    pub metric: String,
+    /// What the values can be.
+    pub kind: Kind,
+    /// The unit of the values.
+    pub unit: String,
+    /// The tags of the rule's `by_tags`, with this target's values.
+    pub tags: Vec<(String, String)>,
+    /// The rule that found it.
+    pub rule: Arc<TargetRule>,
+}
+
+fn metric_name(name: &str, tags: &[(String, String)]) -> String {
+    let mut metric = name.to_owned();
+    for (index, (key, value)) in tags.iter().enumerate() {
+        metric.push(if index == 0 { '{' } else { ',' });
+        let _ = write!(metric, "{key}=");
+        for character in value.chars() {
+            if matches!(character, ',' | '=' | '{' | '}' | '\\') {
+                metric.push('\\');
+            }
+            metric.push(character);
+        }
+    }
+    if !tags.is_empty() {
+        metric.push('}');
+    }
+    metric
+}
+
+/// Returns the rules for what Telegraf writes of every host.
+#[must_use]
+pub fn default_rules() -> Vec<TargetRule> {
+    let rule = |name: &str, measurement: &str, field: &str, kind| TargetRule {
+        name: name.to_owned(),
+        measurement: measurement.to_owned(),
+        field: field.to_owned(),
+        where_tags: BTreeMap::new(),
+        by_tags: Vec::new(),
+        counter: false,
+        complement: false,
+        kind,
+        unit: None,
+        threshold: None,
+    };
+    let net = |field: &str| TargetRule {
+        by_tags: vec!["interface".to_owned()],
+        counter: true,
+        unit: Some("B/s".to_owned()),
+        ..rule(&format!("net.{field}"), "net", field, Kind::Rate)
+    };
+    vec![
+        TargetRule {
+            where_tags: [("cpu".to_owned(), "cpu-total".to_owned())].into(),
+            complement: true,
+            threshold: Some(90.0),
+            ..rule("cpu.usage", "cpu", "usage_idle", Kind::Percent)
+        },
+        TargetRule {
+            threshold: Some(90.0),
+            ..rule("mem.used_percent", "mem", "used_percent", Kind::Percent)
+        },
+        TargetRule {
+            by_tags: vec!["path".to_owned()],
+            threshold: Some(90.0),
+            ..rule("disk.used_percent", "disk", "used_percent", Kind::Percent)
+        },
+        net("bytes_recv"),
+        net("bytes_sent"),
+        // Load is a queue length: never negative, and it grows by factors as a rate does.
+        TargetRule {
+            unit: Some(String::new()),
+            ..rule("system.load1", "system", "load1", Kind::Rate)
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_escape_what_would_make_them_ambiguous() {
+        let rule = Arc::new(TargetRule {
+            by_tags: vec!["path".into(), "mode".into()],
+            ..default_rules().remove(2)
+        });
+        let target = rule.target(
+            &[
+                ("mode".into(), "rw".into()),
+                ("path".into(), "/a,b=c}".into()),
+            ]
+            .into(),
+        );
+        assert_eq!(target.metric, r"disk.used_percent{path=/a\,b\=c\},mode=rw}");
+    }
+
+    #[test]
+    fn default_rules_name_targets_as_documented() {
+        let names: Vec<_> = default_rules().into_iter().map(|rule| rule.name).collect();
+        assert_eq!(
+            names,
+            [
+                "cpu.usage",
+                "mem.used_percent",
+                "disk.used_percent",
+                "net.bytes_recv",
+                "net.bytes_sent",
+                "system.load1"
+            ]
+        );
+    }
+}
