@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Puts the real servers of the end-to-end run into a user's cache and prints the path of each.
 
-usage: servers.py [telegraf | influxdb2 | influxdb1 | chromium | chromedriver]…      (all of them without a name)
+usage: servers.py [telegraf | influxdb2 | influxdb1 | node-exporter | chromium | chromedriver]…   (all without a name)
 
 Telegraf and InfluxDB 2 are built with Go's client (two and four minutes on two cores; the second also wants cargo, for
-Flux); Debian's packages bring InfluxDB 1 and Chromium where they are missing, which wants root. The cache is
+Flux); Debian's packages bring the others where they are missing, which wants root. The cache is
 HEADROOM_CACHE, else headroom/ in the user's cache folder, with one folder a version: what is there is not built again.
 """
 import os
@@ -75,6 +75,10 @@ def influxdb1():
     return debian("influxdb", "influxd")
 
 
+def node_exporter():
+    return debian("prometheus-node-exporter", "prometheus-node-exporter")
+
+
 def chromium():
     return debian("chromium", "chromium")
 
@@ -110,8 +114,8 @@ def debian(package, program):
     return pathlib.Path(shutil.which(program) or sys.exit(f"servers: Debian's {package} brought no {program}"))
 
 
-SERVERS = {"telegraf": telegraf, "influxdb2": influxdb2, "influxdb1": influxdb1, "chromium": chromium,
-           "chromedriver": chromedriver}
+SERVERS = {"telegraf": telegraf, "influxdb2": influxdb2, "influxdb1": influxdb1, "node-exporter": node_exporter,
+           "chromium": chromium, "chromedriver": chromedriver}
 
 
 def main():

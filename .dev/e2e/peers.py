@@ -59,6 +59,17 @@ class InfluxDB1(Process):
         self.wait_for("InfluxDB 1 answers /ping", lambda: web.reachable(f"{self.url}/ping"), 60)
 
 
+class NodeExporter(Process):
+    """Prometheus' node exporter on this machine."""
+
+    def __init__(self, folder):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        super().__init__("node-exporter", [program("node-exporter"), f"--web.listen-address=127.0.0.1:{port}"],
+                         folder / "node-exporter.log")
+        self.wait_for("the node exporter answers", lambda: web.reachable(self.url), 30)
+
+
 def stored_points(url, measurement, database=BUCKET, headers=None):
     """Every point of a measurement by (series, time in ns), each its fields' values by name."""
     rows = {}

@@ -9,8 +9,8 @@ from live.services import ROOT, Gateway
 from . import lines, peers
 from .bench import expect
 
-TITLE = "Telegraf's three outputs, and what it reports as written"
-CONFIGURATIONS = ["telegraf.conf", "telegraf-influxdb.conf", "telegraf-http.conf"]
+TITLE = "Telegraf's three outputs, and a scraped node exporter"
+CONFIGURATIONS = ["telegraf.conf", "telegraf-influxdb.conf", "telegraf-http.conf", "telegraf-prometheus.conf"]
 TOKEN = "e2e-telegraf-write-0123456789abcdef"
 READ = {"Authorization": f"Token {TOKEN}"}
 # Three intervals give the inputs that report differences (cpu) two reports.
@@ -24,7 +24,8 @@ REPORTING = """\
 
 
 def run(bench):
-    agents = [launch(bench, name) for name in CONFIGURATIONS]
+    exporter = bench.start(peers.NodeExporter(bench.scratch("node-exporter")))
+    agents = [launch(bench, name, exporter) for name in CONFIGURATIONS]
     time.sleep(RUN_S)
     for name, gateway, agent, report in agents:
         with bench.step(f"{name}: every metric is found with its value and type"):
@@ -34,22 +35,23 @@ def run(bench):
             bench.say(f"{points} points of {series} series")
 
 
-def launch(bench, name):
+def launch(bench, name, exporter):
     """Starts a gateway that wants a token, and a Telegraf that pushes to it and writes down what it pushed."""
     folder = bench.scratch(pathlib.Path(name).stem)
     tokens = folder / "tokens"
     tokens.write_text(f"{TOKEN} read,write\n")
     gateway = bench.start(Gateway(folder, HEADROOM_TOKENS_FILE=tokens))
-    agent, report = launch_agent(bench, folder, ROOT / "telegraf" / name, gateway.url, TOKEN)
+    agent, report = launch_agent(bench, folder, ROOT / "telegraf" / name, gateway.url, TOKEN,
+                                 NODE_EXPORTER_URL=exporter.url)
     return name, gateway, agent, report
 
 
-def launch_agent(bench, folder, configuration, url, token):
+def launch_agent(bench, folder, configuration, url, token, **more):
     """Starts Telegraf with one of the configurations, at a faster pace, and with a file of what it pushed beside it."""
     report = folder / "reported.lp"
     copy = folder / "telegraf.conf"
     copy.write_text(paced(configuration.read_text()) + REPORTING.format(report=report))
-    settings = {"HEADROOM_GATEWAY_URL": url, "HEADROOM_TOKEN": token}
+    settings = {"HEADROOM_GATEWAY_URL": url, "HEADROOM_TOKEN": token} | more
     program = [peers.program("telegraf"), "--config", copy]
     return bench.start(Process("telegraf", program, folder / "telegraf.log", settings)), report
 
