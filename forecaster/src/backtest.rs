@@ -82,6 +82,21 @@ impl Split {
         })
     }
 
+    /// Returns the same parts for a history that begins `missed` steps later and has `steps` of its own; `None` when that
+    /// leaves it without a training part or without an origin.
+    #[must_use]
+    pub fn of_late(&self, missed: usize, steps: usize) -> Option<Self> {
+        let split = Self {
+            training_end: self.training_end.checked_sub(missed)?,
+            validation_start: self.validation_start.checked_sub(missed)?,
+            validation_end: self.validation_end.checked_sub(missed)?,
+            test_start: self.test_start.checked_sub(missed)?,
+            end: steps,
+        };
+        let usable = split.training_end > 0 && split.test_start + HORIZON_STEPS <= steps;
+        usable.then_some(split)
+    }
+
     /// Returns the origins of the test part.
     pub fn test_origins(&self) -> impl Iterator<Item = usize> + use<> {
         (self.test_start..=self.end - HORIZON_STEPS).step_by(ORIGIN_STRIDE_STEPS)

@@ -5,9 +5,10 @@
 
 use crate::{
     backtest::Scores,
+    baseline::SeasonalNaive,
     grid::Grid,
-    manifest::{ModelKind, TargetModel},
-    model::HostModel,
+    manifest::{Manifest, ModelKind, TargetModel},
+    model::{HostModel, ModelRefusal, Series},
     quantile::{HORIZON_STEPS, QuantilePath},
     target::{Kind, Target},
 };
@@ -92,66 +93,123 @@ pub enum PredictError {
 
 /// Forecasts each of `recent`, whose grids hold the newest values (ideally [`HISTORY_STEPS`] of them).
 ///
-/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it.
+/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it. The network is asked once for
+/// all targets that it serves; where it cannot answer, a naive forecast does and says why.
 #[must_use]
 pub fn predict(
     model: &HostModel,
     recent: &[(Target, Grid)],
     horizon_steps: usize,
 ) -> Vec<Result<TargetForecast, PredictError>> {
-    let steps = horizon_steps.min(HORIZON_STEPS);
-    recent
+    let manifest = model.manifest();
+    let asked: Vec<Result<Asked, PredictError>> = recent
         .iter()
-        .map(|(target, grid)| predict_target(model, target, grid, steps))
+        .map(|(target, grid)| Asked::new(manifest, target, grid))
+        .collect();
+    let series: Vec<Option<Series>> = asked
+        .iter()
+        .map(|asked| asked.as_ref().ok().and_then(Asked::series))
+        .collect();
+    let of_network: Vec<(&Series, usize)> = series
+        .iter()
+        .flatten()
+        .map(|series| (series, series.len()))
+        .collect();
+    // A refusal of libtorch is every answer's: the naive forecasts stand in.
+    let (mut answers, refusal) = match model.answer(&of_network) {
+        Ok(paths) => (paths.into_iter(), None),
+        Err(error) => (vec![None; of_network.len()].into_iter(), Some(error)),
+    };
+    let steps = horizon_steps.min(HORIZON_STEPS);
+    asked
+        .into_iter()
+        .zip(&series)
+        .map(|(asked, series)| {
+            let of_network = series.as_ref().and_then(|_| answers.next()).flatten();
+            let asked = asked?;
+            let answer = match of_network {
+                Some(path) => Answer {
+                    kind: ModelKind::Lstm,
+                    path,
+                    fallback_reason: None,
+                },
+                None => naive(asked.known, &asked.history, refusal.as_ref())?,
+            };
+            Ok(asked.forecast(answer, steps))
+        })
         .collect()
 }
 
-fn predict_target(
-    model: &HostModel,
-    target: &Target,
-    grid: &Grid,
-    steps: usize,
-) -> Result<TargetForecast, PredictError> {
-    let metric = || target.metric.clone();
-    let manifest = model.manifest();
-    let known = manifest
-        .target(&target.metric)
-        .ok_or_else(|| PredictError::Unknown {
-            metric: metric(),
-            reason: manifest
+/// A target that is part of the model, with its recent values.
+struct Asked<'a> {
+    known: &'a TargetModel,
+    /// Trimmed; never empty.
+    history: Grid,
+    newest_value: f64,
+    data_until_s: i64,
+}
+
+impl<'a> Asked<'a> {
+    fn new(manifest: &'a Manifest, target: &Target, grid: &Grid) -> Result<Self, PredictError> {
+        let metric = || target.metric.clone();
+        let refused = || {
+            manifest
                 .refused
                 .iter()
                 .find(|refused| refused.metric == target.metric)
-                .map(|refused| refused.reason.clone()),
-        })?;
-    if grid.step_s != manifest.step_s {
-        return Err(PredictError::StepUnlike {
-            metric: metric(),
-            have_s: grid.step_s,
-            need_s: manifest.step_s,
-        });
+        };
+        let known = manifest
+            .target(&target.metric)
+            .ok_or_else(|| PredictError::Unknown {
+                metric: metric(),
+                reason: refused().map(|refused| refused.reason.clone()),
+            })?;
+        if grid.step_s != manifest.step_s {
+            return Err(PredictError::StepUnlike {
+                metric: metric(),
+                have_s: grid.step_s,
+                need_s: manifest.step_s,
+            });
+        }
+        let history = grid.trimmed();
+        let (newest_value, data_until_s) =
+            history.newest().ok_or_else(|| PredictError::Silent {
+                metric: metric(),
+                steps: grid.values.len(),
+            })?;
+        Ok(Self {
+            known,
+            history,
+            newest_value: f64::from(newest_value),
+            data_until_s,
+        })
     }
-    let history = grid.trimmed();
-    let (newest_value, data_until_s) = history.newest().ok_or_else(|| PredictError::Silent {
-        metric: metric(),
-        steps: grid.values.len(),
-    })?;
-    let answer = naive_path(known, &history, steps)?;
-    Ok(TargetForecast {
-        metric: metric(),
-        kind: known.kind,
-        unit: known.unit.clone(),
-        model: answer.kind,
-        fallback_reason: answer.fallback_reason,
-        newest_value: f64::from(newest_value),
-        data_until_s,
-        step_s: grid.step_s,
-        timestamps_s: (0..steps)
-            .map(|step| data_until_s + step as i64 * i64::from(grid.step_s))
-            .collect(),
-        path: answer.path,
-        scores: known.scores.get(&answer.kind).cloned(),
-    })
+
+    /// Returns the series to ask the network about; `None` when it does not serve the target.
+    fn series(&self) -> Option<Series> {
+        let entry = self.known.series?;
+        (self.known.serves == ModelKind::Lstm)
+            .then(|| Series::new(entry.index, entry.scale, &self.history))
+    }
+
+    fn forecast(self, answer: Answer, steps: usize) -> TargetForecast {
+        let step_s = i64::from(self.history.step_s);
+        TargetForecast {
+            metric: self.known.metric.clone(),
+            kind: self.known.kind,
+            unit: self.known.unit.clone(),
+            model: answer.kind,
+            fallback_reason: answer.fallback_reason,
+            newest_value: self.newest_value,
+            data_until_s: self.data_until_s,
+            step_s: self.history.step_s,
+            timestamps_s: (0..steps)
+                .map(|step| self.data_until_s + step as i64 * step_s)
+                .collect(),
+            path: answer.path.truncated(steps),
+            scores: self.known.scores.get(&answer.kind).cloned(),
+        }
+    }
 }
 
 struct Answer {
@@ -161,18 +219,23 @@ struct Answer {
 }
 
 /// Answers with the naive forecast that serves, or else with any other whose history suffices.
-fn naive_path(known: &TargetModel, history: &Grid, steps: usize) -> Result<Answer, PredictError> {
+fn naive(
+    known: &TargetModel,
+    history: &Grid,
+    refusal: Option<&ModelRefusal>,
+) -> Result<Answer, PredictError> {
     let served = known.naive.get_key_value(&known.serves);
     for (kind, naive) in served.into_iter().chain(&known.naive) {
-        if let Some(path) = naive.predict(&history.values, steps, known.kind) {
-            let fallback_reason = if *kind == known.serves {
-                known.fallback_reason.clone()
-            } else {
-                Some(format!(
-                    "the recent history of {} steps is too short for {}",
+        if let Some(path) = naive.predict(&history.values, HORIZON_STEPS, known.kind) {
+            let fallback_reason = match refusal {
+                _ if *kind == known.serves => known.fallback_reason.clone(),
+                Some(refusal) => Some(format!("the network could not be asked: {refusal}")),
+                None => Some(format!(
+                    "{} of the last {} steps have a value, too few for {}",
+                    history.observed(),
                     history.values.len(),
                     known.serves.name()
-                ))
+                )),
             };
             return Ok(Answer {
                 kind: *kind,
@@ -187,7 +250,7 @@ fn naive_path(known: &TargetModel, history: &Grid, steps: usize) -> Result<Answe
         need: known
             .naive
             .values()
-            .map(crate::baseline::SeasonalNaive::history_steps)
+            .map(SeasonalNaive::history_steps)
             .min()
             .unwrap_or(0),
     })

@@ -7,7 +7,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{backtest::Scores, baseline::SeasonalNaive, target::Kind};
+use crate::{
+    backtest::Scores,
+    baseline::SeasonalNaive,
+    model::{NetworkEntry, SeriesEntry},
+    target::Kind,
+};
 
 /// The form of the manifest. A reader refuses any other.
 pub const FORMAT: u32 = 1;
@@ -61,6 +66,8 @@ pub struct Manifest {
     pub seed: u64,
     /// The version of the program that trained.
     pub code_version: String,
+    /// The network that the targets share; null when none of them can be learned.
+    pub network: Option<NetworkEntry>,
     /// The targets that have a model, by name.
     pub targets: Vec<TargetModel>,
     /// The targets that have none, and why.
@@ -93,6 +100,8 @@ pub struct TargetModel {
     pub scores: BTreeMap<ModelKind, Scores>,
     /// The naive forecasts, fitted on the whole history.
     pub naive: BTreeMap<ModelKind, SeasonalNaive>,
+    /// The target's place in the network; null when it was not learned.
+    pub series: Option<SeriesEntry>,
 }
 
 impl TargetModel {

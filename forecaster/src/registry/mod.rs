@@ -26,13 +26,14 @@ use std::{
 
 use crate::{
     manifest::{FORMAT, Manifest},
-    model::HostModel,
+    model::{HostModel, ModelError, WeightsError},
 };
 
 /// How many versions of a host are kept: the champion, and enough before it to go back to.
 pub const VERSIONS_KEPT: usize = 5;
 
 const MANIFEST: &str = "manifest.json";
+const WEIGHTS: &str = "weights.safetensors";
 const CHAMPION: &str = "champion";
 const UNFINISHED: &str = ".new-";
 
@@ -72,6 +73,26 @@ pub enum RegistryError {
         path: PathBuf,
         /// The format found.
         found: u32,
+    },
+    /// The weights do not belong to the manifest.
+    #[error(
+        "version {path} cannot serve: {source}; it is passed over, retrain the host to replace it"
+    )]
+    ModelInvalid {
+        /// The version's folder.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: ModelError,
+    },
+    /// The network would not hand over its weights.
+    #[error("the weights of host {host:?} cannot be written: {source}")]
+    WeightsUnreadable {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: WeightsError,
     },
     /// The host has models, and none can be read.
     #[error(
@@ -157,11 +178,20 @@ impl Registry {
             + 1;
         let version = format!("{number:06}");
 
+        let weights = model
+            .weights()
+            .map_err(|source| RegistryError::WeightsUnreadable {
+                host: model.manifest().host.clone(),
+                source,
+            })?;
         let unfinished = folder.join(format!("{UNFINISHED}{version}"));
         fs::create_dir(&unfinished).map_err(disk("create", &unfinished))?;
         let manifest = serde_json::to_vec_pretty(model.manifest())
             .expect("a manifest holds strings and finite numbers only");
         files::write(&unfinished.join(MANIFEST), &manifest)?;
+        if let Some(weights) = weights {
+            files::write(&unfinished.join(WEIGHTS), &weights)?;
+        }
         files::sync_folder(&unfinished)?;
         let finished = folder.join(&version);
         fs::rename(&unfinished, &finished).map_err(disk("rename", &unfinished))?;
@@ -263,7 +293,19 @@ fn host_of(folder: &Path) -> Option<String> {
 }
 
 fn read(version: &Path) -> Result<HostModel, RegistryError> {
-    Ok(HostModel::new(read_manifest(version)?))
+    let manifest = read_manifest(version)?;
+    let path = version.join(WEIGHTS);
+    let weights = match fs::read(&path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(disk("read", &path)(error)),
+    };
+    HostModel::from_parts(manifest, weights.as_deref()).map_err(|source| {
+        RegistryError::ModelInvalid {
+            path: version.to_owned(),
+            source,
+        }
+    })
 }
 
 fn read_manifest(version: &Path) -> Result<Manifest, RegistryError> {

@@ -1,32 +1,35 @@
 //! Training one host: its grids in, a backtested model out.
 //!
-//! 1. The grids are laid on one span and judged: a target that cannot be forecast is refused with the reason, and
-//!    never sinks its host.
-//! 2. Each candidate is fitted on the training part, and scored on the test part's origins ([`crate::backtest`]).
-//! 3. The candidate with the lower error serves the target.
-//! 4. The naive forecasts are fitted again on the whole history.
+//! 1. Each target's history is judged and split ([`history`]); a target that cannot be forecast is refused with the
+//!    reason, and never sinks its host.
+//! 2. The host's network is fitted on the training parts of all targets that it can learn, stopped and calibrated on
+//!    their validation parts ([`learned`]).
+//! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
+//! 4. The candidate with the lower error serves the target ([`choice`]).
+//! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the network goes on
+//!    learning for a quarter of its steps at a low rate with the values that were kept back. The scores are those
+//!    from before: nothing is judged by what it has seen.
 //!
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
+
+mod choice;
+mod history;
+mod learned;
+mod naive;
 
 use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN};
+use self::{history::History, learned::Learned};
 use crate::{
-    backtest::{ScoreSheet, Split},
-    baseline::{DAY_STEPS, SeasonalNaive, WEEK_STEPS},
+    baseline::SeasonalNaive,
     grid::Grid,
     manifest::{FORMAT, Manifest, ModelKind, Refused, TargetModel},
-    model::HostModel,
-    quantile::HORIZON_STEPS,
+    model::{FitError, HostModel},
     target::Target,
 };
-
-/// The steps without which a target is refused: the day that seasonal naive repeats, and a horizon to judge it by.
-pub const HISTORY_STEPS_MIN: usize = DAY_STEPS + HORIZON_STEPS;
-
-/// A target that was silent for this long before its host's newest value has vanished.
-const SILENCE_STEPS_MAX: usize = DAY_STEPS;
 
 /// What is to be trained.
 #[derive(Debug, Clone)]
@@ -55,12 +58,12 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// About ten seconds of one core for ten targets.
+    /// About ten seconds of one core, however many targets there are.
     fn default() -> Self {
         Self {
             epochs_max: 24,
-            batches_per_epoch: 25,
-            batch_windows: 256,
+            batches_per_epoch: 30,
+            batch_windows: 64,
         }
     }
 }
@@ -156,6 +159,17 @@ pub enum TrainError {
         /// The host.
         host: String,
     },
+    /// The network could not be fitted.
+    #[error(
+        "the network of host {host:?} could not be fitted: {source}; the old model goes on serving"
+    )]
+    Network {
+        /// The host.
+        host: String,
+        /// Why.
+        #[source]
+        source: FitError,
+    },
 }
 
 fn reasons(refused: &[Refused]) -> String {
@@ -180,33 +194,37 @@ pub fn train_host(
     cancelled: &CancellationToken,
 ) -> Result<HostModel, TrainError> {
     let (step_s, from_s, until_s) = span(request)?;
-    let mut targets = Vec::new();
-    let mut refused = Vec::new();
-    for (index, (target, grid)) in request.targets.iter().enumerate() {
-        if cancelled.is_cancelled() {
-            return Err(TrainError::Cancelled {
-                host: request.host.clone(),
-            });
-        }
-        match train_target(target, &grid.trimmed(), until_s) {
-            Ok(model) => targets.push(model),
-            Err(reason) => refused.push(Refused {
-                metric: target.metric.clone(),
-                reason,
-            }),
-        }
-        progress.report(Event::Backtested {
-            targets: index + 1,
-            of: request.targets.len(),
-        });
-    }
-    if targets.is_empty() {
+    let failed = |source| match source {
+        FitError::Cancelled => TrainError::Cancelled {
+            host: request.host.clone(),
+        },
+        source => TrainError::Network {
+            host: request.host.clone(),
+            source,
+        },
+    };
+    let (histories, refused) = histories(request, from_s, until_s);
+    if histories.is_empty() {
         return Err(TrainError::NothingToTrain {
             host: request.host.clone(),
             refused,
         });
     }
-    Ok(HostModel::new(Manifest {
+    let learned = Learned::fit(&histories, request, progress, cancelled).map_err(failed)?;
+    let mut targets = Vec::new();
+    for (place, history) in histories.iter().enumerate() {
+        if cancelled.is_cancelled() {
+            return Err(failed(FitError::Cancelled));
+        }
+        targets.push(target_model(place, history, learned.as_ref()).map_err(failed)?);
+        progress.report(Event::Backtested {
+            targets: place + 1,
+            of: histories.len(),
+        });
+    }
+    let refreshed = learned.map(|learned| learned.refreshed(request, cancelled));
+    let (network, entry) = refreshed.transpose().map_err(failed)?.unzip();
+    let manifest = Manifest {
         format: FORMAT,
         host: request.host.clone(),
         trained_at_s: request.trained_at_s,
@@ -215,9 +233,31 @@ pub fn train_host(
         step_s,
         seed: request.seed,
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        network: entry,
         targets,
         refused,
-    }))
+    };
+    Ok(HostModel::new(manifest, network))
+}
+
+/// Judges the targets: those with a history to work on, and those that are refused.
+fn histories(
+    request: &TrainRequest,
+    from_s: i64,
+    until_s: i64,
+) -> (Vec<History<'_>>, Vec<Refused>) {
+    let mut accepted = Vec::new();
+    let mut refused = Vec::new();
+    for (target, grid) in &request.targets {
+        match History::new(target, grid.trimmed(), from_s, until_s) {
+            Ok(history) => accepted.push(history),
+            Err(reason) => refused.push(Refused {
+                metric: target.metric.clone(),
+                reason,
+            }),
+        }
+    }
+    (accepted, refused)
 }
 
 /// Returns the step of a host's grids, the first second of their data and the first behind it.
@@ -249,104 +289,38 @@ fn span(request: &TrainRequest) -> Result<(u32, i64, i64), TrainError> {
     Ok((step_s, from_s, until_s))
 }
 
-fn train_target(target: &Target, history: &Grid, until_s: i64) -> Result<TargetModel, String> {
-    judge(history, until_s)?;
+/// Scores a target's candidates and lets the best serve.
+fn target_model(
+    place: usize,
+    history: &History,
+    learned: Option<&Learned>,
+) -> Result<TargetModel, FitError> {
+    let target = history.target;
     let mut model = TargetModel {
         metric: target.metric.clone(),
         kind: target.kind,
         unit: target.unit.clone(),
         serves: ModelKind::Persistence,
-        fallback_reason: Some("every value of the history is the same".to_owned()),
+        fallback_reason: None,
         scores: BTreeMap::new(),
-        naive: BTreeMap::new(),
+        naive: naive::fit(&history.grid.values),
+        series: None,
     };
-    if is_constant(&history.values) {
-        model
-            .naive
-            .insert(ModelKind::Persistence, SeasonalNaive::persistence());
+    if !history.changes() || model.naive.is_empty() {
+        model.naive = [(ModelKind::Persistence, SeasonalNaive::persistence())].into();
+        model.fallback_reason = Some(if history.changes() {
+            "no two values are a day apart, so the newest value goes on".to_owned()
+        } else {
+            "every value of the history is the same".to_owned()
+        });
         return Ok(model);
     }
-    for (kind, season_steps) in SEASONS {
-        if let Some(naive) = SeasonalNaive::fit(&history.values, season_steps) {
-            model.naive.insert(kind, naive);
-        }
-    }
-    if model.naive.is_empty() {
-        return Err("no two of its values are a day apart; fill the gaps or wait".to_owned());
-    }
-    backtest_naive(&mut model, history);
-    choose(&mut model);
+    let answers = match learned {
+        Some(learned) => learned.backtest(place, history)?,
+        None => None,
+    };
+    model.series = learned.and_then(|learned| learned.series(place));
+    model.scores = naive::backtest(history, answers.as_deref());
+    choice::choose(&mut model, history.grid.values.len());
     Ok(model)
-}
-
-const SEASONS: [(ModelKind, usize); 2] = [
-    (ModelKind::SeasonalNaiveDay, DAY_STEPS),
-    (ModelKind::SeasonalNaiveWeek, WEEK_STEPS),
-];
-
-fn judge(history: &Grid, until_s: i64) -> Result<(), String> {
-    let observed = history.observed();
-    if observed == 0 {
-        return Err("it has no value at all; check that the series is still written".to_owned());
-    }
-    if observed < HISTORY_STEPS_MIN {
-        return Err(format!(
-            "it has {observed} values of {} s; at least {HISTORY_STEPS_MIN} are needed",
-            history.step_s
-        ));
-    }
-    let silent = (until_s - history.end_s()) / i64::from(history.step_s);
-    if silent > SILENCE_STEPS_MAX as i64 {
-        return Err(format!(
-            "it has been silent for the host's last {silent} steps; at most {SILENCE_STEPS_MAX} are continued"
-        ));
-    }
-    Ok(())
-}
-
-fn is_constant(values: &[f32]) -> bool {
-    let mut observed = values.iter().filter(|value| !value.is_nan());
-    let first = observed.next();
-    observed.all(|value| Some(value) == first)
-}
-
-/// Scores the naive forecasts, fitted on the training part, at the test part's origins.
-fn backtest_naive(model: &mut TargetModel, history: &Grid) {
-    let Some(split) = Split::of(history.values.len()) else {
-        return;
-    };
-    let values = &history.values;
-    let mut sheets = BTreeMap::new();
-    for (kind, season_steps) in SEASONS {
-        let Some(naive) = SeasonalNaive::fit(&values[..split.training_end], season_steps) else {
-            continue;
-        };
-        let mut sheet = ScoreSheet::default();
-        for origin in split.test_origins() {
-            if let Some(path) = naive.predict(&values[..origin], HORIZON_STEPS, model.kind) {
-                sheet.add(&path, &values[origin..]);
-            }
-        }
-        sheets.insert(kind, (sheet, naive.scale()));
-    }
-    let Some((day, scale)) = sheets.get(&ModelKind::SeasonalNaiveDay).cloned() else {
-        return;
-    };
-    for (kind, (sheet, _)) in sheets {
-        if let Some(scores) = sheet.scores(&day, scale) {
-            model.scores.insert(kind, scores);
-        }
-    }
-}
-
-/// Lets the kind with the least mean quantile loss serve.
-fn choose(model: &mut TargetModel) {
-    let best = model
-        .scores
-        .iter()
-        .min_by(|(_, one), (_, other)| one.crps.total_cmp(&other.crps))
-        .map(|(kind, _)| *kind);
-    let first = model.naive.keys().next().copied();
-    model.serves = best.or(first).unwrap_or(ModelKind::Persistence);
-    model.fallback_reason = Some("there is no LSTM for this target".to_owned());
 }

@@ -1,0 +1,50 @@
+//! The pinball loss over quantiles and steps, for windows of unlike weight and values that may be missing.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::window::{Series, Window};
+use crate::quantile::{HORIZON_STEPS, LEVELS};
+
+/// What came behind the windows of a batch.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// Normalised, 0 where missing: `[B, HORIZON_STEPS, 1]`.
+    values: Tensor,
+    /// The window's weight, 0 where missing: `[B, HORIZON_STEPS, 1]`.
+    weights: Tensor,
+}
+
+impl Answers {
+    /// Stacks what came behind the windows at the given origins.
+    pub(super) fn new(asked: &[(&Series, usize)], windows: &[Window]) -> Result<Self, TchError> {
+        let mut values = Vec::with_capacity(windows.len() * HORIZON_STEPS);
+        let mut weights = Vec::with_capacity(windows.len() * HORIZON_STEPS);
+        for ((series, origin), window) in asked.iter().zip(windows) {
+            let weight = series.scale().weight(window.scale);
+            for value in series.answer(*origin, window.scale) {
+                let missing = value.is_nan();
+                values.push(if missing { 0.0 } else { value });
+                weights.push(if missing { 0.0 } else { weight });
+            }
+        }
+        let shape = [windows.len() as i64, HORIZON_STEPS as i64, 1];
+        Ok(Self {
+            values: Tensor::f_from_slice(&values)?.f_view(shape)?,
+            weights: Tensor::f_from_slice(&weights)?.f_view(shape)?,
+        })
+    }
+
+    /// Returns the weighted mean over windows, steps and levels of the pinball loss (Koenker & Bassett 1978):
+    /// `max(q e, (q - 1) e)` for an error `e` at level `q`. `quantiles` are `[B, HORIZON_STEPS, LEVELS]`.
+    pub(super) fn loss(&self, quantiles: &Tensor) -> Result<Tensor, TchError> {
+        let levels = Tensor::f_from_slice(&LEVELS.map(|level| level as f32))?;
+        let error = self.values.f_sub(quantiles)?;
+        let above = error.f_mul(&levels)?;
+        let loss = above.f_maximum(&above.f_sub(&error)?)?;
+        let total = self.weights.f_sum(None::<Kind>)?.f_clamp_min(1e-6)?;
+        loss.f_mul(&self.weights)?
+            .f_sum(None::<Kind>)?
+            .f_div(&total)?
+            .f_div_scalar(LEVELS.len() as f64)
+    }
+}

@@ -1,0 +1,120 @@
+//! Interval widening: how far the quantiles of a band must be drawn apart to hold what they promise.
+//!
+//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per band of the horizon: at validation
+//! windows, which training never saw and which come before every origin that is scored, each value's distance from
+//! the median is measured in units of the half-interval on its side. The share of values that an interval promises
+//! to hold is the quantile of those distances at which it would have held them, and the factor by which it is drawn.
+
+use serde::{Deserialize, Serialize};
+use tch::{TchError, Tensor};
+
+use super::{SEGMENT_STEPS, SEGMENTS};
+use crate::quantile::{HORIZON_STEPS, LEVELS, MEDIAN, interpolated};
+
+/// A factor beyond these bounds says more about the few windows it was found on than about the model.
+const FACTOR_BOUNDS: (f32, f32) = (0.6, 2.5);
+
+/// The least distances that make a factor.
+const DISTANCES_MIN: usize = 200;
+
+/// One factor a band of the horizon and interval, from the outermost to the innermost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Widening(Vec<[f32; MEDIAN]>);
+
+impl Default for Widening {
+    /// Leaves the quantiles as they are.
+    fn default() -> Self {
+        Self(vec![[1.0; MEDIAN]; SEGMENTS])
+    }
+}
+
+impl Widening {
+    /// Finds the factors from normalised `quantiles` `[B, HORIZON_STEPS, LEVELS]`, row-major, and what came `[B, HORIZON_STEPS]`,
+    /// NaN where missing.
+    pub(super) fn fit(quantiles: &[f32], answers: &[f32]) -> Self {
+        let mut widening = Self::default();
+        for (segment, factors) in widening.0.iter_mut().enumerate() {
+            for (interval, factor) in factors.iter_mut().enumerate() {
+                let promised = LEVELS[LEVELS.len() - 1 - interval] - LEVELS[interval];
+                let mut distances: Vec<f64> = quantiles
+                    .chunks_exact(LEVELS.len())
+                    .zip(answers)
+                    .enumerate()
+                    .filter(|(place, _)| place % HORIZON_STEPS / SEGMENT_STEPS == segment)
+                    .filter_map(|(_, (levels, answer))| distance(levels, *answer, interval))
+                    .collect();
+                if distances.len() >= DISTANCES_MIN {
+                    distances.sort_by(f64::total_cmp);
+                    let (least, most) = FACTOR_BOUNDS;
+                    *factor = (interpolated(&distances, promised) as f32).clamp(least, most);
+                }
+            }
+        }
+        widening
+    }
+
+    /// Returns one factor a step and level `[HORIZON_STEPS, LEVELS]`; the median's is 1.
+    pub(super) fn factors(&self) -> Result<Tensor, TchError> {
+        let mut factors = Vec::with_capacity(HORIZON_STEPS * LEVELS.len());
+        for step in 0..HORIZON_STEPS {
+            let band = &self.0[step / SEGMENT_STEPS];
+            factors.extend((0..LEVELS.len()).map(|level| {
+                let interval = level.min(LEVELS.len() - 1 - level);
+                band.get(interval).copied().unwrap_or(1.0)
+            }));
+        }
+        Tensor::f_from_slice(&factors)?.f_view([HORIZON_STEPS as i64, LEVELS.len() as i64])
+    }
+}
+
+/// Returns how many half-intervals an answer lies from the median; `None` when it is missing or the interval is empty.
+fn distance(levels: &[f32], answer: f32, interval: usize) -> Option<f64> {
+    let median = levels[MEDIAN];
+    let end = if answer > median {
+        levels[LEVELS.len() - 1 - interval]
+    } else {
+        levels[interval]
+    };
+    let half = (end - median).abs();
+    (!answer.is_nan() && half > 1e-6).then(|| f64::from((answer - median).abs() / half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Quantiles of a uniform distribution on ±`half`, asked about values spread evenly on ±1.
+    fn fitted(half: f32) -> Widening {
+        let windows = 50;
+        let places = windows * HORIZON_STEPS;
+        let quantiles: Vec<f32> = (0..places)
+            .flat_map(|_| LEVELS.map(|level| (2.0 * level as f32 - 1.0) * half))
+            .collect();
+        let answers: Vec<f32> = (0..places)
+            .map(|place| ((place * 7919) % 10_007) as f32 / 5_003.5 - 1.0)
+            .collect();
+        Widening::fit(&quantiles, &answers)
+    }
+
+    #[test]
+    fn narrow_intervals_are_drawn_to_what_they_promise() {
+        for factor in fitted(0.5).0.iter().flatten() {
+            // 600 values a band place the quantile to about 3 %.
+            assert!((factor - 2.0).abs() < 0.25, "{factor}");
+        }
+    }
+
+    #[test]
+    fn right_intervals_stay() {
+        for factor in fitted(1.0).0.iter().flatten() {
+            assert!((factor - 1.0).abs() < 0.12, "{factor}");
+        }
+    }
+
+    #[test]
+    fn too_few_windows_change_nothing() {
+        let quantiles = vec![0.0; HORIZON_STEPS * LEVELS.len()];
+        let widening = Widening::fit(&quantiles, &vec![1.0; HORIZON_STEPS]);
+        assert_eq!(widening, Widening::default());
+    }
+}

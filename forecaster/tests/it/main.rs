@@ -1,0 +1,5 @@
+//! The forecaster's parts together, as a host's data meets them.
+
+mod core_registry;
+mod core_training;
+mod support;
