@@ -15,16 +15,17 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  headroom-simulator fleet                                    14 days of six hosts, then live until Ctrl-C
-  headroom-simulator fleet --hosts 100 --days 2 --no-live     a larger fleet, its past alone
-  headroom-simulator fleet --scenario ingest-01=disk-fill     with a disk that crosses 90 % in eight hours
-  headroom-simulator replay recorded.lp.gz --align-hosts      real history, every host ending now
+  headroom-simulator fleet                                  14 days of six hosts, then live
+  headroom-simulator fleet --hosts 100 --days 2 --no-live   a larger fleet, its past alone
+  headroom-simulator fleet --scenario ingest-01=disk-fill   a disk crosses 90 % in eight hours
+  headroom-simulator replay recorded.lp.gz --align-hosts    real history, every host ending now
 
-Exit codes: 0 done (also after Ctrl-C), 1 the push failed or lines were left out, 2 the command line is wrong.";
+Exit codes: 0 done (also after Ctrl-C); 1 the push failed, or lines were refused or left out;
+2 the command line is wrong.";
 
 /// Stands in for a fleet of Telegraf agents: pushes simulated or recorded metrics to a Headroom gateway.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(version, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
     /// What to push.
     #[command(subcommand)]
@@ -59,7 +60,7 @@ pub struct GatewayArgs {
         default_value = "http://127.0.0.1:8186"
     )]
     gateway_url: reqwest::Url,
-    /// Token with the scope write; better given as `HEADROOM_TOKEN`, where no process list shows it.
+    /// Token with the scope write; better given by the environment, where no process list shows it.
     #[arg(
         long,
         env = "HEADROOM_TOKEN",
@@ -119,8 +120,8 @@ pub struct FleetArgs {
     /// Profiles that the hosts take in turn [default: all of them]
     #[arg(long, value_name = "PROFILE,…", value_delimiter = ',')]
     pub profiles: Vec<Profile>,
-    /// TOML file with the hosts, in place of --hosts: `[[host]]` with name, profile, and if wanted scenarios, cores,
-    /// `memory_gib`.
+    /// TOML file with the hosts, in place of --hosts: tables `[[host]]` with name and profile, and if wanted scenarios
+    /// and hardware; the README has one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["hosts", "profiles"])]
     pub fleet_file: Option<PathBuf>,
     /// What goes wrong on a host (repeatable); see below.
@@ -183,4 +184,32 @@ fn days(text: &str) -> Result<f64, String> {
     let days = text.trim_end_matches('d').parse::<f64>().ok();
     days.filter(|days| (0.0..=3660.0).contains(days))
         .ok_or_else(|| format!("{text:?} is out of range; write days from 0 to 3660"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_its_help_fits_a_terminal() {
+        Cli::command().debug_assert();
+        for text in [EXAMPLES, SCENARIOS] {
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 98),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_token_shows_in_what_is_printed_for_debugging() {
+        let cli = Cli::parse_from(["x", "fleet", "--token", "0123456789abcdef"]);
+        let Command::Fleet(args) = cli.command else {
+            panic!("another command was parsed");
+        };
+        let destination = format!("{:?}", args.gateway.destination(Precision::Ns));
+        assert!(!destination.contains("0123456789abcdef"), "{destination}");
+    }
 }

@@ -323,7 +323,6 @@ impl Summary {
     ) -> Result<(), PushError> {
         self.batches += 1;
         self.bytes += batch.body.len() as u64;
-        progress.advance(batch.lines);
         match outcome {
             Ok(()) => self.lines += batch.lines,
             Err(error @ PushError::LinesRefused { .. }) => {
@@ -334,6 +333,7 @@ impl Summary {
             }
             Err(error) => return Err(error),
         }
+        progress.advance(batch.lines);
         Ok(())
     }
 }

@@ -72,15 +72,22 @@ pub enum Scenario {
 
 /// The kinds with their options and defaults, for the command line's help.
 pub const HELP: &str = "\
-Scenarios (HOST=KIND or HOST=KIND:OPTION=VALUE,…; give several for one host by repeating the flag):
+Scenarios: HOST=KIND or HOST=KIND:OPTION=VALUE,…; repeat the flag for several of one host.
   healthy    nothing goes wrong
-  degrading  healthy, then load, memory and latency grow; critical after now  since=5d critical-in=24h
-  critical   the same, already critical now                                   since=7d critical-for=6h
-  leak       a process leaks memory, is killed at peak and begins anew        level=80 rate=1 from=35 peak=97
-  disk-fill  a file system fills; cleaned at peak before now, not after it    path=/data level=80 rate=1.25 from=40 peak=96
-  reboots    the host reboots again and again                                 every=6h
-  silent     the host stopped reporting                                       since=2h
-level, from and peak are per cent, rate is per cent an hour: disk-fill as it stands crosses 90 % eight hours from now.";
+  degrading  healthy, then load and memory grow; critical after now
+             since=5d critical-in=24h
+  critical   the same, and already critical now
+             since=7d critical-for=6h
+  leak       a process leaks memory, is killed at the peak and begins anew
+             level=80 rate=1 from=35 peak=97
+  disk-fill  a file system fills; it was cleaned at the peak before now, and is not after it
+             path=/data level=80 rate=1.25 from=40 peak=96
+  reboots    the host reboots again and again
+             every=6h
+  silent     the host stopped reporting
+             since=2h
+The values are the defaults. level (now), from and peak are per cent, rate is per cent an hour:
+disk-fill as it stands crosses 90 % eight hours from now.";
 
 impl FromStr for Scenario {
     type Err = String;

@@ -13,12 +13,13 @@ const DAY_S: i64 = 86400;
 /// 1970 began on a Thursday; with this offset day 0 of the week is a Monday.
 const MONDAY_OFFSET_DAYS: i64 = 3;
 
-/// Cron starts something every quarter of an hour, for this long, in seconds.
-const CRON_EVERY_S: i64 = 900;
-const CRON_LENGTH_S: i64 = 60;
+/// Cron starts something every hour, for this long, in seconds. Both are whole multiples of the usual grid, so that a
+/// history of five-minute points and the means of live points show the same.
+const CRON_EVERY_S: i64 = 3600;
+const CRON_LENGTH_S: i64 = 300;
 
 /// Per cent of the processors that such a job takes.
-const CRON_CPU_PERCENT: f64 = 5.0;
+const CRON_CPU_PERCENT: f64 = 6.0;
 
 /// What a critical host has more of than a healthy one.
 const DECLINE_CPU_PERCENT: f64 = 48.0;
@@ -90,7 +91,8 @@ impl Host {
         let shape = &self.shape;
         let severity = self.story.severity(time_s);
         let jobs = self.running_jobs(time_s, |job| job.cpu_percent);
-        let cron = if time_s.rem_euclid(CRON_EVERY_S) < CRON_LENGTH_S {
+        let minute_s = (self.draws.uniform(11) * 12.0) as i64 * CRON_LENGTH_S;
+        let cron = if (time_s - minute_s).rem_euclid(CRON_EVERY_S) < CRON_LENGTH_S {
             CRON_CPU_PERCENT
         } else {
             0.0

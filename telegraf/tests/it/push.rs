@@ -147,3 +147,24 @@ async fn a_cancelled_backfill_ends() {
     assert_eq!(summary.batches, 0);
     assert!(sender.is_closed());
 }
+
+#[tokio::test]
+async fn a_live_fleet_reports_until_it_is_cancelled() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    let cancelled = CancellationToken::new();
+    let (gateway, stop) = (gateway(&server.uri(), None), cancelled.clone());
+    let run = tokio::spawn(async move {
+        headroom_simulator::live::run(agents(1, 7, &[]), 1, 5000, &gateway, &stop).await
+    });
+    while server.received_requests().await.is_none_or(|r| r.len() < 2) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    cancelled.cancel();
+    let pushed = run.await.expect("no panic").expect("no failure");
+    // A web host with four cores and one file system reports fifteen lines a round.
+    assert!(pushed > 0 && pushed % 15 == 0, "{pushed} lines");
+}
