@@ -58,6 +58,14 @@ impl From<String> for Secret {
     }
 }
 
+impl Secret {
+    /// Says whether it was given and left empty, as an unset variable of a script is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(redacted)")
