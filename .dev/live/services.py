@@ -10,9 +10,9 @@ START_TIMEOUT_S = 60
 
 
 def binary(name):
-    """The release binary of this workspace."""
+    """A program of this workspace: the release build, or what lies in the folder that HEADROOM_BINARIES names."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    path = target / "release" / name
+    path = pathlib.Path(os.environ.get("HEADROOM_BINARIES") or target / "release") / name
     if not path.is_file():
         raise Failed(f"{path} is missing; run `make build`")
     return path
