@@ -193,7 +193,7 @@ impl<'a> Asked<'a> {
     }
 
     fn forecast(self, answer: Answer, steps: usize) -> TargetForecast {
-        let step_s = i64::from(self.history.step_s);
+        let distance_s = i64::from(self.history.step_s);
         TargetForecast {
             metric: self.known.metric.clone(),
             kind: self.known.kind,
@@ -204,7 +204,7 @@ impl<'a> Asked<'a> {
             data_until_s: self.data_until_s,
             step_s: self.history.step_s,
             timestamps_s: (0..steps)
-                .map(|step| self.data_until_s + step as i64 * step_s)
+                .map(|step| self.data_until_s + step as i64 * distance_s)
                 .collect(),
             path: answer.path.truncated(steps),
             scores: self.known.scores.get(&answer.kind).cloned(),

@@ -246,9 +246,9 @@ mod tests {
     fn a_long_silence_makes_no_rate() {
         let counter = samples(&[(0, 0.0), (300, 300.0), (3_000, 9_000.0), (3_300, 9_300.0)]);
         let grid = Grid::of_counter(&counter, 0, 3_300, 300);
-        assert_eq!(grid.values[0], 1.0);
+        assert_eq!(grid.values[..1], [1.0]);
         assert!(grid.values[1..10].iter().all(|value| value.is_nan()));
-        assert_eq!(grid.values[10], 1.0);
+        assert_eq!(grid.values[10..], [1.0]);
     }
 
     #[test]

@@ -23,3 +23,5 @@ pub mod registry;
 pub mod forecast;
 
 pub mod threshold;
+
+pub mod evaluation;

@@ -23,12 +23,12 @@ impl QuantilePath {
     /// `at(level, step)` is asked for the eleven levels of each of `steps` steps.
     #[must_use]
     pub fn from_fn(steps: usize, kind: Kind, at: impl Fn(usize, usize) -> f64) -> Self {
-        let mut levels = vec![vec![0.0; steps]; LEVELS.len()];
+        let mut levels = vec![Vec::with_capacity(steps); LEVELS.len()];
         for step in 0..steps {
             let mut values: Vec<f64> = (0..LEVELS.len()).map(|level| at(level, step)).collect();
             values.sort_by(f64::total_cmp);
-            for (level, value) in values.into_iter().enumerate() {
-                levels[level][step] = kind.clamp(value);
+            for (level, value) in levels.iter_mut().zip(values) {
+                level.push(kind.clamp(value));
             }
         }
         Self(levels)
@@ -83,9 +83,7 @@ impl QuantilePath {
                 1.0
             };
         }
-        let upper = (1..=last)
-            .find(|&level| value < at(level))
-            .expect("the value lies below the outermost quantile");
+        let upper = (1..last).find(|&level| value < at(level)).unwrap_or(last);
         let (low, high) = (at(upper - 1), at(upper));
         LEVELS[upper - 1] + (LEVELS[upper] - LEVELS[upper - 1]) * (value - low) / (high - low)
     }

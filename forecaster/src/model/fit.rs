@@ -37,7 +37,7 @@ const REFRESH_STEPS_SHARE: f64 = 0.25;
 const PATIENCE: usize = 8;
 
 /// The most validation windows of all series together.
-const VALIDATION_WINDOWS_MAX: usize = 1024;
+const VALIDATION_WINDOWS_MAX: usize = 512;
 
 const GRADIENT_NORM_MAX: f64 = 1.0;
 
@@ -106,13 +106,14 @@ pub(crate) fn fit(
 ) -> Result<Fitted, FitError> {
     let mut fit = Fit::new(network, lessons, seed, budget, cancelled)?;
     let validation = Validation::new(lessons)?;
-    let steps = budget.epochs_max * budget.batches_per_epoch;
+    let epochs_max = budget.epochs_max.max(1);
+    let steps = epochs_max * budget.batches_per_epoch;
     let mut best = Fitted {
         epoch: 0,
         validation_loss: validation.loss(network)?.unwrap_or(f64::INFINITY),
     };
     let mut kept = snapshot(network)?;
-    for epoch in 1..=budget.epochs_max {
+    for epoch in 1..=epochs_max {
         let mut training_loss = 0.0;
         for batch in 0..budget.batches_per_epoch {
             let step = (epoch - 1) * budget.batches_per_epoch + batch;
@@ -137,7 +138,7 @@ pub(crate) fn fit(
         }
         progress.report(Event::Fitted {
             epoch,
-            epochs_max: budget.epochs_max,
+            epochs_max,
             training_loss,
             validation_loss,
         });

@@ -199,6 +199,8 @@ impl Series {
             (height, height)
         };
         let slope = slope(&known[origin - TREND_STEPS..]);
+        // The mean of the last hour stands in its middle.
+        let from_height = (HOUR_STEPS + 1) as f32 / 2.0;
         let mut candidates = Vec::with_capacity(HORIZON_STEPS * CANDIDATES);
         for step in 0..HORIZON_STEPS {
             let simple: [f32; CANDIDATES] = [
@@ -210,7 +212,7 @@ impl Series {
                 profile(step),
                 height + day(step) - day_height,
                 height + profile(step) - profile_height,
-                height + slope * (step + HOUR_STEPS / 2) as f32,
+                height + slope * (step as f32 + from_height),
             ];
             candidates.extend(simple.map(|value| scale.normalised(value)));
         }
@@ -244,4 +246,97 @@ fn slope(values: &[f32]) -> f32 {
         variance += distance * distance;
     }
     covariance / variance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Kind;
+
+    fn series(values: Vec<f32>) -> Series {
+        let scale = SeriesScale::fit(Kind::Gauge, &values).expect("values that differ");
+        let grid = Grid {
+            start_s: 0,
+            step_s: 300,
+            values,
+        };
+        Series::new(1, scale, &grid)
+    }
+
+    /// Ten days; each day repeats the last, a unit higher.
+    fn staircase() -> Vec<f32> {
+        (0..10 * DAY_STEPS)
+            .map(|step| (step % DAY_STEPS) as f32 + (step / DAY_STEPS) as f32)
+            .collect()
+    }
+
+    #[test]
+    fn a_window_never_looks_past_its_origin() {
+        let origin = 8 * DAY_STEPS;
+        let mut changed = staircase();
+        changed[origin..].fill(-1e6);
+        let (one, other) = (series(staircase()), series(changed));
+        let scale = one.scale;
+        let one = one.window(origin).expect("a window");
+        let other = Series { scale, ..other }.window(origin).expect("a window");
+        assert_eq!(one.patches, other.patches);
+        assert_eq!(one.candidates, other.candidates);
+        assert_eq!(one.segments, other.segments);
+        assert_eq!(one.statics.to_vec(), other.statics.to_vec());
+    }
+
+    #[test]
+    fn candidates_are_the_simple_forecasts_they_are_named_for() {
+        let origin = 8 * DAY_STEPS + 100;
+        let series = series(staircase());
+        let window = series.window(origin).expect("a window");
+        let value = |step: usize, candidate: usize| {
+            let normalised = window.candidates[step * CANDIDATES + candidate];
+            normalised * window.scale.spread + window.scale.center
+        };
+        // At step 10 the truth is 110 + 8: time of day 110, ninth day.
+        let expected = [
+            107.0,
+            101.5,
+            f32::NAN,
+            117.0,
+            111.0,
+            114.0,
+            118.0,
+            118.0,
+            118.0,
+        ];
+        for (candidate, expected) in expected.into_iter().enumerate() {
+            let found = value(10, candidate);
+            // Single precision over values of a few hundred.
+            assert!(
+                expected.is_nan() || (found - expected).abs() < 1e-3,
+                "candidate {candidate}: {found} against {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_values_are_zero_and_masked() {
+        let mut values = staircase();
+        let origin = 9 * DAY_STEPS;
+        values[origin - 2] = f32::NAN;
+        let window = series(values).window(origin).expect("a window");
+        let last = &window.patches[window.patches.len() - PATCH_FEATURES..];
+        assert_eq!(last[PATCH_STEPS - 2].to_bits(), 0.0_f32.to_bits());
+        let seen = last[PATCH_STEPS..2 * PATCH_STEPS]
+            .iter()
+            .filter(|mask| **mask > 0.5);
+        assert_eq!(seen.count(), PATCH_STEPS - 1);
+    }
+
+    #[test]
+    fn a_context_that_is_short_or_mostly_missing_makes_no_window() {
+        let mut values = staircase();
+        assert!(series(values.clone()).window(DAY_STEPS - 1).is_none());
+        assert!(series(values.clone()).window(DAY_STEPS).is_some());
+        let origin = 5 * DAY_STEPS;
+        values[origin - 220..origin].fill(f32::NAN);
+        assert!(series(values).window(origin).is_none());
+    }
 }

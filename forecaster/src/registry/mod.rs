@@ -186,9 +186,10 @@ impl Registry {
             })?;
         let unfinished = folder.join(format!("{UNFINISHED}{version}"));
         fs::create_dir(&unfinished).map_err(disk("create", &unfinished))?;
+        let path = unfinished.join(MANIFEST);
         let manifest = serde_json::to_vec_pretty(model.manifest())
-            .expect("a manifest holds strings and finite numbers only");
-        files::write(&unfinished.join(MANIFEST), &manifest)?;
+            .map_err(|source| disk("write", &path)(source.into()))?;
+        files::write(&path, &manifest)?;
         if let Some(weights) = weights {
             files::write(&unfinished.join(WEIGHTS), &weights)?;
         }

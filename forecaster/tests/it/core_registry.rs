@@ -24,7 +24,7 @@ impl Bench {
     fn new(host_name: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut request = host(6);
-        request.host = host_name.to_owned();
+        host_name.clone_into(&mut request.host);
         let model = train_host(&request, &(), &CancellationToken::new()).expect("a model");
         Self {
             registry: Registry::open(&folder.path().join("registry")).expect("a registry"),
