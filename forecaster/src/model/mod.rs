@@ -1,8 +1,8 @@
 //! A host's model: the manifest, and the network with its weights.
 //!
 //! One network serves a host, over all its targets; libtorch appears in this module alone. In the order in which data
-//! flows: [`scale`] normalises, [`window`] makes inputs, [`network`] answers, [`loss`] judges, [`fit`] learns, [`widening`] calibrates,
-//! [`weights`] carries to disk and back.
+//! flows: `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns, `widening` calibrates,
+//! `weights` carries to disk and back.
 
 mod fit;
 mod loss;

@@ -1,7 +1,7 @@
 //! The patch LSTM.
 //!
 //! A window's context is cut into patches, each patch embedded, and an LSTM runs over the patches instead of the steps
-//! (P-sLSTM, Kong et al. 2024; SegRNN, Lin et al. 2023). Each segment of the horizon is decoded at once from the *newest*
+//! (P-sLSTM, Kong et al. 2024; `SegRNN`, Lin et al. 2023). Each segment of the horizon is decoded at once from the *newest*
 //! state, with the segment's position and calendar (the parallel decoding of `SegRNN`). The network is
 //! channel-independent (`PatchTST`, Nie et al. 2023): all series of a host share it, and embeddings of the kind and of
 //! the series tell them apart.
@@ -289,4 +289,82 @@ impl PatchLstm {
 pub(super) fn assign(variable: &Tensor, values: &[f32]) -> Result<(), TchError> {
     let source = Tensor::f_from_slice(values)?.f_view(&variable.size()[..])?;
     tch::no_grad(|| variable.shallow_clone().f_copy_(&source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::weights::values;
+
+    const SHAPE: Shape = Shape {
+        series: 2,
+        hidden: 6,
+        decoder: 7,
+    };
+
+    #[derive(Deserialize)]
+    struct Reference {
+        shape: Vec<i64>,
+        every_97th: Vec<f32>,
+    }
+
+    /// The numbers of `tests/reference/patch_lstm.py`.
+    fn numbers(seed: usize, count: usize) -> Vec<f32> {
+        let number = |place: usize| 0.4 * (1.3 * place as f64 + seed as f64).sin();
+        (0..count).map(|place| number(place) as f32).collect()
+    }
+
+    fn tensor(seed: usize, dims: &[usize]) -> Tensor {
+        let dims_of_tensor: Vec<i64> = dims.iter().map(|size| *size as i64).collect();
+        Tensor::from_slice(&numbers(seed, dims.iter().product())).view(&dims_of_tensor[..])
+    }
+
+    #[test]
+    fn forward_agrees_with_pytorch() {
+        let network = PatchLstm::new(SHAPE, 0).expect("a network");
+        for (seed, (_, variable)) in network.variables().iter().enumerate() {
+            assign(variable, &numbers(seed, variable.numel())).expect("as many numbers");
+        }
+        let batch = Batch {
+            patches: tensor(20, &[3, PATCHES, PATCH_FEATURES]),
+            statics: tensor(21, &[3, 2]),
+            candidates: tensor(22, &[3, SEGMENTS, SEGMENT_STEPS * CANDIDATES]),
+            segments: tensor(23, &[3, SEGMENTS, SEGMENT_FEATURES]),
+            kinds: Tensor::from_slice(&[0_i64, 1, 2]),
+            series: Tensor::from_slice(&[2_i64, 1, 0]),
+        };
+        let quantiles = network.forward(&batch).expect("an answer");
+        let reference: Reference =
+            serde_json::from_str(include_str!("../../tests/reference/patch_lstm.json"))
+                .expect("the script's output");
+        assert_eq!(quantiles.size(), reference.shape);
+        let quantiles = values(&quantiles).expect("numbers");
+        let every_97th: Vec<f32> = quantiles.into_iter().step_by(97).collect();
+        assert_eq!(every_97th.len(), reference.every_97th.len());
+        for (ours, theirs) in every_97th.iter().zip(&reference.every_97th) {
+            // The same operations in single precision, maybe summed in another order.
+            assert!((ours - theirs).abs() < 2e-6, "{ours} against {theirs}");
+        }
+    }
+
+    #[test]
+    fn weights_follow_from_the_seed_alone() {
+        let weights = |seed| {
+            let network = PatchLstm::new(SHAPE, seed).expect("a network");
+            crate::model::to_bytes(&network).expect("bytes")
+        };
+        assert_eq!(weights(3), weights(3));
+        assert_ne!(weights(3), weights(4));
+    }
+
+    #[test]
+    fn a_network_for_forty_targets_keeps_to_its_size() {
+        let shape = Shape {
+            series: 40,
+            hidden: 64,
+            decoder: 128,
+        };
+        let parameters = PatchLstm::new(shape, 0).expect("a network").parameters();
+        assert!(parameters < 100_000, "{parameters}");
+    }
 }
