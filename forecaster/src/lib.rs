@@ -1,10 +1,21 @@
-//! Headroom's forecaster.
+#![doc = include_str!("../README.md")]
 //!
-//! The modules stand in the order in which data flows.
+//! # The modules, in the order in which data flows
+
+pub mod clock;
+pub mod config;
+
+pub mod gateway;
 
 pub mod target;
 
+pub mod discovery;
+
+pub mod fleet;
+
 pub mod grid;
+
+pub mod history;
 
 pub mod quantile;
 
@@ -18,10 +29,31 @@ pub mod model;
 
 pub mod training;
 
+pub mod evaluation;
+
 pub mod registry;
+
+pub mod champions;
+
+pub mod jobs;
+pub mod newcomers;
+pub mod scheduler;
 
 pub mod forecast;
 
+pub mod cold_start;
+
 pub mod threshold;
 
-pub mod evaluation;
+pub mod serving;
+
+pub mod alert;
+pub mod rounds;
+pub mod writeback;
+
+pub mod access;
+pub mod app;
+pub mod error;
+pub mod metrics;
+pub mod openapi;
+pub mod routes;

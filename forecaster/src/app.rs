@@ -1,0 +1,366 @@
+//! Wires everything together: starts the service, and stops it in order.
+//!
+//! ```text
+//! newcomers ─▶ fleet ─▶ serving ◀─ routes
+//!     │                   ▲  │
+//!     ▼                   │  ▼
+//!   book ─▶ trainer ─▶ champions    rounds ─▶ gateway (points), watch ─▶ ledger ─▶ webhook
+//! ```
+//!
+//! It stops from the front: no new requests, those under way are finished, then the loops end, then the process.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use actix_web::{
+    App as Service, HttpRequest, HttpServer, dev::ServerHandle, middleware::from_fn, web,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_actix_web::TracingLogger;
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    access::{self, Access},
+    alert::{
+        ledger::{Ledger, LedgerError},
+        watch::Watch,
+        webhook::Webhook,
+    },
+    champions::Champions,
+    clock::Clock,
+    config::{Settings, SettingsError},
+    error::ApiError,
+    fleet::Fleet,
+    gateway::Gateway,
+    jobs::{
+        Book,
+        trainer::{Train, Trainer},
+    },
+    metrics::Metrics,
+    newcomers::Newcomers,
+    openapi,
+    registry::{Registry, RegistryError},
+    rounds::Rounds,
+    routes, scheduler,
+    serving::Serving,
+    training::{Budget, train_host},
+};
+
+/// A request's body: thresholds of ten thousand targets fit.
+const BODY_MAX_BYTES: usize = 1 << 20;
+/// Each worker only waits for others, so two of them saturate the gateway.
+const WORKERS: usize = 2;
+/// How long requests under way may take at the end.
+const FINISH_REQUESTS_S: u64 = 10;
+/// How long the loops may take at the end: a train notices within moments.
+const FINISH_LOOPS: Duration = Duration::from_secs(15);
+/// New models that may wait to be shown; the trainer waits when the rounds fall behind.
+const TRAINED_WAITING: usize = 64;
+
+/// What the handlers share.
+pub struct App {
+    /// The hosts.
+    pub fleet: Arc<Fleet>,
+    /// The gateway's client.
+    pub gateway: Arc<Gateway>,
+    /// The models.
+    pub champions: Arc<Champions>,
+    /// What forecasts.
+    pub serving: Arc<Serving>,
+    /// The jobs.
+    pub book: Arc<Book>,
+    /// Thresholds and alerts.
+    pub ledger: Arc<Ledger>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a test may put in another's place.
+pub struct Parts {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What trains a host.
+    pub train: Arc<Train>,
+    /// The work that a fit may take.
+    pub budget: Budget,
+}
+
+impl Parts {
+    /// The parts of the real service.
+    #[must_use]
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(crate::clock::SystemClock),
+            train: Arc::new(train_host),
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The data folder cannot be made.
+    #[error(
+        "HEADROOM_DATA_DIR is {path}, which cannot be made: {source}; name a folder that this user may write to"
+    )]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The models' folder cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The port is taken, or the address is not this machine's.
+    #[error(
+        "HEADROOM_LISTEN is {address}, where nothing can listen: {source}; end what listens there, or choose another port"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("no HTTP client can be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A figure is registered twice.
+    #[error("the figures cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A service that runs.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    server: ServerHandle,
+    loops: TaskTracker,
+    cancelled: CancellationToken,
+}
+
+impl Running {
+    /// Stops: requests first, then the loops.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+        self.cancelled.cancel();
+        self.loops.close();
+        if tokio::time::timeout(FINISH_LOOPS, self.loops.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!("something did not end in time; what was acknowledged is on disk");
+        }
+    }
+}
+
+/// Starts the service: it listens when this returns, and loads its models behind it.
+///
+/// # Errors
+///
+/// Says which setting is wrong, or what of the machine is in the way.
+pub fn start(settings: Settings, parts: Parts) -> Result<Running, StartError> {
+    let tokens = settings.tokens()?;
+    std::fs::create_dir_all(&settings.data_dir).map_err(|source| StartError::DataDir {
+        path: settings.data_dir.clone(),
+        source,
+    })?;
+    let app = web::Data::new(wire(&settings, &parts)?);
+    let (address, server) = serve(settings.listen, app.clone(), Access(tokens))?;
+    let cancelled = CancellationToken::new();
+    let loops = TaskTracker::new();
+    start_loops(&loops, &cancelled, &app, settings, parts)?;
+    tracing::info!(%address, gateway = %app.gateway.shown_url(), "the forecaster listens; Swagger UI at /docs/");
+    Ok(Running {
+        address,
+        server,
+        loops,
+        cancelled,
+    })
+}
+
+fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
+    let clock = Arc::clone(&parts.clock);
+    let metrics = Arc::new(Metrics::new()?);
+    let gateway = Arc::new(Gateway::new(settings.gateway.clone())?);
+    let registry = Registry::open(&settings.data_dir.join("registry"))?;
+    let champions = Arc::new(Champions::new(registry));
+    let ledger = Arc::new(Ledger::open(&settings.data_dir.join("alerts.sqlite"))?);
+    let fleet = Arc::new(Fleet::new(
+        settings.forecasting.rules.clone(),
+        Arc::clone(&gateway),
+        Arc::clone(&clock),
+    ));
+    let serving = Arc::new(Serving {
+        fleet: Arc::clone(&fleet),
+        gateway: Arc::clone(&gateway),
+        champions: Arc::clone(&champions),
+        ledger: Arc::clone(&ledger),
+        file_thresholds: settings.alerts.thresholds.clone(),
+        stale_after_s: settings.forecasting.stale_after_s,
+        clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
+    });
+    let book = Arc::new(Book::new(Arc::clone(&clock)));
+    Ok(App {
+        fleet,
+        gateway,
+        champions,
+        serving,
+        book,
+        ledger,
+        metrics,
+        clock,
+    })
+}
+
+fn serve(
+    listen: SocketAddr,
+    app: web::Data<App>,
+    access: Access,
+) -> Result<(SocketAddr, ServerHandle), StartError> {
+    let access = web::Data::new(access);
+    let failed = |source| StartError::Listen {
+        address: listen,
+        source,
+    };
+    let server = HttpServer::new(move || {
+        let (service, document) = Service::new()
+            .into_utoipa_app()
+            .openapi(openapi::Head::openapi())
+            .app_data(app.clone())
+            .app_data(access.clone())
+            .configure(routes::configure)
+            .split_for_parts();
+        service
+            .configure(read_requests)
+            .service(web::redirect("/", "/docs/"))
+            .service(web::redirect("/docs", "/docs/"))
+            .service(SwaggerUi::new("/docs/{_:.*}").url("/api-docs/openapi.json", document))
+            .default_service(web::to(unknown_route))
+            .wrap(from_fn(access::guard))
+            .wrap(TracingLogger::default())
+    })
+    .workers(WORKERS)
+    .shutdown_timeout(FINISH_REQUESTS_S)
+    .disable_signals()
+    .bind(listen)
+    .map_err(failed)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    let server = server.run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok((address, handle))
+}
+
+/// Lets what cannot be read be answered as a problem.
+fn read_requests(services: &mut web::ServiceConfig) {
+    let refused = |reason: String| ApiError::RequestInvalid { reason }.into();
+    services
+        .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
+        .app_data(web::JsonConfig::default().limit(BODY_MAX_BYTES).error_handler(
+            move |error, _| refused(format!("the body cannot be read as JSON: {error}; send Content-Type: application/json")),
+        ))
+        .app_data(web::QueryConfig::default().error_handler(move |error, _| {
+            refused(format!("a parameter of the query cannot be read: {error}"))
+        }))
+        .app_data(web::PathConfig::default().error_handler(move |error, _| {
+            refused(format!("the path cannot be read: {error}"))
+        }));
+}
+
+async fn unknown_route(request: HttpRequest) -> Result<&'static str, ApiError> {
+    Err(ApiError::RouteUnknown {
+        method: request.method().to_string(),
+        path: request.path().to_owned(),
+    })
+}
+
+fn start_loops(
+    loops: &TaskTracker,
+    cancelled: &CancellationToken,
+    app: &App,
+    settings: Settings,
+    parts: Parts,
+) -> Result<(), StartError> {
+    let bell = Arc::new(Notify::new());
+    let has_receiver = settings.alerts.webhook.is_some();
+    if let Some(webhook) = settings.alerts.webhook {
+        let (ledger, clock) = (Arc::clone(&app.ledger), Arc::clone(&app.clock));
+        let webhook = Webhook::new(webhook, ledger, clock, Arc::clone(&bell))?;
+        loops.spawn(webhook.run(cancelled.clone()));
+    }
+    let watch = Arc::new(Watch {
+        ledger: Arc::clone(&app.ledger),
+        bell,
+        metrics: Arc::clone(&app.metrics),
+        cooldown: settings.alerts.cooldown,
+        probability: settings.alerts.probability,
+        has_receiver,
+    });
+    let (tell, trained) = mpsc::channel(TRAINED_WAITING);
+    let rounds = Rounds {
+        serving: Arc::clone(&app.serving),
+        fleet: Arc::clone(&app.fleet),
+        gateway: Arc::clone(&app.gateway),
+        watch,
+        metrics: Arc::clone(&app.metrics),
+        clock: Arc::clone(&app.clock),
+        interval: settings.forecasting.interval,
+    };
+    let trainer = Trainer {
+        book: Arc::clone(&app.book),
+        fleet: Arc::clone(&app.fleet),
+        gateway: Arc::clone(&app.gateway),
+        champions: Arc::clone(&app.champions),
+        clock: Arc::clone(&app.clock),
+        metrics: Arc::clone(&app.metrics),
+        settings: settings.training.clone(),
+        budget: parts.budget,
+        train: parts.train,
+        trained: tell,
+    };
+    let newcomers = Newcomers {
+        fleet: Arc::clone(&app.fleet),
+        champions: Arc::clone(&app.champions),
+        book: Arc::clone(&app.book),
+        clock: Arc::clone(&app.clock),
+        interval: settings.forecasting.discovery_interval,
+        train: settings.training.on_start,
+    };
+    let (fleet, book) = (Arc::clone(&app.fleet), Arc::clone(&app.book));
+    let champions = Arc::clone(&app.champions);
+    let (training, cancelled, loops_too) = (settings.training, cancelled.clone(), loops.clone());
+    loops.spawn(async move {
+        // Whoever looks for hosts without a model must know the models first.
+        load(champions).await;
+        loops_too.spawn(newcomers.run(cancelled.clone()));
+        loops_too.spawn(rounds.run(trained, cancelled.clone()));
+        loops_too.spawn(trainer.run(cancelled.clone()));
+        if let Err(error) = scheduler::run(training, fleet, book, cancelled).await {
+            tracing::error!(%error, "hosts are not retrained by schedule; restart the service");
+        }
+    });
+    Ok(())
+}
+
+async fn load(champions: Arc<Champions>) {
+    match tokio::task::spawn_blocking(move || champions.load()).await {
+        Ok(Ok(models)) => tracing::info!(models, "models are loaded"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "models cannot be loaded; hosts are trained anew")
+        }
+        Err(error) => tracing::error!(%error, "models cannot be loaded; hosts are trained anew"),
+    }
+}

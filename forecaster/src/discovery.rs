@@ -1,0 +1,223 @@
+//! Which hosts there are, and which of their series are targets.
+//!
+//! One statement a rule asks for the last value of each series that was heard of lately, grouped by the tags that the
+//! rule looks at: the groups name hosts and targets, and the times say when each was last heard of.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use headroom_openapi::query::{ResultSeries, StatementResult};
+
+use crate::{
+    config::Rule,
+    gateway::{Gateway, GatewayError, influxql},
+    target::Target,
+};
+
+/// The tag that names a host, as Telegraf writes it.
+pub const HOST_TAG: &str = "host";
+/// A host that was silent for longer than this is gone: a holiday and a weekend are shorter.
+pub const HEARD_WITHIN_S: i64 = 14 * 86_400;
+/// More targets than this on one host are left out, the later ones in the rules' order: a train must stay short.
+pub const TARGETS_MAX: usize = 64;
+/// More hosts than this are left out: what grows has a limit.
+pub const HOSTS_MAX: usize = 10_000;
+
+/// A host, what of it is forecast, and when it was last heard of.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Its targets, in the order of the rules.
+    pub targets: Vec<Target>,
+    /// The time of its newest point, in seconds since 1970.
+    pub last_seen_s: i64,
+    /// How many further targets were left out.
+    pub left_out: usize,
+}
+
+/// The hosts by name.
+pub type Hosts = BTreeMap<String, Host>;
+
+/// Asks the gateway which hosts and targets there are.
+///
+/// # Errors
+///
+/// When the gateway is away or refuses; a database without points has no hosts and is no error.
+pub async fn discover(
+    gateway: &Gateway,
+    rules: &[Rule],
+    now_s: i64,
+) -> Result<Hosts, GatewayError> {
+    let statements: Vec<String> = rules.iter().map(|rule| statement(rule, now_s)).collect();
+    let results = match gateway.query(&statements).await {
+        Err(error) if error.is_database_missing() => return Ok(Hosts::new()),
+        outcome => outcome?,
+    };
+    Ok(hosts(rules, &results))
+}
+
+fn statement(rule: &Rule, now_s: i64) -> String {
+    let target = &rule.target;
+    let mut statement = format!(
+        "SELECT last({}) FROM {} WHERE ",
+        influxql::name(&target.field),
+        influxql::name(&target.measurement)
+    );
+    influxql::push_tags(&mut statement, &target.where_tags);
+    // A clock that runs ahead is no reason to overlook a host; forecasts are other measurements.
+    let _ = write!(
+        statement,
+        "{} GROUP BY {}",
+        influxql::during(now_s - HEARD_WITHIN_S, now_s + 3_600),
+        influxql::name(HOST_TAG)
+    );
+    for key in grouped_tags(rule) {
+        let _ = write!(statement, ", {}", influxql::name(key));
+    }
+    statement
+}
+
+fn grouped_tags(rule: &Rule) -> BTreeSet<&String> {
+    rule.target
+        .by_tags
+        .iter()
+        .chain(rule.except.keys())
+        .collect()
+}
+
+fn hosts(rules: &[Rule], results: &[StatementResult]) -> Hosts {
+    let mut hosts = Hosts::new();
+    for (rule, result) in rules.iter().zip(results) {
+        for series in &result.series {
+            let (Some(name), Some(last_s)) = (series.tags.get(HOST_TAG), last_time_s(series))
+            else {
+                continue;
+            };
+            let has_room = hosts.len() < HOSTS_MAX || hosts.contains_key(name);
+            if name.is_empty() || !has_room || !is_target(rule, &series.tags) {
+                continue;
+            }
+            let host = hosts.entry(name.clone()).or_default();
+            host.last_seen_s = host.last_seen_s.max(last_s);
+            host.add(rule.target.target(&series.tags));
+        }
+    }
+    hosts
+}
+
+/// Says whether a series has all tags that name its target, and is not left out.
+fn is_target(rule: &Rule, tags: &BTreeMap<String, String>) -> bool {
+    let is_named = |key: &String| tags.get(key).is_some_and(|value| !value.is_empty());
+    rule.target.by_tags.iter().all(is_named) && !rule.leaves_out(tags)
+}
+
+/// The time of a series' last value; `None` when that is no number, which nothing could forecast.
+fn last_time_s(series: &ResultSeries) -> Option<i64> {
+    let row = series.values.first()?;
+    row.get(1)?.as_f64()?;
+    row.first()?.as_i64()
+}
+
+impl Host {
+    /// Finds a target by its name.
+    #[must_use]
+    pub fn target(&self, metric: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| target.metric == metric)
+    }
+
+    fn add(&mut self, target: Target) {
+        if self.target(&target.metric).is_some() {
+            return;
+        }
+        if self.targets.len() < TARGETS_MAX {
+            self.targets.push(target);
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::default_rules;
+
+    fn result(series: serde_json::Value) -> StatementResult {
+        serde_json::from_value(json!({"statement_id": 0, "series": series})).expect("a result")
+    }
+
+    #[test]
+    fn the_statement_groups_by_all_tags_that_the_rule_looks_at() {
+        let rules = default_rules();
+        let disk = rules
+            .iter()
+            .find(|rule| rule.target.measurement == "disk")
+            .expect("a rule");
+        assert_eq!(
+            statement(disk, 2_000_000),
+            "SELECT last(\"used_percent\") FROM \"disk\" WHERE time >= 790400000ms AND time < 2003600000ms \
+             GROUP BY \"host\", \"fstype\", \"path\""
+        );
+        let cpu = statement(&rules[0], 2_000_000);
+        assert!(
+            cpu.contains("WHERE \"cpu\" = 'cpu-total' AND time >="),
+            "{cpu}"
+        );
+    }
+
+    #[test]
+    fn groups_become_hosts_and_targets() {
+        let rules: Vec<Rule> = default_rules()
+            .into_iter()
+            .filter(|rule| rule.target.measurement == "disk")
+            .collect();
+        let series = |host: &str, path: &str, fstype: &str, time_s: i64| {
+            json!({"name": "disk", "tags": {"host": host, "path": path, "fstype": fstype},
+                   "columns": ["time", "last"], "values": [[time_s, 40.0]]})
+        };
+        let results = [result(json!([
+            series("db-1", "/", "ext4", 100),
+            series("db-1", "/run", "tmpfs", 200),
+            series("db-1", "/data", "xfs", 150),
+            series("", "/", "ext4", 100),
+            series("db-1", "", "ext4", 100),
+            json!({"name": "disk", "tags": {"host": "db-2", "path": "/", "fstype": "ext4"},
+                   "columns": ["time", "last"], "values": [[100, "forty"]]}),
+        ]))];
+        let hosts = hosts(&rules, &results);
+        assert_eq!(hosts.len(), 1);
+        let host = &hosts["db-1"];
+        let metrics: Vec<_> = host
+            .targets
+            .iter()
+            .map(|target| target.metric.as_str())
+            .collect();
+        assert_eq!(
+            metrics,
+            ["disk.used_percent{path=/}", "disk.used_percent{path=/data}"]
+        );
+        assert_eq!(host.last_seen_s, 150);
+    }
+
+    #[test]
+    fn a_host_has_a_limit_of_targets() {
+        let rules: Vec<Rule> = default_rules()
+            .into_iter()
+            .filter(|rule| rule.target.measurement == "disk")
+            .collect();
+        let series: Vec<_> = (0..TARGETS_MAX + 3)
+            .map(|disk| {
+                json!({"name": "disk", "tags": {"host": "h", "path": format!("/{disk}")},
+                "columns": ["time", "last"], "values": [[1, 1.0]]})
+            })
+            .collect();
+        let hosts = hosts(&rules, &[result(json!(series))]);
+        assert_eq!(
+            (hosts["h"].targets.len(), hosts["h"].left_out),
+            (TARGETS_MAX, 3)
+        );
+    }
+}

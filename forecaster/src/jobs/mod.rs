@@ -1,0 +1,153 @@
+//! Retrain jobs: asked for by people, by the schedule, and for hosts that are seen without a model.
+//!
+//! The [`Book`] keeps what is queued, running and finished, bounded; the [`trainer`] takes one job at a time, so no two
+//! trains ever overlap.
+
+mod book;
+pub mod trainer;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use book::{Book, CancelError, SubmitError, Work};
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Others go before it.
+    Queued,
+    /// Its hosts are being trained.
+    Running,
+    /// It has ended, and at least one host has a new model.
+    Done,
+    /// It has ended, and no host has a new model.
+    Failed,
+    /// It was cancelled; hosts that were trained before keep their new models.
+    Cancelled,
+}
+
+impl JobState {
+    /// Says whether the job has ended.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// Who asked for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// `POST /api/v1/retrain`.
+    Request,
+    /// The cron expression.
+    Schedule,
+    /// A host was seen without a model.
+    NewHost,
+}
+
+/// Where a host of a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// Its turn has not come.
+    Waiting,
+    /// Its history is being read.
+    Reading,
+    /// Its model is being fitted and backtested.
+    Training,
+    /// Its new model serves.
+    Done,
+    /// It has no new model; the old one, if there is one, goes on serving.
+    Failed,
+    /// The job was cancelled before it was done.
+    Cancelled,
+}
+
+/// One host of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostProgress {
+    /// The host.
+    pub host: String,
+    /// Where it stands.
+    pub state: HostState,
+    /// The share of its training that is done, from 0 to 1.
+    pub share_done: f64,
+    /// How long it took, in seconds.
+    pub seconds: Option<f64>,
+    /// Why it has no new model.
+    pub error: Option<String>,
+}
+
+/// A retrain of one or more hosts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// Its name in `/api/v1/jobs/{id}`.
+    pub id: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// Who asked for it.
+    pub cause: Cause,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When its first host's turn came.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The share of its work that is done, from 0 to 1.
+    pub share_done: f64,
+    /// Seconds until it is probably done; null before the first host is done.
+    pub eta_s: Option<f64>,
+    /// Its hosts, in the order of their turns.
+    pub hosts: Vec<HostProgress>,
+}
+
+impl Job {
+    fn new(id: String, cause: Cause, hosts: Vec<String>, now: DateTime<Utc>) -> Self {
+        let waiting = |host| HostProgress {
+            host,
+            state: HostState::Waiting,
+            share_done: 0.0,
+            seconds: None,
+            error: None,
+        };
+        Self {
+            id,
+            state: JobState::Queued,
+            cause,
+            requested_at: now,
+            started_at: None,
+            finished_at: None,
+            share_done: 0.0,
+            eta_s: None,
+            hosts: hosts.into_iter().map(waiting).collect(),
+        }
+    }
+
+    /// Brings the job's own figures up to date with those of its hosts.
+    fn sum_up(&mut self) {
+        let hosts = self.hosts.len().max(1) as f64;
+        self.share_done = self.hosts.iter().map(|host| host.share_done).sum::<f64>() / hosts;
+        let taken: Vec<f64> = self.hosts.iter().filter_map(|host| host.seconds).collect();
+        let mean_s = taken.iter().sum::<f64>() / taken.len() as f64;
+        let left = hosts * (1.0 - self.share_done);
+        self.eta_s =
+            (self.state == JobState::Running && !taken.is_empty()).then_some(mean_s * left);
+    }
+
+    fn finish(&mut self, state: JobState, now: DateTime<Utc>) {
+        self.state = state;
+        self.finished_at = Some(now);
+        for host in &mut self.hosts {
+            if matches!(
+                host.state,
+                HostState::Waiting | HostState::Reading | HostState::Training
+            ) {
+                host.state = HostState::Cancelled;
+            }
+        }
+        self.sum_up();
+    }
+}

@@ -1,0 +1,272 @@
+//! Trains the hosts of each job, one after the other.
+//!
+//! Each train runs on a named thread of its own under `catch_unwind` and within a time-out. Whatever happens to it, the
+//! old model goes on serving, and the next host has its turn.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{Book, HostState, Work};
+use crate::{
+    champions::Champions,
+    clock::Clock,
+    config::TrainingSettings,
+    fleet::Fleet,
+    gateway::{Gateway, GatewayError},
+    grid::STEP_S,
+    history::{self, Span},
+    metrics::Metrics,
+    model::HostModel,
+    registry::RegistryError,
+    training::{Budget, Event, Progress, TrainError, TrainRequest},
+};
+
+/// How long a train that ran out of time, or was cancelled, may take to notice.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What trains: [`crate::training::train_host`], or a stand-in that fails as a test wants.
+pub type Train = dyn Fn(&TrainRequest, &dyn Progress, &CancellationToken) -> Result<HostModel, TrainError>
+    + Send
+    + Sync;
+
+/// Why a host has no new model.
+#[derive(Debug, thiserror::Error)]
+enum TrainingFailure {
+    #[error(
+        "host {host:?} has not been heard of lately, so there is nothing to train; GET /api/v1/hosts lists those that have"
+    )]
+    HostUnknown { host: String },
+    #[error("its history cannot be read: {0}")]
+    History(#[from] GatewayError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error("the training panicked: {message}; the old model goes on serving")]
+    Panicked { message: String },
+    #[error(
+        "the training took longer than {timeout_s} s and was ended; raise HEADROOM_TRAIN_TIMEOUT_S, or lower \
+         HEADROOM_HISTORY_DAYS"
+    )]
+    TimedOut { timeout_s: u64 },
+    #[error("the training was cancelled")]
+    Cancelled,
+    #[error("no thread can be started for the training: {0}")]
+    NoThread(std::io::Error),
+    #[error("the new model cannot be published: {0}")]
+    Publish(#[from] RegistryError),
+}
+
+/// Works the book of jobs off.
+pub struct Trainer {
+    /// The jobs.
+    pub book: Arc<Book>,
+    /// The hosts.
+    pub fleet: Arc<Fleet>,
+    /// Where history comes from.
+    pub gateway: Arc<Gateway>,
+    /// Where models go.
+    pub champions: Arc<Champions>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where trains are counted.
+    pub metrics: Arc<Metrics>,
+    /// How hosts are trained.
+    pub settings: TrainingSettings,
+    /// The work that a fit may take.
+    pub budget: Budget,
+    /// What trains.
+    pub train: Arc<Train>,
+    /// Hears of every host that has a new model.
+    pub trained: mpsc::Sender<String>,
+}
+
+impl Trainer {
+    /// Works until it is cancelled; a train that runs then is cancelled too.
+    pub async fn run(self, cancelled: CancellationToken) {
+        loop {
+            let work = tokio::select! {
+                () = cancelled.cancelled() => return,
+                work = self.book.next() => work,
+            };
+            self.work(&work, &cancelled).await;
+            self.book.finish(&work.id);
+            if cancelled.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    async fn work(&self, work: &Work, shutdown: &CancellationToken) {
+        tracing::info!(job = %work.id, hosts = work.hosts.len(), "retrain begins");
+        for host in &work.hosts {
+            if work.cancelled.is_cancelled() || shutdown.is_cancelled() {
+                break;
+            }
+            let started = Instant::now();
+            let outcome = tokio::select! {
+                outcome = self.train_host(work, host) => outcome,
+                () = shutdown.cancelled() => {
+                    work.cancelled.cancel();
+                    break;
+                }
+            };
+            self.note_outcome(work, host, started.elapsed(), outcome)
+                .await;
+        }
+    }
+
+    async fn note_outcome(
+        &self,
+        work: &Work,
+        host: &str,
+        taken: Duration,
+        outcome: Result<(), TrainingFailure>,
+    ) {
+        let seconds = taken.as_secs_f64();
+        let (state, error) = match outcome {
+            Ok(()) => {
+                tracing::info!(%host, seconds, "host trained");
+                self.metrics.trained(seconds, self.clock.now_s());
+                (HostState::Done, None)
+            }
+            Err(error) => {
+                tracing::warn!(%host, seconds, %error, "host not trained");
+                self.metrics.train_failed();
+                (HostState::Failed, Some(error.to_string()))
+            }
+        };
+        self.book.note(&work.id, host, |progress| {
+            progress.state = state;
+            progress.share_done = 1.0;
+            progress.seconds = Some(seconds);
+            progress.error = error;
+        });
+        if state == HostState::Done {
+            // Nobody listens while the service shuts down.
+            let _ = self.trained.send(host.to_owned()).await;
+        }
+    }
+
+    async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
+        self.book.note(&work.id, host, |progress| {
+            progress.state = HostState::Reading
+        });
+        if self.fleet.host(host).is_none() {
+            self.fleet.refresh().await?;
+        }
+        let known = self
+            .fleet
+            .host(host)
+            .ok_or_else(|| TrainingFailure::HostUnknown {
+                host: host.to_owned(),
+            })?;
+        let now_s = self.clock.now_s();
+        let steps = self.settings.history_days as usize * 86_400 / STEP_S as usize;
+        let span = Span::before(now_s, steps);
+        let request = TrainRequest {
+            host: host.to_owned(),
+            targets: history::read(&self.gateway, host, &known.targets, span).await?,
+            seed: self.settings.seed,
+            trained_at_s: now_s,
+            budget: self.budget,
+        };
+        self.book.note(&work.id, host, |progress| {
+            progress.state = HostState::Training
+        });
+        let model = self.train_within_time(work, request).await?;
+        if work.cancelled.is_cancelled() {
+            return Err(TrainingFailure::Cancelled);
+        }
+        let champions = Arc::clone(&self.champions);
+        let published = tokio::task::spawn_blocking(move || champions.publish(model)).await;
+        match published {
+            Ok(outcome) => Ok(outcome.map(drop)?),
+            Err(error) => Err(TrainingFailure::Panicked {
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    async fn train_within_time(
+        &self,
+        work: &Work,
+        request: TrainRequest,
+    ) -> Result<HostModel, TrainingFailure> {
+        let host = request.host.clone();
+        let token = work.cancelled.child_token();
+        let noted = Noted {
+            book: Arc::clone(&self.book),
+            job: work.id.clone(),
+            host: host.clone(),
+        };
+        let mut outcome = on_thread(Arc::clone(&self.train), request, noted, token.clone())?;
+        let ended = tokio::select! {
+            ended = &mut outcome => return ended.unwrap_or(Err(TrainingFailure::Cancelled)),
+            () = tokio::time::sleep(self.settings.timeout) => {
+                TrainingFailure::TimedOut { timeout_s: self.settings.timeout.as_secs() }
+            }
+            () = work.cancelled.cancelled() => TrainingFailure::Cancelled,
+        };
+        token.cancel();
+        if tokio::time::timeout(GRACE, outcome).await.is_err() {
+            tracing::error!(%host, "a training does not end; its thread is left behind");
+        }
+        Err(ended)
+    }
+}
+
+/// Notes a training's progress in the book.
+struct Noted {
+    book: Arc<Book>,
+    job: String,
+    host: String,
+}
+
+impl Progress for Noted {
+    fn report(&self, event: Event) {
+        let share_done = event.share_done().clamp(0.0, 0.99);
+        self.book.note(&self.job, &self.host, |progress| {
+            progress.share_done = share_done
+        });
+    }
+}
+
+type Outcome = Result<HostModel, TrainingFailure>;
+
+fn on_thread(
+    train: Arc<Train>,
+    request: TrainRequest,
+    progress: Noted,
+    cancelled: CancellationToken,
+) -> Result<oneshot::Receiver<Outcome>, TrainingFailure> {
+    let (send, receive) = oneshot::channel();
+    let name = format!("train {}", request.host);
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            let trained = catch_unwind(AssertUnwindSafe(|| train(&request, &progress, &cancelled)));
+            let outcome = match trained {
+                Ok(outcome) => outcome.map_err(TrainingFailure::from),
+                Err(panic) => Err(TrainingFailure::Panicked {
+                    message: said(panic.as_ref()),
+                }),
+            };
+            // The receiver is gone when the training was given up.
+            let _ = send.send(outcome);
+        })
+        .map_err(TrainingFailure::NoThread)?;
+    Ok(receive)
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

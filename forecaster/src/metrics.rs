@@ -1,0 +1,166 @@
+//! What Prometheus may ask of the service.
+//!
+//! Counters and histograms are kept as things happen; what follows from the state of the fleet is read when asked for,
+//! so that silence shows as growing age.
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+
+use crate::{champions::Champions, fleet::Fleet};
+
+/// From a cache-warm answer to a gateway that is under load.
+const FORECAST_BUCKETS_S: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// From a host with one target to a hang.
+const TRAIN_BUCKETS_S: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0];
+
+/// The service's own figures.
+pub struct Metrics {
+    registry: Registry,
+    hosts: IntGauge,
+    models: IntGauge,
+    gateway_up: IntGauge,
+    model_age: GaugeVec,
+    staleness: GaugeVec,
+    train_seconds: Histogram,
+    trains: IntCounterVec,
+    last_train: IntGauge,
+    /// When the last round over all hosts ended.
+    pub last_round: IntGauge,
+    /// The time that forecasts of a host take, history included.
+    pub forecast_seconds: Histogram,
+    /// Alerts that were raised.
+    pub alerts_total: IntCounter,
+}
+
+impl Metrics {
+    /// Registers every figure.
+    ///
+    /// # Errors
+    ///
+    /// When two figures share a name, which the first test would show.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let of_host = |name: &str, help: &str| GaugeVec::new(Opts::new(name, help), &["host"]);
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+        };
+        let metrics = Self {
+            registry: Registry::new(),
+            hosts: IntGauge::new("headroom_hosts", "Hosts that were heard of lately")?,
+            models: IntGauge::new("headroom_models", "Hosts that have a model")?,
+            gateway_up: IntGauge::new(
+                "headroom_gateway_up",
+                "Whether the last request to the gateway was answered",
+            )?,
+            model_age: of_host(
+                "headroom_model_age_seconds",
+                "Time since the host's model was trained",
+            )?,
+            staleness: of_host(
+                "headroom_data_staleness_seconds",
+                "Age of the host's newest point",
+            )?,
+            train_seconds: histogram(
+                "headroom_train_seconds",
+                "Time that trains of a host took",
+                &TRAIN_BUCKETS_S,
+            )?,
+            trains: IntCounterVec::new(
+                Opts::new("headroom_trains_total", "Trains of a host, by outcome"),
+                &["outcome"],
+            )?,
+            last_train: IntGauge::new(
+                "headroom_last_train_success_timestamp_seconds",
+                "When a host was last trained; 0 since the start: never",
+            )?,
+            last_round: IntGauge::new(
+                "headroom_last_round_success_timestamp_seconds",
+                "When forecasts of all hosts were last made; 0 since the start: never",
+            )?,
+            forecast_seconds: histogram(
+                "headroom_forecast_seconds",
+                "Time that forecasts of a host took, reading its history included",
+                &FORECAST_BUCKETS_S,
+            )?,
+            alerts_total: IntCounter::new("headroom_alerts_total", "Alerts that were raised")?,
+        };
+        metrics.register()?;
+        for outcome in ["done", "failed"] {
+            metrics.trains.with_label_values(&[outcome]).reset();
+        }
+        Ok(metrics)
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        let collectors: [Box<dyn Collector>; 12] = [
+            Box::new(self.hosts.clone()),
+            Box::new(self.models.clone()),
+            Box::new(self.gateway_up.clone()),
+            Box::new(self.model_age.clone()),
+            Box::new(self.staleness.clone()),
+            Box::new(self.train_seconds.clone()),
+            Box::new(self.trains.clone()),
+            Box::new(self.last_train.clone()),
+            Box::new(self.last_round.clone()),
+            Box::new(self.forecast_seconds.clone()),
+            Box::new(self.alerts_total.clone()),
+            Box::new(build_info()?),
+        ];
+        collectors
+            .into_iter()
+            .try_for_each(|collector| self.registry.register(collector))
+    }
+
+    /// Counts a train that made a model.
+    pub fn trained(&self, seconds: f64, now_s: i64) {
+        self.train_seconds.observe(seconds);
+        self.trains.with_label_values(&["done"]).inc();
+        self.last_train.set(now_s);
+    }
+
+    /// Counts a train that made none.
+    pub fn train_failed(&self) {
+        self.trains.with_label_values(&["failed"]).inc();
+    }
+
+    /// Renders every figure as Prometheus reads them.
+    ///
+    /// # Errors
+    ///
+    /// When a figure cannot be rendered.
+    pub fn render(
+        &self,
+        fleet: &Fleet,
+        champions: &Champions,
+        is_gateway_up: bool,
+        now_s: i64,
+    ) -> Result<Vec<u8>, prometheus::Error> {
+        self.gateway_up.set(i64::from(is_gateway_up));
+        self.staleness.reset();
+        let hosts = fleet.known().unwrap_or_default();
+        self.hosts.set(hosts.len() as i64);
+        for (host, known) in hosts.iter() {
+            let age_s = (now_s - known.last_seen_s).max(0);
+            self.staleness.with_label_values(&[host]).set(age_s as f64);
+        }
+        self.model_age.reset();
+        let champions = champions.all();
+        self.models.set(champions.len() as i64);
+        for (host, champion) in champions {
+            let age_s = (now_s - champion.manifest().trained_at_s).max(0);
+            self.model_age.with_label_values(&[&host]).set(age_s as f64);
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn build_info() -> Result<Gauge, prometheus::Error> {
+    let options = Opts::new("headroom_build_info", "1, with the version of the program")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    let gauge = Gauge::with_opts(options)?;
+    gauge.set(1.0);
+    Ok(gauge)
+}

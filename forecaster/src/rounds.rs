@@ -1,0 +1,100 @@
+//! Rounds: every interval, and for a host as soon as it has a new model, forecasts are made, written back as points,
+//! and judged for alerts.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    alert::watch::Watch,
+    clock::Clock,
+    fleet::Fleet,
+    gateway::{Gateway, GatewayError},
+    metrics::Metrics,
+    quantile::HORIZON_STEPS,
+    serving::{HostForecast, ServeError, Serving},
+    writeback,
+};
+
+/// Makes the rounds.
+pub struct Rounds {
+    /// What forecasts.
+    pub serving: Arc<Serving>,
+    /// The hosts.
+    pub fleet: Arc<Fleet>,
+    /// Where points go.
+    pub gateway: Arc<Gateway>,
+    /// What raises alerts.
+    pub watch: Arc<Watch>,
+    /// Where rounds are counted.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The time between two rounds.
+    pub interval: Duration,
+}
+
+impl Rounds {
+    /// Goes round until it is cancelled. `trained` names hosts that have a new model.
+    pub async fn run(self, mut trained: mpsc::Receiver<String>, cancelled: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                _ = ticks.tick() => self.round(&cancelled).await,
+                Some(host) = trained.recv() => drop(self.visit(&host).await),
+            }
+        }
+    }
+
+    async fn round(&self, cancelled: &CancellationToken) {
+        let Some(hosts) = self.fleet.known() else {
+            return;
+        };
+        for host in hosts.keys() {
+            if cancelled.is_cancelled() {
+                return;
+            }
+            if let Err(error) = self.visit(host).await
+                && error.is_retryable()
+            {
+                tracing::warn!(%error, "the round ends early; the next one follows");
+                return;
+            }
+        }
+        self.metrics.last_round.set(self.clock.now_s());
+    }
+
+    /// Forecasts one host; only trouble with the gateway is passed on, since it would meet every host.
+    async fn visit(&self, host: &str) -> Result<(), GatewayError> {
+        let forecast = match self.serving.forecast(host, None, HORIZON_STEPS).await {
+            Ok(forecast) => Arc::new(forecast),
+            Err(ServeError::Gateway(error)) => return Err(error),
+            Err(error @ (ServeError::NothingServed { .. } | ServeError::HostUnknown { .. })) => {
+                tracing::debug!(%host, %error, "no forecast");
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::error!(%host, %error, "no forecast");
+                return Ok(());
+            }
+        };
+        self.judge(Arc::clone(&forecast)).await;
+        let written = self.gateway.write(writeback::lines(&forecast)).await;
+        if let Err(error) = &written {
+            tracing::warn!(%host, %error, "forecasts cannot be written back");
+        }
+        written
+    }
+
+    async fn judge(&self, forecast: Arc<HostForecast>) {
+        let watch = Arc::clone(&self.watch);
+        match tokio::task::spawn_blocking(move || watch.judge(&forecast)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "alerts cannot be kept"),
+            Err(error) => tracing::error!(%error, "alerts cannot be judged"),
+        }
+    }
+}

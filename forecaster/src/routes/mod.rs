@@ -1,0 +1,37 @@
+//! The HTTP API: one module a resource, each with the types of its answers.
+
+pub mod alerts;
+pub mod forecasts;
+pub mod health;
+pub mod hosts;
+pub mod jobs;
+pub mod metrics;
+pub mod models;
+pub mod retrain;
+pub mod thresholds;
+
+use chrono::{DateTime, Utc};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Registers every operation; what is registered is documented.
+pub fn configure(services: &mut ServiceConfig<'_>) {
+    services
+        .service(hosts::list)
+        .service(forecasts::of_host)
+        .service(thresholds::of_host)
+        .service(thresholds::set)
+        .service(models::list)
+        .service(retrain::retrain)
+        .service(jobs::list)
+        .service(jobs::get)
+        .service(jobs::cancel)
+        .service(alerts::list)
+        .service(health::health)
+        .service(health::ready)
+        .service(metrics::metrics);
+}
+
+/// Writes a time of this service, which lies within what the calendar can express.
+fn instant(time_s: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(time_s, 0).unwrap_or_default()
+}

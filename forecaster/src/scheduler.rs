@@ -1,0 +1,87 @@
+//! Retrains all hosts when the cron expression says so.
+//!
+//! `tokio-cron-scheduler` fixes a zone's offset from UTC when a job is made, so that a job would run an hour off after
+//! the clocks change. The job is therefore made anew after each run. Overlap cannot happen: a run only queues a
+//! retrain, and none while an earlier one is still under way.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::TrainingSettings,
+    fleet::Fleet,
+    jobs::{Book, Cause},
+};
+
+/// Queues a retrain of all hosts at every instant of the schedule, until it is cancelled.
+///
+/// # Errors
+///
+/// When the scheduler does not start.
+pub async fn run(
+    settings: TrainingSettings,
+    fleet: Arc<Fleet>,
+    book: Arc<Book>,
+    cancelled: CancellationToken,
+) -> Result<(), JobSchedulerError> {
+    let mut scheduler = JobScheduler::new().await?;
+    let (ring, mut rung) = mpsc::channel(1);
+    let mut job = daily(&settings, &ring)?;
+    scheduler.add(job.clone()).await?;
+    scheduler.start().await?;
+    tracing::info!(schedule = %settings.schedule, timezone = %settings.timezone, "retrains are scheduled");
+    loop {
+        tokio::select! {
+            () = cancelled.cancelled() => return scheduler.shutdown().await,
+            Some(()) = rung.recv() => {}
+        }
+        queue_all(&fleet, &book).await;
+        scheduler.remove(&job.guid()).await?;
+        job = daily(&settings, &ring)?;
+        scheduler.add(job.clone()).await?;
+    }
+}
+
+/// Makes the job anew, with the offset that the zone has now.
+fn daily(settings: &TrainingSettings, ring: &mpsc::Sender<()>) -> Result<Job, JobSchedulerError> {
+    let ring = ring.clone();
+    Job::new_async_tz(
+        settings.schedule.as_str(),
+        settings.timezone,
+        move |_, _| {
+            let ring = ring.clone();
+            // A full channel means that the run before has not been taken yet.
+            Box::pin(async move {
+                let _ = ring.try_send(());
+            })
+        },
+    )
+}
+
+async fn queue_all(fleet: &Fleet, book: &Book) {
+    let is_under_way = book
+        .list()
+        .iter()
+        .any(|job| !job.state.is_final() && job.cause == Cause::Schedule);
+    if is_under_way {
+        tracing::warn!("the retrain of the last run is still under way; this one is left out");
+        return;
+    }
+    let hosts = match fleet.refresh().await {
+        Ok(hosts) => Some(hosts),
+        Err(error) => {
+            tracing::warn!(%error, "hosts could not be looked for; those that are known are retrained");
+            fleet.known()
+        }
+    };
+    let hosts = hosts
+        .map(|hosts| hosts.keys().cloned().collect())
+        .unwrap_or_default();
+    match book.submit(hosts, Cause::Schedule) {
+        Ok(job) => tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued"),
+        Err(error) => tracing::warn!(%error, "nightly retrain left out"),
+    }
+}
