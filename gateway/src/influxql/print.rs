@@ -1,0 +1,324 @@
+//! Prints the tree back to InfluxQL that parses to the same tree.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::ast::{
+    Call, Counted, Direction, Expr, Field, Fill, KeySelection, Limits, Measurement,
+    MeasurementName, Operator, Pattern, Ref, Select, ShowClauses, Source, Statement, duration_text,
+};
+use super::lexer::is_bare_name;
+
+/// A name, quoted where it must be.
+pub(super) struct Name<'a>(pub(super) &'a str);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if is_bare_name(self.0) {
+            return f.write_str(self.0);
+        }
+        escaped(f, self.0, '"')
+    }
+}
+
+fn escaped(f: &mut Formatter<'_>, text: &str, quote: char) -> fmt::Result {
+    write!(f, "{quote}")?;
+    for c in text.chars() {
+        match c {
+            '\n' => f.write_str("\\n")?,
+            '\\' => f.write_str("\\\\")?,
+            c if c == quote => write!(f, "\\{c}")?,
+            c => write!(f, "{c}")?,
+        }
+    }
+    write!(f, "{quote}")
+}
+
+fn list<T: Display>(f: &mut Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{item}")?;
+    }
+    Ok(())
+}
+
+impl Display for Pattern {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.source().replace('/', "\\/"))
+    }
+}
+
+impl Display for Ref {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Name(&self.name))?;
+        self.kind
+            .map_or(Ok(()), |kind| write!(f, "::{}", kind.word()))
+    }
+}
+
+impl Display for Operator {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(self.symbol())
+    }
+}
+
+impl Display for Call {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        list(f, &self.args)?;
+        f.write_str(")")
+    }
+}
+
+impl Display for Expr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ref(reference) => reference.fmt(f),
+            Self::Wildcard(None) => f.write_str("*"),
+            Self::Wildcard(Some(kind)) => write!(f, "*::{}", kind.word()),
+            Self::Pattern(pattern) => pattern.fmt(f),
+            Self::Call(call) => call.fmt(f),
+            Self::Binary {
+                operator,
+                left,
+                right,
+            } => write!(f, "{left} {operator} {right}"),
+            Self::Paren(inner) => write!(f, "({inner})"),
+            Self::Integer(value) => value.fmt(f),
+            Self::Unsigned(value) => value.fmt(f),
+            Self::Number(value) => {
+                let text = value.to_string();
+                f.write_str(&text)?;
+                if text.contains('.') {
+                    Ok(())
+                } else {
+                    f.write_str(".0")
+                }
+            }
+            Self::Text(text) => escaped(f, text, '\''),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Duration(nanos) => f.write_str(&duration_text(*nanos)),
+        }
+    }
+}
+
+impl Display for Field {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.expr.fmt(f)?;
+        self.alias
+            .as_ref()
+            .map_or(Ok(()), |alias| write!(f, " AS {}", Name(alias)))
+    }
+}
+
+impl Display for MeasurementName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(name) => Name(name).fmt(f),
+            Self::Matching(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
+impl Display for Measurement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, "{}.", Name(database))?;
+        }
+        if let Some(policy) = &self.retention_policy {
+            write!(f, "{}", Name(policy))?;
+        }
+        if self.database.is_some() || self.retention_policy.is_some() {
+            f.write_str(".")?;
+        }
+        self.name.fmt(f)
+    }
+}
+
+impl Display for Source {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Measurement(measurement) => measurement.fmt(f),
+            Self::Subquery(select) => write!(f, "({select})"),
+        }
+    }
+}
+
+impl Display for Limits {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (word, count) in [
+            ("LIMIT", self.limit),
+            ("OFFSET", self.offset),
+            ("SLIMIT", self.slimit),
+            ("SOFFSET", self.soffset),
+        ] {
+            if count > 0 {
+                write!(f, " {word} {count}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Display for Fill {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unset => Ok(()),
+            Self::Null => f.write_str(" fill(null)"),
+            Self::None => f.write_str(" fill(none)"),
+            Self::Previous => f.write_str(" fill(previous)"),
+            Self::Linear => f.write_str(" fill(linear)"),
+            Self::Number(value) => write!(f, " fill({})", Expr::Number(*value)),
+            Self::Integer(value) => write!(f, " fill({value})"),
+        }
+    }
+}
+
+impl Display for Select {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SELECT ")?;
+        list(f, &self.fields)?;
+        f.write_str(" FROM ")?;
+        list(f, &self.sources)?;
+        if let Some(condition) = &self.condition {
+            write!(f, " WHERE {condition}")?;
+        }
+        if !self.dimensions.is_empty() {
+            f.write_str(" GROUP BY ")?;
+            list(f, &self.dimensions)?;
+        }
+        self.fill.fmt(f)?;
+        match self.order {
+            None => {}
+            Some(Direction::Ascending) => f.write_str(" ORDER BY time ASC")?,
+            Some(Direction::Descending) => f.write_str(" ORDER BY time DESC")?,
+        }
+        self.limits.fmt(f)?;
+        self.zone
+            .map_or(Ok(()), |zone| write!(f, " tz('{}')", zone.name()))
+    }
+}
+
+impl Display for KeySelection {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(" WITH KEY ")?;
+        match self {
+            Self::Is(key) => write!(f, "= {}", Name(key)),
+            Self::IsNot(key) => write!(f, "!= {}", Name(key)),
+            Self::In(keys) => {
+                f.write_str("IN (")?;
+                list(f, keys.iter().map(|key| Name(key)))?;
+                f.write_str(")")
+            }
+            Self::Matches(pattern) => write!(f, "=~ {pattern}"),
+            Self::MatchesNot(pattern) => write!(f, "!~ {pattern}"),
+        }
+    }
+}
+
+impl ShowClauses {
+    fn write(&self, f: &mut Formatter<'_>, infix: &dyn Display) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, " ON {}", Name(database))?;
+        }
+        if !self.sources.is_empty() {
+            f.write_str(" FROM ")?;
+            list(f, &self.sources)?;
+        }
+        write!(f, "{infix}")?;
+        if let Some(condition) = &self.condition {
+            write!(f, " WHERE {condition}")?;
+        }
+        self.limits.fmt(f)
+    }
+}
+
+impl Display for Statement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let on = |f: &mut Formatter<'_>, database: &Option<String>| match database {
+            Some(database) => write!(f, " ON {}", Name(database)),
+            None => Ok(()),
+        };
+        match self {
+            Self::Select(select) => select.fmt(f),
+            Self::ShowDatabases => f.write_str("SHOW DATABASES"),
+            Self::ShowRetentionPolicies { database } => {
+                f.write_str("SHOW RETENTION POLICIES")?;
+                on(f, database)
+            }
+            Self::ShowMeasurements { name, clauses } => {
+                f.write_str("SHOW MEASUREMENTS")?;
+                let infix = match name {
+                    None => String::new(),
+                    Some(MeasurementName::Exactly(name)) => {
+                        format!(" WITH MEASUREMENT = {}", Name(name))
+                    }
+                    Some(MeasurementName::Matching(pattern)) => {
+                        format!(" WITH MEASUREMENT =~ {pattern}")
+                    }
+                };
+                clauses.write(f, &infix)
+            }
+            Self::ShowTagKeys(clauses) => {
+                f.write_str("SHOW TAG KEYS")?;
+                clauses.write(f, &"")
+            }
+            Self::ShowTagValues { keys, clauses } => {
+                f.write_str("SHOW TAG VALUES")?;
+                clauses.write(f, keys)
+            }
+            Self::ShowFieldKeys(clauses) => {
+                f.write_str("SHOW FIELD KEYS")?;
+                clauses.write(f, &"")
+            }
+            Self::ShowSeries(clauses) => {
+                f.write_str("SHOW SERIES")?;
+                clauses.write(f, &"")
+            }
+            Self::ShowCardinality {
+                counted,
+                exact,
+                clauses,
+            } => write_cardinality(f, counted, *exact, clauses),
+            Self::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
+            Self::CreateDatabase { name } => write!(f, "CREATE DATABASE {}", Name(name)),
+            Self::DropDatabase { name } => write!(f, "DROP DATABASE {}", Name(name)),
+            Self::CreateRetentionPolicy {
+                name,
+                database,
+                duration_ns,
+                default,
+            } => {
+                let (name, database) = (Name(name), Name(database));
+                write!(f, "CREATE RETENTION POLICY {name} ON {database} DURATION ")?;
+                match duration_ns {
+                    0 => f.write_str("INF")?,
+                    nanos => f.write_str(&duration_text(*nanos))?,
+                }
+                f.write_str(" REPLICATION 1")?;
+                f.write_str(if *default { " DEFAULT" } else { "" })
+            }
+            Self::DropMeasurement { name } => write!(f, "DROP MEASUREMENT {}", Name(name)),
+            Self::Unsupported { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+fn write_cardinality(
+    f: &mut Formatter<'_>,
+    counted: &Counted,
+    exact: bool,
+    clauses: &ShowClauses,
+) -> fmt::Result {
+    let (subject, keys) = match counted {
+        Counted::Series => ("SERIES", None),
+        Counted::Measurements => ("MEASUREMENT", None),
+        Counted::TagKeys => ("TAG KEY", None),
+        Counted::TagValues(keys) => ("TAG VALUES", Some(keys)),
+        Counted::FieldKeys => ("FIELD KEY", None),
+    };
+    let exact = if exact { " EXACT" } else { "" };
+    write!(f, "SHOW {subject}{exact} CARDINALITY")?;
+    clauses.write(f, &keys.map_or_else(String::new, KeySelection::to_string))
+}
