@@ -452,20 +452,46 @@ pub enum Counted {
 pub enum Statement {
     Select(Box<Select>),
     ShowDatabases,
-    ShowRetentionPolicies { database: Option<String> },
-    ShowMeasurements { name: Option<MeasurementName>, clauses: ShowClauses },
+    ShowRetentionPolicies {
+        database: Option<String>,
+    },
+    ShowMeasurements {
+        name: Option<MeasurementName>,
+        clauses: ShowClauses,
+    },
     ShowTagKeys(ShowClauses),
-    ShowTagValues { keys: KeySelection, clauses: ShowClauses },
+    ShowTagValues {
+        keys: KeySelection,
+        clauses: ShowClauses,
+    },
     ShowFieldKeys(ShowClauses),
     ShowSeries(ShowClauses),
-    ShowCardinality { counted: Counted, exact: bool, clauses: ShowClauses },
+    ShowCardinality {
+        counted: Counted,
+        exact: bool,
+        clauses: ShowClauses,
+    },
     ShowContinuousQueries,
-    CreateDatabase { name: String },
-    DropDatabase { name: String },
-    CreateRetentionPolicy { name: String, database: String, duration_ns: i64, default: bool },
-    DropMeasurement { name: String },
+    CreateDatabase {
+        name: String,
+    },
+    DropDatabase {
+        name: String,
+    },
+    CreateRetentionPolicy {
+        name: String,
+        database: String,
+        duration_ns: i64,
+        default: bool,
+    },
+    DropMeasurement {
+        name: String,
+    },
     /// Known InfluxQL that this server does not carry out, with what to use instead.
-    Unsupported { text: String, instead: &'static str },
+    Unsupported {
+        text: String,
+        instead: &'static str,
+    },
 }
 
 impl Statement {

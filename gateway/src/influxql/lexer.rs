@@ -8,14 +8,80 @@ use super::error::ParseError;
 
 /// Words that cannot stand as a bare name.
 const KEYWORDS: &[&str] = &[
-    "ALL", "ALTER", "ANY", "AS", "ASC", "BEGIN", "BY", "CARDINALITY", "CREATE", "CONTINUOUS",
-    "DATABASE", "DATABASES", "DEFAULT", "DELETE", "DESC", "DESTINATIONS", "DIAGNOSTICS",
-    "DISTINCT", "DROP", "DURATION", "END", "EVERY", "EXACT", "EXPLAIN", "FIELD", "FOR", "FROM",
-    "GRANT", "GRANTS", "GROUP", "GROUPS", "IN", "INF", "INSERT", "INTO", "KEY", "KEYS", "KILL",
-    "LIMIT", "MEASUREMENT", "MEASUREMENTS", "NAME", "OFFSET", "ON", "ORDER", "PASSWORD", "POLICY",
-    "POLICIES", "PRIVILEGES", "QUERIES", "QUERY", "READ", "REPLICATION", "RESAMPLE", "RETENTION",
-    "REVOKE", "SELECT", "SERIES", "SET", "SHARD", "SHARDS", "SHOW", "SLIMIT", "SOFFSET", "STATS",
-    "SUBSCRIPTION", "SUBSCRIPTIONS", "TAG", "TO", "USER", "USERS", "VALUES", "WHERE", "WITH",
+    "ALL",
+    "ALTER",
+    "ANY",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BY",
+    "CARDINALITY",
+    "CREATE",
+    "CONTINUOUS",
+    "DATABASE",
+    "DATABASES",
+    "DEFAULT",
+    "DELETE",
+    "DESC",
+    "DESTINATIONS",
+    "DIAGNOSTICS",
+    "DISTINCT",
+    "DROP",
+    "DURATION",
+    "END",
+    "EVERY",
+    "EXACT",
+    "EXPLAIN",
+    "FIELD",
+    "FOR",
+    "FROM",
+    "GRANT",
+    "GRANTS",
+    "GROUP",
+    "GROUPS",
+    "IN",
+    "INF",
+    "INSERT",
+    "INTO",
+    "KEY",
+    "KEYS",
+    "KILL",
+    "LIMIT",
+    "MEASUREMENT",
+    "MEASUREMENTS",
+    "NAME",
+    "OFFSET",
+    "ON",
+    "ORDER",
+    "PASSWORD",
+    "POLICY",
+    "POLICIES",
+    "PRIVILEGES",
+    "QUERIES",
+    "QUERY",
+    "READ",
+    "REPLICATION",
+    "RESAMPLE",
+    "RETENTION",
+    "REVOKE",
+    "SELECT",
+    "SERIES",
+    "SET",
+    "SHARD",
+    "SHARDS",
+    "SHOW",
+    "SLIMIT",
+    "SOFFSET",
+    "STATS",
+    "SUBSCRIPTION",
+    "SUBSCRIPTIONS",
+    "TAG",
+    "TO",
+    "USER",
+    "USERS",
+    "VALUES",
+    "WHERE",
+    "WITH",
     "WRITE",
 ];
 
@@ -173,7 +239,9 @@ impl<'a> Lexer<'a> {
             let found = self.peek().unwrap_or_default();
             return Err(ParseError::at(
                 self.at,
-                format!("found {found}, which is no part of InfluxQL; put names into double quotes and text into single ones"),
+                format!(
+                    "found {found}, which is no part of InfluxQL; put names into double quotes and text into single ones"
+                ),
             ));
         };
         for _ in 0..mark.len() {
@@ -196,7 +264,9 @@ impl<'a> Lexer<'a> {
                         let found = other.map_or_else(String::new, |c| c.to_string());
                         return Err(ParseError::at(
                             at,
-                            format!("bad escape: \\{found}; only \\n, \\\\, \\\" and \\' are known"),
+                            format!(
+                                "bad escape: \\{found}; only \\n, \\\\, \\\" and \\' are known"
+                            ),
                         ));
                     }
                 },
@@ -233,8 +303,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn duration(&mut self, at: Position) -> Result<Token, ParseError> {
-        let invalid =
-            || ParseError::bare(at, "invalid duration: write digits and one of ns, u, ms, s, m, h, d, w");
+        let invalid = || {
+            ParseError::bare(
+                at,
+                "invalid duration: write digits and one of ns, u, ms, s, m, h, d, w",
+            )
+        };
         let mut total: i64 = 0;
         while self.peek().is_some_and(|c| c.is_ascii_digit()) {
             let digits = self.take_while(|c| c.is_ascii_digit());

@@ -91,11 +91,7 @@ pub fn series_key<'a>(
 
 impl Measurement {
     /// Finds a series by its key, or adds it.
-    pub(super) fn series_mut(
-        &mut self,
-        key: &str,
-        tags: impl FnOnce() -> Tags,
-    ) -> &mut Series {
+    pub(super) fn series_mut(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> &mut Series {
         let number = if let Some(number) = self.order.get(key) {
             *number
         } else {

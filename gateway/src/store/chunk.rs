@@ -52,8 +52,14 @@ pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
     let times = standalone::simple_compress(&column.times, &config).map_err(|e| failed(&e))?;
     let (field_type, values) = match &column.values {
         Values::Float(list) => (FieldType::Float, standalone::simple_compress(list, &config)),
-        Values::Integer(list) => (FieldType::Integer, standalone::simple_compress(list, &config)),
-        Values::Unsigned(list) => (FieldType::Unsigned, standalone::simple_compress(list, &config)),
+        Values::Integer(list) => (
+            FieldType::Integer,
+            standalone::simple_compress(list, &config),
+        ),
+        Values::Unsigned(list) => (
+            FieldType::Unsigned,
+            standalone::simple_compress(list, &config),
+        ),
         Values::Text(list) => {
             let mut plain = Vec::new();
             for text in list {
@@ -103,8 +109,11 @@ pub fn decode(bytes: &[u8]) -> Result<Column, ChunkError> {
         FieldType::Unsigned => standalone::simple_decompress(values).map(Values::Unsigned),
         FieldType::Text => Ok(Values::Text(texts(bytes, values, times.len())?)),
         FieldType::Boolean => {
-            let plain = zstd::bulk::decompress(values, times.len()).map_err(|e| damaged(bytes, e))?;
-            Ok(Values::Boolean(plain.iter().map(|byte| *byte != 0).collect()))
+            let plain =
+                zstd::bulk::decompress(values, times.len()).map_err(|e| damaged(bytes, e))?;
+            Ok(Values::Boolean(
+                plain.iter().map(|byte| *byte != 0).collect(),
+            ))
         }
     }
     .map_err(|e| damaged(bytes, e))?;
@@ -126,7 +135,11 @@ fn texts(chunk: &[u8], packed: &[u8], count: usize) -> Result<Vec<Arc<str>>, Chu
         let (text, after) = after
             .split_at_checked(u32::from_le_bytes(*length) as usize)
             .ok_or_else(|| damaged(chunk, "a text is cut off"))?;
-        list.push(std::str::from_utf8(text).map_err(|e| damaged(chunk, e))?.into());
+        list.push(
+            std::str::from_utf8(text)
+                .map_err(|e| damaged(chunk, e))?
+                .into(),
+        );
         rest = after;
     }
     Ok(list)

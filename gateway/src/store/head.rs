@@ -96,5 +96,4 @@ impl FieldData {
             head,
         }
     }
-
 }

@@ -92,7 +92,11 @@ impl Parser<'_> {
             self.advance()?;
             return match self.parameter(name, next.at)? {
                 pattern @ Expr::Pattern(_) => Ok(pattern),
-                _ => Err(ParseError::expected(&next.token.shown(), next.at, &["regex"])),
+                _ => Err(ParseError::expected(
+                    &next.token.shown(),
+                    next.at,
+                    &["regex"],
+                )),
             };
         }
         self.unexpected(&["regex"])
@@ -161,15 +165,20 @@ impl Parser<'_> {
         match &next.token {
             Token::Integer(digits) if negative => {
                 self.advance()?;
-                format!("-{digits}").parse().map(Expr::Integer).map_err(|_| {
-                    ParseError::at(next.at, format!("constant -{digits} underflows int64"))
+                format!("-{digits}")
+                    .parse()
+                    .map(Expr::Integer)
+                    .map_err(|_| {
+                        ParseError::at(next.at, format!("constant -{digits} underflows int64"))
+                    })
+            }
+            Token::Integer(_) | Token::Number(_) | Token::Duration(_) => {
+                Ok(match self.operand()? {
+                    Expr::Number(value) if negative => Expr::Number(-value),
+                    Expr::Duration(nanos) => Expr::Duration(nanos * factor),
+                    other => other,
                 })
             }
-            Token::Integer(_) | Token::Number(_) | Token::Duration(_) => Ok(match self.operand()? {
-                Expr::Number(value) if negative => Expr::Number(-value),
-                Expr::Duration(nanos) => Expr::Duration(nanos * factor),
-                other => other,
-            }),
             Token::Name(_) | Token::Mark("(") | Token::Parameter(_) => {
                 let operand = self.operand()?;
                 Ok(Expr::Binary {
@@ -253,7 +262,9 @@ impl Parser<'_> {
         bound(value).ok_or_else(|| {
             ParseError::at(
                 at,
-                format!("the parameter {name} is none of number, string, boolean and {{\"regex\": …}}"),
+                format!(
+                    "the parameter {name} is none of number, string, boolean and {{\"regex\": …}}"
+                ),
             )
         })
     }
@@ -266,7 +277,10 @@ fn integer(digits: &str, at: Position) -> Parsed<Expr> {
     digits.parse().map(Expr::Unsigned).map_err(|_| {
         ParseError::at(
             at,
-            format!("unable to parse integer {digits}; give at most {}", u64::MAX),
+            format!(
+                "unable to parse integer {digits}; give at most {}",
+                u64::MAX
+            ),
         )
     })
 }

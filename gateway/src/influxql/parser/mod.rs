@@ -45,7 +45,9 @@ pub fn parse(text: &str, parameters: &Map<String, Json>) -> Result<Vec<Statement
                 parser.advance()?;
                 separated = true;
             }
-            _ if !separated => return Err(ParseError::expected(&next.token.shown(), next.at, &[";"])),
+            _ if !separated => {
+                return Err(ParseError::expected(&next.token.shown(), next.at, &[";"]));
+            }
             _ => {
                 statements.push(parser.statement()?);
                 separated = false;
@@ -83,7 +85,11 @@ impl Parser<'_> {
     /// Fails with what was found and what could stand there.
     fn unexpected<T>(&mut self, expected: &[&str]) -> Parsed<T> {
         let found = self.peek()?;
-        Err(ParseError::expected(&found.token.shown(), found.at, expected))
+        Err(ParseError::expected(
+            &found.token.shown(),
+            found.at,
+            expected,
+        ))
     }
 
     fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
@@ -172,7 +178,10 @@ impl Parser<'_> {
         if let Token::Integer(digits) = &next.token {
             self.advance()?;
             return digits.parse().map_err(|_| {
-                ParseError::at(next.at, format!("{digits} is too large; give at most {}", usize::MAX))
+                ParseError::at(
+                    next.at,
+                    format!("{digits} is too large; give at most {}", usize::MAX),
+                )
             });
         }
         if let Token::Parameter(name) = &next.token
@@ -218,18 +227,30 @@ impl Parser<'_> {
                 if !matches!(self.peek()?.token, Token::Keyword("SELECT" | "ANALYZE")) {
                     return self.unexpected(&["SELECT"]);
                 }
-                self.unsupported("EXPLAIN", "ask the query itself; the metrics page shows how long queries take")
+                self.unsupported(
+                    "EXPLAIN",
+                    "ask the query itself; the metrics page shows how long queries take",
+                )
             }
             "DELETE" => {
                 if !matches!(self.peek()?.token, Token::Keyword("FROM" | "WHERE")) {
                     return self.unexpected(&["FROM", "WHERE"]);
                 }
-                self.unsupported("DELETE", "drop the database, or use InfluxDB as the upstream")
+                self.unsupported(
+                    "DELETE",
+                    "drop the database, or use InfluxDB as the upstream",
+                )
             }
-            "GRANT" => self.unsupported("GRANT", "write the tokens and their scopes into the tokens file"),
+            "GRANT" => self.unsupported(
+                "GRANT",
+                "write the tokens and their scopes into the tokens file",
+            ),
             "REVOKE" => self.unsupported("REVOKE", "take the token out of the tokens file"),
             "ALTER" => self.unsupported("ALTER", "create a further retention policy"),
-            "SET" => self.unsupported("SET", "write the tokens and their scopes into the tokens file"),
+            "SET" => self.unsupported(
+                "SET",
+                "write the tokens and their scopes into the tokens file",
+            ),
             _ => self.unsupported("KILL", "close the connection that asked"),
         }
     }

@@ -209,11 +209,15 @@ impl Parser<'_> {
         }
         self.expect_mark("(")?;
         if self.take_mark(")")? {
-            return Err(ParseError::plain("tz requires exactly one argument, such as 'Europe/Berlin'"));
+            return Err(ParseError::plain(
+                "tz requires exactly one argument, such as 'Europe/Berlin'",
+            ));
         }
         let argument = self.expr()?;
         if !self.take_mark(")")? {
-            return Err(ParseError::plain("tz requires exactly one argument, such as 'Europe/Berlin'"));
+            return Err(ParseError::plain(
+                "tz requires exactly one argument, such as 'Europe/Berlin'",
+            ));
         }
         let Expr::Text(name) = argument else {
             return Err(ParseError::plain("expected string argument in tz()"));

@@ -6,8 +6,22 @@ use super::super::lexer::Token;
 use super::{Parsed, Parser};
 
 const SHOWN: &[&str] = &[
-    "CONTINUOUS", "DATABASES", "DIAGNOSTICS", "FIELD", "GRANTS", "MEASUREMENT", "MEASUREMENTS",
-    "QUERIES", "RETENTION", "SERIES", "SHARD", "SHARDS", "STATS", "SUBSCRIPTIONS", "TAG", "USERS",
+    "CONTINUOUS",
+    "DATABASES",
+    "DIAGNOSTICS",
+    "FIELD",
+    "GRANTS",
+    "MEASUREMENT",
+    "MEASUREMENTS",
+    "QUERIES",
+    "RETENTION",
+    "SERIES",
+    "SHARD",
+    "SHARDS",
+    "STATS",
+    "SUBSCRIPTIONS",
+    "TAG",
+    "USERS",
 ];
 
 impl Parser<'_> {
@@ -46,10 +60,11 @@ impl Parser<'_> {
             "DIAGNOSTICS" | "STATS" | "QUERIES" => {
                 self.unsupported("SHOW DIAGNOSTICS, STATS and QUERIES", "read /metrics")
             }
-            "USERS" | "GRANTS" => {
-                self.unsupported("SHOW USERS and GRANTS", "read the tokens file")
-            }
-            _ => self.unsupported("SHOW SHARDS and SUBSCRIPTIONS", "the embedded store has neither"),
+            "USERS" | "GRANTS" => self.unsupported("SHOW USERS and GRANTS", "read the tokens file"),
+            _ => self.unsupported(
+                "SHOW SHARDS and SUBSCRIPTIONS",
+                "the embedded store has neither",
+            ),
         }
     }
 
@@ -186,7 +201,13 @@ impl Parser<'_> {
 
     /// Parses what stands behind CREATE.
     pub(super) fn create(&mut self) -> Parsed<Statement> {
-        match self.expect_one_of(&["CONTINUOUS", "DATABASE", "USER", "RETENTION", "SUBSCRIPTION"])? {
+        match self.expect_one_of(&[
+            "CONTINUOUS",
+            "DATABASE",
+            "USER",
+            "RETENTION",
+            "SUBSCRIPTION",
+        ])? {
             "DATABASE" => {
                 let name = self.name()?;
                 if self.take_word("WITH")? {
@@ -195,8 +216,14 @@ impl Parser<'_> {
                 Ok(Statement::CreateDatabase { name })
             }
             "RETENTION" => self.create_policy(),
-            "USER" => self.unsupported("CREATE USER", "write the token and its scopes into the tokens file"),
-            "CONTINUOUS" => self.unsupported("CREATE CONTINUOUS QUERY", "query with GROUP BY time instead"),
+            "USER" => self.unsupported(
+                "CREATE USER",
+                "write the token and its scopes into the tokens file",
+            ),
+            "CONTINUOUS" => self.unsupported(
+                "CREATE CONTINUOUS QUERY",
+                "query with GROUP BY time instead",
+            ),
             _ => self.unsupported("CREATE SUBSCRIPTION", "have Telegraf write to both places"),
         }
     }
@@ -242,14 +269,24 @@ impl Parser<'_> {
         let at = self.at()?;
         match self.expr()? {
             Expr::Duration(nanos) if nanos >= 0 => Ok(nanos),
-            other => Err(ParseError::expected(&other.to_string(), at, &["duration", "INF"])),
+            other => Err(ParseError::expected(
+                &other.to_string(),
+                at,
+                &["duration", "INF"],
+            )),
         }
     }
 
     /// Parses what stands behind DROP.
     pub(super) fn drop_statement(&mut self) -> Parsed<Statement> {
         const DROPPED: &[&str] = &[
-            "CONTINUOUS", "DATABASE", "MEASUREMENT", "RETENTION", "SERIES", "SHARD", "SUBSCRIPTION",
+            "CONTINUOUS",
+            "DATABASE",
+            "MEASUREMENT",
+            "RETENTION",
+            "SERIES",
+            "SHARD",
+            "SUBSCRIPTION",
             "USER",
         ];
         match self.expect_one_of(DROPPED)? {

@@ -1,0 +1,193 @@
+//! InfluxQL, the one language of reading: text becomes a tree, a plan, and rows.
+//!
+//! The stages, in the order in which a query passes them:
+//!
+//! 1. [`lexer`](self) cuts the text, [`parser`](self) makes the [`ast`] of it, which prints back to InfluxQL.
+//! 2. `condition` takes the span of time out of WHERE; `validate` checks the rules; `rewrite` expands wildcards; `plan`
+//!    resolves sources and types.
+//! 3. `source` reads rows, grouped by tags; `function` runs aggregates, selectors and transformations over them, `merge`
+//!    brings series into the order of time, `fill` fills gaps; `select` calculates the rows of the answer.
+//! 4. [`answer`] writes JSON or CSV.
+//!
+//! What InfluxDB 1.x answers is what this answers, down to its surprises (`Where 1.6 is plainly wrong` is said where it
+//! stands). Text that is no InfluxQL is a [`ParseError`], for status 400; all else is an error within the answer.
+
+pub mod answer;
+pub mod ast;
+mod condition;
+mod context;
+mod error;
+mod formula;
+mod function;
+mod lexer;
+mod merge;
+mod names;
+mod parser;
+mod plan;
+mod print;
+mod rewrite;
+mod select;
+mod show;
+mod source;
+mod subquery;
+mod validate;
+mod window;
+
+use std::{sync::Arc, time::Instant};
+
+use answer::{QueryAnswer, Series, StatementAnswer, Table};
+use ast::{Select, Statement};
+use context::Context;
+pub use context::QueryLimits;
+use error::Outcome;
+pub use error::{ParseError, StatementError};
+pub use parser::parse;
+
+use crate::store::{Store, Value};
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct QueryRequest {
+    /// The statements.
+    pub statements: Vec<Statement>,
+    /// The database where a statement names none.
+    pub database: Option<String>,
+    /// The retention policy where a statement names none.
+    pub retention_policy: Option<String>,
+    /// Whether the request may not change anything (GET); a change is carried out with a warning, as InfluxDB does.
+    pub read_only: bool,
+}
+
+/// Answers a query: every statement until one fails.
+#[must_use]
+pub fn execute(
+    store: &Store,
+    request: &QueryRequest,
+    limits: QueryLimits,
+    now_ns: i64,
+) -> QueryAnswer {
+    let deadline = Instant::now() + limits.time_max;
+    let mut answer = QueryAnswer::default();
+    let count = request.statements.len();
+    for (id, statement) in request.statements.iter().enumerate() {
+        let database = request.database.as_deref();
+        let policy = request.retention_policy.as_deref();
+        let context = Context::new(store, now_ns, database, policy, limits, deadline);
+        let mut result = StatementAnswer {
+            id,
+            ..StatementAnswer::default()
+        };
+        if let Statement::Select(select) = statement {
+            result.zone = select.zone;
+        }
+        if statement.changes() && request.read_only {
+            result.warning = Some(format!(
+                "deprecated use of '{statement}' in a read only context, please use a POST request instead"
+            ));
+        }
+        match run(statement, &context) {
+            Ok(series) => result.series = series,
+            Err(error) => result.error = Some(error.to_string()),
+        }
+        let failed = result.error.is_some();
+        answer.statements.push(result);
+        if failed {
+            // InfluxDB answers so: the statements between the failed one and the last were not executed.
+            for id in id + 1..count.saturating_sub(1) {
+                answer.statements.push(StatementAnswer {
+                    id,
+                    error: Some("not executed".to_owned()),
+                    ..StatementAnswer::default()
+                });
+            }
+            break;
+        }
+    }
+    answer
+}
+
+fn run(statement: &Statement, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    let failed = |error: crate::store::StoreError| match error {
+        crate::store::StoreError::DatabaseUnknown(name) => StatementError::DatabaseUnknown(name),
+        other => StatementError::Store(other.to_string()),
+    };
+    match statement {
+        Statement::Select(select) => rows(select, context),
+        Statement::ShowDatabases => Ok(show::databases(context)),
+        Statement::ShowRetentionPolicies { database } => {
+            show::policies(database.as_deref(), context)
+        }
+        Statement::ShowMeasurements { name, clauses } => {
+            show::measurements(name.as_ref(), clauses, context)
+        }
+        Statement::ShowTagKeys(clauses) => show::tag_keys(clauses, context),
+        Statement::ShowTagValues { keys, clauses } => show::tag_values(keys, clauses, context),
+        Statement::ShowFieldKeys(clauses) => show::field_keys(clauses, context),
+        Statement::ShowSeries(clauses) => show::series_keys(clauses, context),
+        Statement::ShowCardinality {
+            counted,
+            exact,
+            clauses,
+        } => show::cardinality(counted, *exact, clauses, context),
+        Statement::ShowContinuousQueries => Ok(show::continuous_queries(context)),
+        Statement::CreateDatabase { name } => {
+            context.store.create_database(name).map_err(failed)?;
+            Ok(Vec::new())
+        }
+        Statement::DropDatabase { name } => {
+            context.store.drop_database(name).map_err(failed)?;
+            Ok(Vec::new())
+        }
+        Statement::CreateRetentionPolicy {
+            name,
+            database,
+            duration_ns,
+            default,
+        } => {
+            if context.store.policies(database).is_none() {
+                return Err(StatementError::DatabaseUnknown(database.clone()));
+            }
+            let made = context
+                .store
+                .create_policy(database, name, *duration_ns, *default);
+            made.map_err(failed)?;
+            Ok(Vec::new())
+        }
+        Statement::DropMeasurement { name } => {
+            let database = context.database.ok_or(StatementError::DatabaseMissing)?;
+            context
+                .store
+                .drop_measurement(database, name)
+                .map_err(failed)?;
+            Ok(Vec::new())
+        }
+        Statement::Unsupported { text, instead } => Err(StatementError::invalid(format!(
+            "{text} is not supported by the embedded store; {instead}"
+        ))),
+    }
+}
+
+fn rows(select: &Select, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    let prepared = plan::prepare(select, None, context)?;
+    let columns: Arc<[String]> = prepared.columns.iter().cloned().collect();
+    let mut series = Vec::new();
+    for group in select::run(&prepared, None, context)? {
+        let has_infinity = |value: &Option<Value>| matches!(value, Some(Value::Float(value)) if value.is_infinite());
+        if group
+            .rows
+            .iter()
+            .any(|row| row.cells.iter().any(has_infinity))
+        {
+            return Err(StatementError::invalid(
+                "the answer holds an infinity, which JSON cannot say; leave out what the function is not defined for",
+            ));
+        }
+        series.push(Series {
+            name: group.key.name,
+            tags: group.key.tags,
+            columns: Arc::clone(&columns),
+            rows: Table::Timed(group.rows),
+        });
+    }
+    Ok(series)
+}

@@ -1,0 +1,362 @@
+//! Runs a prepared SELECT: reads, calls the functions, and calculates the rows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::ast::{Call, Expr, Fill, Kind, Ref};
+use super::context::Context;
+use super::error::Outcome;
+use super::formula::{Cell, Formula, cast, is_math};
+use super::function::{self, Point, Run, Stream};
+use super::merge;
+use super::names::extra_refs;
+use super::plan::{Prepared, formula, kind_of_expr};
+use super::source::{self, Key, Scope, all_null};
+use super::window::{Span, Windows};
+use crate::store::Value;
+
+/// A row of an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) time: i64,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The rows of one group.
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    pub(super) key: Key,
+    pub(super) rows: Vec<Row>,
+}
+
+/// What an outer query imposes on a subquery.
+pub(super) struct Outer<'a> {
+    pub(super) span: Span,
+    pub(super) group_by: &'a [Arc<str>],
+    pub(super) interval: i64,
+    pub(super) offset: i64,
+}
+
+/// Where the values of a row come from: calls first, then names.
+struct Columns<'a> {
+    calls: Vec<&'a Call>,
+    kinds: Vec<Option<Kind>>,
+    aux: Vec<Ref>,
+    outputs: Vec<Formula>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(prepared: &'a Prepared) -> Outcome<Self> {
+        let mut columns = Self {
+            calls: Vec::new(),
+            kinds: Vec::new(),
+            aux: Vec::new(),
+            outputs: Vec::new(),
+        };
+        for field in &prepared.fields {
+            collect(&field.expr, &mut columns.calls);
+        }
+        for call in &columns.calls {
+            columns
+                .kinds
+                .push(kind_of_expr(&Expr::Call((*call).clone()))?);
+        }
+        for field in &prepared.fields {
+            let output = columns.output(&field.expr);
+            columns.outputs.push(output);
+            for extra in extra_refs(&field.expr) {
+                let slot = columns.slot(extra);
+                columns.outputs.push(Formula::Slot(slot));
+            }
+        }
+        Ok(columns)
+    }
+
+    fn slot(&mut self, reference: &Ref) -> usize {
+        let index = self
+            .aux
+            .iter()
+            .position(|aux| aux == reference)
+            .unwrap_or_else(|| {
+                self.aux.push(reference.clone());
+                self.aux.len() - 1
+            });
+        self.calls.len() + index
+    }
+
+    fn output(&mut self, expr: &Expr) -> Formula {
+        match expr {
+            Expr::Call(call) if !is_math(&call.name) => self
+                .calls
+                .iter()
+                .position(|found| *found == call)
+                .map_or(Formula::Null, Formula::Slot),
+            Expr::Call(call) => Formula::Math {
+                name: call.name.clone(),
+                args: call.args.iter().map(|arg| self.output(arg)).collect(),
+            },
+            Expr::Paren(inner) => self.output(inner),
+            Expr::Binary {
+                operator,
+                left,
+                right,
+            } => Formula::Binary {
+                operator: *operator,
+                left: Box::new(self.output(left)),
+                right: Box::new(self.output(right)),
+            },
+            Expr::Ref(reference) => Formula::Slot(self.slot(reference)),
+            other => formula(other, &mut |_| Formula::Null),
+        }
+    }
+
+    fn evaluated(&self, cells: &[Cell]) -> Vec<Cell> {
+        self.outputs
+            .iter()
+            .map(|output| match output.eval(cells, true) {
+                Some(Value::Float(value)) if value.is_nan() => None,
+                cell => cell,
+            })
+            .collect()
+    }
+}
+
+fn collect<'a>(expr: &'a Expr, calls: &mut Vec<&'a Call>) {
+    match expr {
+        Expr::Call(call) if !is_math(&call.name) => {
+            if !calls.contains(&call) {
+                calls.push(call);
+            }
+        }
+        Expr::Call(call) => call.args.iter().for_each(|arg| collect(arg, calls)),
+        Expr::Paren(inner) => collect(inner, calls),
+        Expr::Binary { left, right, .. } => {
+            collect(left, calls);
+            collect(right, calls);
+        }
+        _ => {}
+    }
+}
+
+/// Runs a SELECT; the groups come in the order of the answer.
+pub(super) fn run(
+    prepared: &Prepared,
+    outer: Option<&Outer<'_>>,
+    context: &Context<'_>,
+) -> Outcome<Vec<Rows>> {
+    let columns = Columns::of(prepared)?;
+    let mut group_by = prepared.dimensions.clone();
+    let (mut span, mut interval, mut offset, mut fill) = (
+        prepared.span,
+        prepared.interval,
+        prepared.offset,
+        prepared.fill,
+    );
+    if let Some(outer) = outer {
+        span = span.and(outer.span);
+        group_by.extend(outer.group_by.iter().cloned());
+        group_by.sort();
+        group_by.dedup();
+        if interval == 0 {
+            (interval, offset) = (outer.interval, outer.offset);
+        }
+        if matches!(fill, Fill::Null | Fill::Unset) && !columns.calls.is_empty() {
+            fill = Fill::None;
+        }
+    }
+    if span.first > span.last {
+        return Ok(Vec::new());
+    }
+    let scope = Scope {
+        driver: None,
+        aux: &columns.aux,
+        condition: prepared.condition.as_ref(),
+        span,
+        group_by: &group_by,
+        ascending: prepared.ascending,
+        interval,
+        offset,
+    };
+    if columns.calls.is_empty() {
+        return raw(prepared, &columns, &scope, context);
+    }
+    let limits = prepared.limits;
+    let wanted = (limits.limit > 0).then(|| limits.limit + limits.offset);
+    let run = Run {
+        prepared,
+        context,
+        windows: Windows {
+            interval,
+            offset,
+            zone: prepared.zone,
+            span,
+        },
+        scope,
+        fill,
+        selector: function::keeps_time(&columns.calls),
+        wanted,
+    };
+    let mut answers = Vec::with_capacity(columns.calls.len());
+    for (call, kind) in columns.calls.iter().zip(&columns.kinds) {
+        answers.push(match kind {
+            None => Vec::new(),
+            Some(_) => function::run(call, &run)?,
+        });
+    }
+    Ok(joined(prepared, &columns, answers, fill))
+}
+
+/// Returns what stands for null where a fill says so.
+fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
+    let value = match fill {
+        Fill::Number(value) => Value::Float(value),
+        Fill::Integer(value) => Value::Integer(value),
+        _ => return None,
+    };
+    match kind {
+        Some(Kind::Text | Kind::Tag) => Some(super::formula::text("")),
+        Some(Kind::Boolean) => Some(Value::Boolean(false)),
+        Some(kind) => cast(&value, kind).or(Some(value)),
+        None => Some(value),
+    }
+}
+
+/// Puts the answers of all calls side by side, by group and time.
+fn joined(
+    prepared: &Prepared,
+    columns: &Columns<'_>,
+    answers: Vec<Vec<Stream>>,
+    fill: Fill,
+) -> Vec<Rows> {
+    let mut groups: BTreeMap<Key, Vec<Vec<Point>>> = BTreeMap::new();
+    let count = answers.len();
+    for (number, streams) in answers.into_iter().enumerate() {
+        for stream in streams {
+            groups
+                .entry(stream.key)
+                .or_insert_with(|| vec![Vec::new(); count])[number] = stream.points;
+        }
+    }
+    let defaults: Vec<Cell> = columns
+        .kinds
+        .iter()
+        .copied()
+        .chain(columns.aux.iter().map(|aux| aux.kind))
+        .map(|kind| default_cell(fill, kind))
+        .collect();
+    // As in InfluxDB, fill(previous) keeps what the row before had, through the ends of groups.
+    let keeps = fill == Fill::Previous;
+    let mut cells: Vec<Cell> = vec![None; defaults.len()];
+    let ascending = prepared.ascending;
+    let mut answer = Vec::with_capacity(groups.len());
+    let ordered: Vec<(Key, Vec<Vec<Point>>)> = if ascending {
+        groups.into_iter().collect()
+    } else {
+        groups.into_iter().rev().collect()
+    };
+    for (key, calls) in ordered {
+        let mut calls: Vec<_> = calls
+            .into_iter()
+            .map(|points| points.into_iter().peekable())
+            .collect();
+        let mut rows = Vec::new();
+        loop {
+            let times = calls
+                .iter_mut()
+                .filter_map(|points| points.peek().map(|point| point.time));
+            let Some(time) = (if ascending { times.min() } else { times.max() }) else {
+                break;
+            };
+            if !keeps {
+                cells.clone_from(&defaults);
+            }
+            for (slot, points) in calls.iter_mut().enumerate() {
+                let Some(point) = points.next_if(|point| point.time == time) else {
+                    continue;
+                };
+                if let Some(value) = point.value {
+                    cells[slot] = columns.kinds[slot]
+                        .and_then(|kind| cast(&value, kind))
+                        .or(Some(value));
+                    if let (Some(Value::Integer(_)), Some(Kind::Text)) =
+                        (&cells[slot], columns.kinds[slot])
+                    {
+                        cells[slot] = defaults[slot].clone();
+                    }
+                }
+                for (index, cell) in point.aux.into_iter().enumerate() {
+                    if cell.is_some() {
+                        cells[count + index] = cell;
+                    }
+                }
+            }
+            rows.push(Row {
+                time,
+                cells: columns.evaluated(&cells),
+            });
+        }
+        answer.push(Rows { key, rows });
+    }
+    answer
+}
+
+fn raw(
+    prepared: &Prepared,
+    columns: &Columns<'_>,
+    scope: &Scope<'_>,
+    context: &Context<'_>,
+) -> Outcome<Vec<Rows>> {
+    if columns.aux.iter().all(|aux| aux.kind.is_none()) {
+        return Ok(Vec::new());
+    }
+    let groups = source::read(prepared, scope, context)?;
+    let defaults: Vec<Cell> = columns
+        .aux
+        .iter()
+        .map(|aux| default_cell(prepared.fill, aux.kind))
+        .collect();
+    let keeps = prepared.fill == Fill::Previous;
+    let is_plain = columns
+        .outputs
+        .iter()
+        .enumerate()
+        .all(|(index, output)| matches!(output, Formula::Slot(slot) if *slot == index));
+    let mut answer = Vec::with_capacity(groups.len());
+    let mut cells: Vec<Cell> = vec![None; defaults.len()];
+    for group in groups {
+        context.check()?;
+        let times: Vec<&[i64]> = group
+            .parts
+            .iter()
+            .map(|part| part.times.as_slice())
+            .collect();
+        let mut places = merge::in_order(&times, scope.ascending);
+        places.retain(|place| !all_null(&group.parts[place.part].aux, place.index));
+        function::limit(&mut places, prepared.limits);
+        let mut rows = Vec::with_capacity(places.len());
+        for place in places {
+            let part = &group.parts[place.part];
+            for (slot, aux) in part.aux.iter().enumerate() {
+                match aux.get(place.index) {
+                    Some(value) => cells[slot] = Some(value),
+                    None if keeps => {}
+                    None => cells[slot].clone_from(&defaults[slot]),
+                }
+            }
+            rows.push(Row {
+                time: part.times[place.index],
+                cells: if is_plain {
+                    cells.clone()
+                } else {
+                    columns.evaluated(&cells)
+                },
+            });
+        }
+        if !rows.is_empty() {
+            answer.push(Rows {
+                key: group.key,
+                rows,
+            });
+        }
+    }
+    Ok(answer)
+}

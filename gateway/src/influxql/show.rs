@@ -1,0 +1,425 @@
+//! Runs `SHOW` statements.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::answer::{Series, Table};
+use super::ast::{
+    Counted, Expr, KeySelection, Limits, Measurement, MeasurementName, ShowClauses, duration_text,
+};
+use super::condition::{self, Clock};
+use super::context::Context;
+use super::error::{Outcome, StatementError};
+use super::formula::{Cell, text};
+use super::function::limit;
+use super::plan::resolve;
+use super::source::matching_series;
+use crate::store::{Value, View};
+
+/// The shard duration that policies are shown with: the store has no shards, and clients expect the column.
+const SHARD_DURATION: &str = "168h0m0s";
+
+fn series(name: &str, columns: &[&str], rows: Vec<Vec<Cell>>) -> Series {
+    Series {
+        name: name.into(),
+        tags: Vec::new(),
+        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+        rows: Table::Plain(rows),
+    }
+}
+
+fn one(value: &str) -> Vec<Cell> {
+    vec![Some(text(value))]
+}
+
+/// What SHOW statements look at: the database's view and the measurements in question.
+struct Place {
+    view: View,
+    names: Vec<Arc<str>>,
+    condition: Option<Expr>,
+}
+
+fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
+    let clock = Clock {
+        now_ns: context.now_ns,
+        zone: None,
+    };
+    let condition = condition::split(clauses.condition.as_ref(), clock)?.rest;
+    let all = Measurement {
+        database: None,
+        retention_policy: None,
+        name: MeasurementName::Matching(everything()?),
+    };
+    let sources = if clauses.sources.is_empty() {
+        std::slice::from_ref(&all)
+    } else {
+        &clauses.sources
+    };
+    let mut places = Vec::new();
+    for source in sources {
+        let mut source = source.clone();
+        if source.database.is_none() {
+            source.database.clone_from(&clauses.database);
+        }
+        let (view, names) = resolve(&source, context)?;
+        places.push(Place {
+            view,
+            names,
+            condition: condition.clone(),
+        });
+    }
+    Ok(places)
+}
+
+fn everything() -> Outcome<super::ast::Pattern> {
+    super::ast::Pattern::new("").map_err(StatementError::invalid)
+}
+
+impl Place {
+    /// Says whether a measurement has a series that the condition leaves.
+    fn holds(&self, name: &str) -> bool {
+        !matching_series(&self.view, name, self.condition.as_ref()).is_empty()
+    }
+
+    fn tag_keys(&self, name: &str) -> Vec<Arc<str>> {
+        if self.condition.is_none() {
+            return self.view.tag_keys(name);
+        }
+        let keys: BTreeSet<Arc<str>> = matching_series(&self.view, name, self.condition.as_ref())
+            .iter()
+            .flat_map(|series| {
+                series
+                    .tags
+                    .iter()
+                    .map(|(key, _)| Arc::clone(key))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        keys.into_iter().collect()
+    }
+
+    fn tag_values(&self, name: &str, keys: &KeySelection) -> Vec<(Arc<str>, Arc<str>)> {
+        let selected = |key: &Arc<str>| match keys {
+            KeySelection::Is(wanted) => key.as_ref() == wanted,
+            KeySelection::IsNot(other) => key.as_ref() != other,
+            KeySelection::In(wanted) => wanted.iter().any(|wanted| key.as_ref() == wanted),
+            KeySelection::Matches(pattern) => pattern.matches(key),
+            KeySelection::MatchesNot(pattern) => !pattern.matches(key),
+        };
+        let keys: Vec<Arc<str>> = self
+            .view
+            .tag_keys(name)
+            .into_iter()
+            .filter(selected)
+            .collect();
+        let mut values: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
+        if self.condition.is_none() {
+            for key in keys {
+                let list = self.view.tag_values(name, &key);
+                values.extend(list.into_iter().map(|value| (Arc::clone(&key), value)));
+            }
+        } else {
+            for series in matching_series(&self.view, name, self.condition.as_ref()) {
+                values.extend(
+                    series
+                        .tags
+                        .iter()
+                        .filter(|(key, _)| keys.contains(key))
+                        .cloned(),
+                );
+            }
+        }
+        values.into_iter().collect()
+    }
+}
+
+/// Merges what several sources say about a measurement, and applies the limits.
+fn per_measurement(
+    clauses: &ShowClauses,
+    context: &Context<'_>,
+    columns: &[&str],
+    rows_of: impl Fn(&Place, &str) -> Vec<Vec<Cell>>,
+) -> Outcome<Vec<Series>> {
+    let mut found: Vec<(Arc<str>, Vec<Vec<Cell>>)> = Vec::new();
+    for place in places(clauses, context)? {
+        for name in &place.names {
+            context.check()?;
+            if found.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            let rows = rows_of(&place, name);
+            if !rows.is_empty() {
+                found.push((Arc::clone(name), rows));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let limits = clauses.limits;
+    limit(
+        &mut found,
+        Limits {
+            limit: limits.slimit,
+            offset: limits.soffset,
+            ..Limits::default()
+        },
+    );
+    let mut answer = Vec::new();
+    for (name, mut rows) in found {
+        limit(&mut rows, limits);
+        if !rows.is_empty() {
+            answer.push(series(&name, columns, rows));
+        }
+    }
+    Ok(answer)
+}
+
+/// Lists the databases.
+pub(super) fn databases(context: &Context<'_>) -> Vec<Series> {
+    let rows = context
+        .store
+        .databases()
+        .iter()
+        .map(|name| one(name))
+        .collect();
+    vec![series("databases", &["name"], rows)]
+}
+
+/// Lists a database's retention policies.
+pub(super) fn policies(database: Option<&str>, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    let name = database
+        .or(context.database)
+        .filter(|name| !name.is_empty());
+    let name = name.ok_or(StatementError::DatabaseMissing)?;
+    let policies = context
+        .store
+        .policies(name)
+        .ok_or_else(|| StatementError::DatabaseUnknown(name.to_owned()))?;
+    let rows = policies
+        .into_iter()
+        .map(|policy| {
+            vec![
+                Some(text(&policy.name)),
+                Some(text(&go_duration(policy.duration_ns))),
+                Some(text(SHARD_DURATION)),
+                Some(Value::Integer(1)),
+                Some(Value::Boolean(policy.is_default)),
+            ]
+        })
+        .collect();
+    let columns = [
+        "name",
+        "duration",
+        "shardGroupDuration",
+        "replicaN",
+        "default",
+    ];
+    Ok(vec![series("", &columns, rows)])
+}
+
+/// Writes a duration as Go does: `168h0m0s`.
+fn go_duration(nanos: i64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    match seconds {
+        0 if nanos == 0 => "0s".to_owned(),
+        0 => duration_text(nanos),
+        _ => {
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            format!("{hours}h{minutes}m{}s", seconds % 60)
+        }
+    }
+}
+
+/// Lists measurements.
+pub(super) fn measurements(
+    wanted: Option<&MeasurementName>,
+    clauses: &ShowClauses,
+    context: &Context<'_>,
+) -> Outcome<Vec<Series>> {
+    let found = match places(clauses, context) {
+        Ok(found) => found,
+        // Grafana asks for the measurements of databases that are not there yet.
+        Err(StatementError::DatabaseUnknown(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut rows = Vec::new();
+    for place in found {
+        for name in &place.names {
+            let is_wanted = match wanted {
+                None => true,
+                Some(MeasurementName::Exactly(wanted)) => name.as_ref() == wanted,
+                Some(MeasurementName::Matching(pattern)) => pattern.matches(name),
+            };
+            if is_wanted && lists(&place, name) {
+                rows.push(one(name));
+            }
+        }
+    }
+    limit(&mut rows, clauses.limits);
+    Ok(if rows.is_empty() {
+        Vec::new()
+    } else {
+        vec![series("measurements", &["name"], rows)]
+    })
+}
+
+/// As in InfluxDB, a condition leaves only measurements that have one of its tags.
+fn lists(place: &Place, name: &str) -> bool {
+    let Some(condition) = &place.condition else {
+        return true;
+    };
+    let has_tag = condition
+        .refs()
+        .iter()
+        .any(|tag| tag.name == "_name" || place.view.has_tag(name, &tag.name));
+    has_tag && place.holds(name)
+}
+
+/// Lists tag keys.
+pub(super) fn tag_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    per_measurement(clauses, context, &["tagKey"], |place, name| {
+        place.tag_keys(name).iter().map(|key| one(key)).collect()
+    })
+}
+
+/// Lists tag values.
+pub(super) fn tag_values(
+    keys: &KeySelection,
+    clauses: &ShowClauses,
+    context: &Context<'_>,
+) -> Outcome<Vec<Series>> {
+    per_measurement(clauses, context, &["key", "value"], |place, name| {
+        place
+            .tag_values(name, keys)
+            .iter()
+            .map(|(key, value)| vec![Some(text(key)), Some(text(value))])
+            .collect()
+    })
+}
+
+/// Lists fields with their types.
+pub(super) fn field_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    per_measurement(
+        clauses,
+        context,
+        &["fieldKey", "fieldType"],
+        |place, name| {
+            place
+                .view
+                .fields(name)
+                .iter()
+                .map(|field| vec![Some(text(&field.name)), Some(text(field.field_type.name()))])
+                .collect()
+        },
+    )
+}
+
+/// Lists series by key.
+pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    let mut keys: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
+    for place in every_policy(clauses, context)? {
+        for name in &place.names {
+            context.check()?;
+            let list = matching_series(&place.view, name, place.condition.as_ref());
+            keys.extend(
+                list.into_iter()
+                    .map(|series| (Arc::clone(name), series.key)),
+            );
+        }
+    }
+    let mut rows: Vec<Vec<Cell>> = keys.iter().map(|(_, key)| one(key)).collect();
+    limit(&mut rows, clauses.limits);
+    Ok(if rows.is_empty() {
+        Vec::new()
+    } else {
+        vec![series("", &["key"], rows)]
+    })
+}
+
+/// SHOW SERIES looks at all retention policies of a database, unless a source names one.
+fn every_policy(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
+    let mut found = places(clauses, context)?;
+    let database = clauses
+        .database
+        .as_deref()
+        .or(context.database)
+        .unwrap_or_default();
+    if clauses.sources.is_empty() {
+        for policy in context.store.policies(database).unwrap_or_default() {
+            if !policy.is_default
+                && let Some(view) = context.store.view(database, Some(&policy.name))
+            {
+                found.push(Place {
+                    names: view.measurements(),
+                    condition: found.first().and_then(|place| place.condition.clone()),
+                    view,
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Counts what another SHOW statement lists.
+pub(super) fn cardinality(
+    counted: &Counted,
+    exact: bool,
+    clauses: &ShowClauses,
+    context: &Context<'_>,
+) -> Outcome<Vec<Series>> {
+    let unlimited = ShowClauses {
+        limits: Limits::default(),
+        ..clauses.clone()
+    };
+    let is_estimate = !exact && clauses.sources.is_empty() && clauses.condition.is_none();
+    let total = |list: &[Series]| {
+        list.iter()
+            .map(|series| series.rows.len() as i64)
+            .sum::<i64>()
+    };
+    let whole =
+        |name: &str, count: i64| vec![series("", &[name], vec![vec![Some(Value::Integer(count))]])];
+    let list = match counted {
+        Counted::Measurements => {
+            let count = total(&measurements(None, &unlimited, context)?);
+            return Ok(whole(
+                if is_estimate {
+                    "cardinality estimation"
+                } else {
+                    "count"
+                },
+                count,
+            ));
+        }
+        Counted::Series if is_estimate => {
+            let count = total(&series_keys(&unlimited, context)?);
+            return Ok(whole("cardinality estimation", count));
+        }
+        Counted::Series => per_measurement(&unlimited, context, &["key"], |place, name| {
+            let found = matching_series(&place.view, name, place.condition.as_ref());
+            found.iter().map(|series| one(&series.key)).collect()
+        })?,
+        Counted::TagKeys => tag_keys(&unlimited, context)?,
+        Counted::TagValues(keys) => tag_values(keys, &unlimited, context)?,
+        Counted::FieldKeys => field_keys(&unlimited, context)?,
+    };
+    Ok(list
+        .into_iter()
+        .map(|found| {
+            let count = found.rows.len() as i64;
+            series(
+                &found.name,
+                &["count"],
+                vec![vec![Some(Value::Integer(count))]],
+            )
+        })
+        .collect())
+}
+
+/// Lists continuous queries: each database has none.
+pub(super) fn continuous_queries(context: &Context<'_>) -> Vec<Series> {
+    context
+        .store
+        .databases()
+        .iter()
+        .map(|name| series(name, &["name", "query"], Vec::new()))
+        .collect()
+}
