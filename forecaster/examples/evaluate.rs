@@ -1,7 +1,8 @@
-//! Trains every host of an evaluation folder, and writes forecasts for its windows, for a scoring program to judge.
+//! Trains every host of an evaluation folder, and writes forecasts for its windows, for a scoring program to
+//! judge.
 //!
-//! `cargo run --release -p headroom-forecaster --example evaluate -- FOLDER OUT.csv [SCOPE] [HOSTS]`, where HOSTS is a part of a
-//! host's name. Uses every core; the answers do not depend on how many there are.
+//! `cargo run --release -p headroom-forecaster --example evaluate -- FOLDER OUT.csv [SCOPE] [HOSTS]`, where
+//! HOSTS is a part of a host's name. Uses every core; the answers do not depend on how many there are.
 
 use std::{
     fs::File,

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Training fits the weights, validation stops the training early and widens the intervals, and the scores are
-//! taken on the test part alone, at origins [`ORIGIN_STRIDE_STEPS`] apart. At an origin a model sees every value before it, and no other.
+//! taken on the test part alone, at origins [`ORIGIN_STRIDE_STEPS`] apart. At an origin a model sees every
+//! value before it, and no other.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,8 +32,8 @@ pub struct Scores {
     pub mae: f64,
     /// The root of the mean squared error of the median.
     pub rmse: f64,
-    /// The mean absolute error in units of the seasonal (day) naive error within the training part (Hyndman & Koehler
-    /// 2006); null when that is zero.
+    /// The mean absolute error in units of the seasonal (day) naive error within the training part (Hyndman &
+    /// Koehler 2006); null when that is zero.
     pub mase: Option<f64>,
     /// The mean over the nine deciles of twice the pinball loss, which approximates the CRPS.
     pub crps: f64,
@@ -82,8 +83,8 @@ impl Split {
         })
     }
 
-    /// Returns the same parts for a history that begins `missed` steps later and has `steps` of its own; `None` when that
-    /// leaves it without a training part or without an origin.
+    /// Returns the same parts for a history that begins `missed` steps later and has `steps` of its own; `None`
+    /// when that leaves it without a training part or without an origin.
     #[must_use]
     pub fn of_late(&self, missed: usize, steps: usize) -> Option<Self> {
         let split = Self {
@@ -148,7 +149,8 @@ impl ScoreSheet {
         (self.values > 0).then(|| self.absolute / self.values as f64)
     }
 
-    /// Returns the means beside those of the baseline, which was judged at the same origins; `None` without values.
+    /// Returns the means beside those of the baseline, which was judged at the same origins; `None` without
+    /// values.
     ///
     /// `scale` is the seasonal naive error within the training part.
     #[must_use]

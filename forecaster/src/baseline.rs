@@ -1,9 +1,9 @@
 //! Seasonal naive: the value a season ago, with the spread that such a forecast had in training.
 //!
-//! The point forecast of step h is the value one season earlier, missing values filled forward. A quantile is the
-//! point plus the empirical quantile of `y[t] - y[t - season]` over the values it was fitted on, less their
-//! median, so that the median is the naive value itself. It is the yardstick of every model here, and serves where nothing beats it (Hyndman & Athanasopoulos, *Forecasting:
-//! Principles and Practice*, section 5.2).
+//! The point forecast of step h is the value one season earlier, missing values filled forward. A quantile is
+//! the point plus the empirical quantile of `y[t] - y[t - season]` over the values it was fitted on, less their
+//! median, so that the median is the naive value itself. It is the yardstick of every model here, and serves
+//! where nothing beats it (Hyndman & Athanasopoulos, *Forecasting: Principles and Practice*, section 5.2).
 
 use serde::{Deserialize, Serialize};
 

@@ -8,8 +8,8 @@
 //! | `windows.csv.gz` | `series_id`, `origin_index` (bins from the series' first row), and a column of 0 and 1 a scope |
 //! | `series.csv` | `series_id`, `n_train`: the bins that may be learned from |
 //!
-//! Each host is trained on the first `n_train` bins of its series, and asked at each origin with the bins before it: by
-//! the same code that serves. Nothing at or behind an origin is ever read.
+//! Each host is trained on the first `n_train` bins of its series, and asked at each origin with the bins
+//! before it: by the same code that serves. Nothing at or behind an origin is ever read.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -281,7 +281,8 @@ fn grid(samples: &[Sample]) -> Grid {
     Grid::of_values(samples, from_s, until_s, STEP_S)
 }
 
-/// Makes a target of a metric's name alone: shares in percent, what is counted per time as a rate, all else as a gauge.
+/// Makes a target of a metric's name alone: shares in percent, what is counted per time as a rate, all else as
+/// a gauge.
 fn target(metric: &str) -> Target {
     let names = |words: &[&str]| words.iter().any(|word| metric.contains(word));
     let kind = if names(&["percent", "usage"]) {

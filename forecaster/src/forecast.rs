@@ -48,9 +48,7 @@ pub struct TargetForecast {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PredictError {
     /// The model was trained without the target.
-    #[error(
-        "target {metric:?} is not part of the model{}; it joins at the next retrain", reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
-    )]
+    #[error("target {metric:?} is not part of the model{}; it joins at the next retrain", because(reason.as_ref()))]
     Unknown {
         /// The target's name.
         metric: String,
@@ -91,10 +89,15 @@ pub enum PredictError {
     },
 }
 
+fn because(reason: Option<&String>) -> String {
+    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
 /// Forecasts each of `recent`, whose grids hold the newest values (ideally [`HISTORY_STEPS`] of them).
 ///
-/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it. The network is asked once for
-/// all targets that it serves; where it cannot answer, a naive forecast does and says why.
+/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it. The
+/// network is asked once for all targets that it serves; where it cannot answer, a naive forecast does and says
+/// why.
 #[must_use]
 pub fn predict(
     model: &HostModel,

@@ -49,8 +49,8 @@ impl Grid {
         }
     }
 
-    /// Averages samples into bins. Samples outside `[from_s, until_s)` and values that are not finite are passed over;
-    /// the order of the samples is free.
+    /// Averages samples into bins. Samples outside `[from_s, until_s)` and values that are not finite are
+    /// passed over; the order of the samples is free.
     #[must_use]
     pub fn of_values(samples: &[Sample], from_s: i64, until_s: i64, step_s: u32) -> Self {
         let mut grid = Self::missing(from_s, until_s, step_s);

@@ -96,7 +96,8 @@ pub struct TargetModel {
     pub serves: ModelKind,
     /// Why it is not the LSTM; null when it is.
     pub fallback_reason: Option<String>,
-    /// The backtest of every kind that was tried, all at the same origins; empty when the history is too short for one.
+    /// The backtest of every kind that was tried, all at the same origins; empty when the history is too short
+    /// for one.
     pub scores: BTreeMap<ModelKind, Scores>,
     /// The naive forecasts, fitted on the whole history.
     pub naive: BTreeMap<ModelKind, SeasonalNaive>,

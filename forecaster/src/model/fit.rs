@@ -1,7 +1,7 @@
 //! Fitting a network: Adam over windows drawn at random, stopped by the loss on later windows.
 //!
-//! Everything random comes from the seed and nothing from the clock, so that data, seed and budget make the same weights
-//! on the same machine. One thread does the arithmetic; hosts are trained side by side.
+//! Everything random comes from the seed and nothing from the clock, so that data, seed and budget make the
+//! same weights on the same machine. One thread does the arithmetic; hosts are trained side by side.
 
 use std::{f64::consts::PI, ops::Range};
 
@@ -95,7 +95,8 @@ struct Fit<'a> {
     cancelled: &'a CancellationToken,
 }
 
-/// Fits a network on the lessons' training origins, and keeps the weights that were best on their validation origins.
+/// Fits a network on the lessons' training origins, and keeps the weights that were best on their validation
+/// origins.
 pub(crate) fn fit(
     network: &PatchLstm,
     lessons: &[Lesson],

@@ -1,8 +1,8 @@
 //! A host's model: the manifest, and the network with its weights.
 //!
-//! One network serves a host, over all its targets; libtorch appears in this module alone. In the order in which data
-//! flows: `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns, `widening` calibrates,
-//! `weights` carries to disk and back.
+//! One network serves a host, over all its targets; libtorch appears in this module alone. In the order in
+//! which data flows: `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
+//! `widening` calibrates, `weights` carries to disk and back.
 
 mod fit;
 mod loss;
@@ -88,12 +88,12 @@ pub enum ModelError {
         /// The hash of the bytes.
         found: String,
     },
-    /// One is there without the other.
-    #[error("the manifest {}, and the weights' file {}", if *named { "names a network" } else { "names no network" }, if *named { "is missing" } else { "is there" })]
-    PartLacking {
-        /// Whether the manifest names a network.
-        named: bool,
-    },
+    /// The manifest is there without the weights.
+    #[error("the manifest names a network, and the weights' file is missing")]
+    WeightsMissing,
+    /// Nobody asked for them.
+    #[error("there are weights, and the manifest names no network")]
+    WeightsUnasked,
     /// The weights do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -133,11 +133,8 @@ impl HostModel {
                 }
                 Some(weights::from_bytes(entry.shape, bytes)?)
             }
-            (named, _) => {
-                return Err(ModelError::PartLacking {
-                    named: named.is_some(),
-                });
-            }
+            (Some(_), None) => return Err(ModelError::WeightsMissing),
+            (None, Some(_)) => return Err(ModelError::WeightsUnasked),
         };
         Ok(Self::new(manifest, network))
     }
@@ -160,8 +157,8 @@ impl HostModel {
             .transpose()
     }
 
-    /// Answers for series at their origins, in one batch. `None` stands where the network cannot be asked: without a
-    /// network, or with too little observed before the origin.
+    /// Answers for series at their origins, in one batch. `None` stands where the network cannot be asked:
+    /// without a network, or with too little observed before the origin.
     pub(crate) fn answer(
         &self,
         asked: &[(&Series, usize)],

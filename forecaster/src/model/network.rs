@@ -1,13 +1,14 @@
 //! The patch LSTM.
 //!
-//! A window's context is cut into patches, each patch embedded, and an LSTM runs over the patches instead of the steps
-//! (P-sLSTM, Kong et al. 2024; `SegRNN`, Lin et al. 2023). Each segment of the horizon is decoded at once from the *newest*
-//! state, with the segment's position and calendar (the parallel decoding of `SegRNN`). The network is
-//! channel-independent (`PatchTST`, Nie et al. 2023): all series of a host share it, and embeddings of the kind and of
-//! the series tell them apart.
+//! A window's context is cut into patches, each patch embedded, and an LSTM runs over the patches instead of
+//! the steps (P-sLSTM, Kong et al. 2024; `SegRNN`, Lin et al. 2023). Each segment of the horizon is decoded at
+//! once from the *newest* state, with the segment's position and calendar (the parallel decoding of `SegRNN`).
+//! The network is channel-independent (`PatchTST`, Nie et al. 2023): all series of a host share it, and
+//! embeddings of the kind and of the series tell them apart.
 //!
 //! The decoder answers with weights for the candidates of [`super::window`] and with quantiles about their mix:
-//! a linear skip in the sense of `NLinear` and `DLinear` (Zeng et al. 2023), of which the rest learns the residual.
+//! a linear skip in the sense of `NLinear` and `DLinear` (Zeng et al. 2023), of which the rest learns the
+//! residual.
 //!
 //! ```text
 //! patches [B, P, F] ── linear ──▶ [B, P, D] ── + statics ── gelu ── LSTM ──▶ newest state [B, H]
@@ -254,9 +255,9 @@ impl PatchLstm {
         state.f_squeeze_dim(0)
     }
 
-    /// Draws the weights uniformly within `1 / sqrt(inputs)`, opens the LSTM's forget gate (Jozefowicz et al. 2015), and
-    /// spreads the residuals' biases as the quantiles of a small logistic noise, so that training begins from a mix
-    /// of the candidates.
+    /// Draws the weights uniformly within `1 / sqrt(inputs)`, opens the LSTM's forget gate (Jozefowicz et al.
+    /// 2015), and spreads the residuals' biases as the quantiles of a small logistic noise, so that training
+    /// begins from a mix of the candidates.
     fn initialise(&mut self, seed: u64) -> Result<(), TchError> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         for (name, tensor) in self.variables() {

@@ -1,11 +1,12 @@
 //! The scale on which the network works: a transform by kind, then a robust and reversible normalisation.
 //!
 //! 1. A transform by kind makes noise alike at every height: a percentage goes through a logit (so that no
-//!    forecast leaves its bounds), a rate through `ln(1 + y / unit)` with the series' median as unit, a gauge as it is.
-//! 2. Each window is centred on its median and divided by its spread. This is reversible instance normalisation (`RevIN`,
-//!    Kim et al. 2022) with median and interquartile range for mean and variance, which outliers break, and
-//!    without the learned affine. The spread has a floor of [`FLOOR_SHARE`] of the series' own, so that a quiet window
-//!    is not blown up to the size of its rounding errors.
+//!    forecast leaves its bounds), a rate through `ln(1 + y / unit)` with the series' median as unit, a gauge
+//!    as it is.
+//! 2. Each window is centred on its median and divided by its spread. This is reversible instance normalisation
+//!    (`RevIN`, Kim et al. 2022) with median and interquartile range for mean and variance, which outliers
+//!    break, and without the learned affine. The spread has a floor of [`FLOOR_SHARE`] of the series' own, so
+//!    that a quiet window is not blown up to the size of its rounding errors.
 
 use serde::{Deserialize, Serialize};
 
@@ -141,8 +142,8 @@ fn unit_of(values: &[f32]) -> Option<f64> {
     (!positive.is_empty()).then(|| interpolated(&positive, 0.5))
 }
 
-/// Returns the median and the spread: the greater of the interquartile range over a normal one's and the mean absolute
-/// deviation (which sees the spikes of a series that is mostly flat).
+/// Returns the median and the spread: the greater of the interquartile range over a normal one's and the mean
+/// absolute deviation (which sees the spikes of a series that is mostly flat).
 fn center_and_spread(mut values: Vec<f32>) -> Option<(f32, f32)> {
     if values.is_empty() {
         return None;

@@ -1,9 +1,10 @@
 //! Interval widening: how far the quantiles of a band must be drawn apart to hold what they promise.
 //!
-//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per band of the horizon: at validation
-//! windows, which training never saw and which come before every origin that is scored, each value's distance from
-//! the median is measured in units of the half-interval on its side. The share of values that an interval promises
-//! to hold is the quantile of those distances at which it would have held them, and the factor by which it is drawn.
+//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per band of the horizon: at
+//! validation windows, which training never saw and which come before every origin that is scored, each value's
+//! distance from the median is measured in units of the half-interval on its side. The share of values that an
+//! interval promises to hold is the quantile of those distances at which it would have held them, and the
+//! factor by which it is drawn.
 
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
@@ -29,8 +30,8 @@ impl Default for Widening {
 }
 
 impl Widening {
-    /// Finds the factors from normalised `quantiles` `[B, HORIZON_STEPS, LEVELS]`, row-major, and what came `[B, HORIZON_STEPS]`,
-    /// NaN where missing.
+    /// Finds the factors from normalised `quantiles` `[B, HORIZON_STEPS, LEVELS]`, row-major, and what came
+    /// `[B, HORIZON_STEPS]`, NaN where missing.
     pub(super) fn fit(quantiles: &[f32], answers: &[f32]) -> Self {
         let mut widening = Self::default();
         for (segment, factors) in widening.0.iter_mut().enumerate() {
@@ -67,7 +68,8 @@ impl Widening {
     }
 }
 
-/// Returns how many half-intervals an answer lies from the median; `None` when it is missing or the interval is empty.
+/// Returns how many half-intervals an answer lies from the median; `None` when it is missing or the interval is
+/// empty.
 fn distance(levels: &[f32], answer: f32, interval: usize) -> Option<f64> {
     let median = levels[MEDIAN];
     let end = if answer > median {

@@ -9,9 +9,9 @@
 //! | candidates | `[HORIZON_STEPS, CANDIDATES]` | simple forecasts of each step, the ends of the linear skip |
 //! | segments | `[SEGMENTS, SEGMENT_FEATURES]` | the calendar of the segment's start, and which candidates are real |
 //!
-//! The candidates are the newest value, the mean of the last hour, the median of the context, the value a day and a week
-//! earlier, the mean over the days of the last week at that time of day, the last two shifted to
-//! the present height, and the straight line through the last four hours.
+//! The candidates are the newest value, the mean of the last hour, the median of the context, the value a day
+//! and a week earlier, the mean over the days of the last week at that time of day, the last two shifted to the
+//! present height, and the straight line through the last four hours.
 
 use std::f32::consts::TAU;
 

@@ -9,11 +9,12 @@
 //!     champion                     the version that serves: six digits and a line feed
 //! ```
 //!
-//! - A version is written into `.new-000003`, each file and the folder flushed, and renamed; then `champion` is replaced
-//!   the same way. A crash in between leaves the old champion serving, and the next publication clears the remains.
+//! - A version is written into `.new-000003`, each file and the folder flushed, and renamed; then `champion` is
+//!   replaced the same way. A crash in between leaves the old champion serving, and the next publication clears
+//!   the remains.
 //! - Version numbers only grow, whatever the clock says.
-//! - A version that cannot be read whole (its hash differs, its manifest does not parse) is passed over with its reason,
-//!   and the newest one that can be serves.
+//! - A version that cannot be read whole (its hash differs, its manifest does not parse) is passed over with
+//!   its reason, and the newest one that can be serves.
 //! - One process writes a registry; any number may read it.
 
 mod files;

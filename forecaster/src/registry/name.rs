@@ -1,8 +1,9 @@
 //! Folder names for hosts, whatever a host is called.
 //!
-//! Letters, digits, `-` and `_` stand for themselves, and so does a dot that is not the first character; every other
-//! byte becomes `%` and two hexadecimal digits. A name that would be too long for a file system is cut and ends
-//! in `%` and the host's SHA-256. No name is empty, holds a separator or starts with a dot, and no two hosts share one.
+//! Letters, digits, `-` and `_` stand for themselves, and so does a dot that is not the first character; every
+//! other byte becomes `%` and two hexadecimal digits. A name that would be too long for a file system is cut
+//! and ends in `%` and the host's SHA-256. No name is empty, holds a separator or starts with a dot, and no two
+//! hosts share one.
 
 use std::fmt::Write;
 

@@ -6,11 +6,11 @@ use crate::{
     manifest::{ModelKind, TargetModel},
 };
 
-/// Lets the candidate serve whose product of MAE and CRPS is the least: the one judges the point forecast, the other
-/// the whole distribution. Without a backtest the day's naive forecast serves.
+/// Lets the candidate serve whose product of MAE and CRPS is the least: the one judges the point forecast, the
+/// other the whole distribution. Without a backtest the day's naive forecast serves.
 ///
-/// The choice is made at the origins whose scores are published, so the winner's scores flatter it a little: by the noise of
-/// a comparison of two or three.
+/// The choice is made at the origins whose scores are published, so the winner's scores flatter it a little: by
+/// the noise of a comparison of two or three.
 pub(super) fn choose(model: &mut TargetModel, history_steps: usize) {
     let error = |scores: &Scores| scores.mae * scores.crps;
     let best = model

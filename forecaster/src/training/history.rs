@@ -8,8 +8,8 @@ use crate::{
 /// The steps without which a target is refused: the day that seasonal naive repeats, and a horizon to judge it by.
 pub const HISTORY_STEPS_MIN: usize = DAY_STEPS + HORIZON_STEPS;
 
-/// The steps of training part without which the network does not learn a target: a context, a horizon, and a day of
-/// origins.
+/// The steps of training part without which the network does not learn a target: a context, a horizon, and a
+/// day of origins.
 pub const NETWORK_STEPS_MIN: usize = CONTEXT_STEPS + HORIZON_STEPS + DAY_STEPS;
 
 /// A target that was silent for this long before its host's newest value has vanished.

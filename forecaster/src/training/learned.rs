@@ -1,4 +1,5 @@
-//! The host's network: fitted over all targets that it can learn, calibrated, asked at the test origins, refreshed.
+//! The host's network: fitted over all targets that it can learn, calibrated, asked at the test origins,
+//! refreshed.
 
 use tokio_util::sync::CancellationToken;
 

@@ -2,13 +2,13 @@
 //!
 //! 1. Each target's history is judged and split (`history`); a target that cannot be forecast is refused with the
 //!    reason, and never sinks its host.
-//! 2. The host's network is fitted on the training parts of all targets that it can learn, stopped and calibrated on
-//!    their validation parts (`learned`).
+//! 2. The host's network is fitted on the training parts of all targets that it can learn, stopped and
+//!    calibrated on their validation parts (`learned`).
 //! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
 //! 4. The candidate with the lower error serves the target (`choice`).
-//! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the network goes on
-//!    learning for a quarter of its steps at a low rate with the values that were kept back. The scores are those
-//!    from before: nothing is judged by what it has seen.
+//! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
+//!    network goes on learning for a quarter of its steps at a low rate with the values that were kept back.
+//!    The scores are those from before: nothing is judged by what it has seen.
 //!
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
 

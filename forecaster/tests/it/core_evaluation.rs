@@ -1,6 +1,6 @@
 //! The fixed evaluation: files in, answers out, nothing read past an origin.
 
-use std::{fs, io::Write, path::Path};
+use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use headroom_forecaster::{
@@ -23,10 +23,11 @@ fn write_folder(folder: &Path, behind: &[f32]) {
         let id = format!("made|web-1|{metric}");
         let before = wave(ORIGIN, 10.0, seed as u64);
         for (step, value) in before.iter().chain(behind).enumerate() {
-            values += &format!("{id},{},{value}\n", 1_767_571_200 + 300 * step);
+            let time_s = 1_767_571_200 + 300 * step;
+            let _ = writeln!(values, "{id},{time_s},{value}");
         }
-        windows += &format!("{id},0,{ORIGIN},1,0\n{id},1,{},0,1\n", ORIGIN + 1);
-        series += &format!("{id},made,{TRAINING_STEPS}\n");
+        let _ = writeln!(windows, "{id},0,{ORIGIN},1,0\n{id},1,{},0,1", ORIGIN + 1);
+        let _ = writeln!(series, "{id},made,{TRAINING_STEPS}");
     }
     for (name, text) in [("series_5min.csv.gz", values), ("windows.csv.gz", windows)] {
         let mut file = GzEncoder::new(Vec::new(), Compression::fast());
