@@ -1,6 +1,29 @@
-//! Takes line protocol, makes it durable, stores it and answers InfluxQL.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+
+pub mod access;
+
+pub mod body;
+
+pub mod lines;
+
+pub mod ingest;
+
+pub mod journal;
+
+pub mod store;
 
 pub mod influxql;
-pub mod journal;
-pub mod lines;
-pub mod store;
+
+pub mod upstream;
+
+pub mod routes;
+
+pub mod metrics;
+
+pub mod error;
+
+pub mod openapi;
+
+pub mod app;

@@ -42,6 +42,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Says whether the line at these bytes of the decoded body was refused.
+    #[must_use]
+    pub fn refuses(&self, line: &Range<usize>) -> bool {
+        self.refused
+            .binary_search_by_key(&line.start, |range| range.start as usize)
+            .is_ok()
+    }
+
     /// About how many bytes the batch takes in a segment.
     pub(super) fn size_bytes(&self) -> usize {
         RECORD_HEADER_BYTES + 32 + self.database.len() + self.refused.len() * 8 + self.body.len()

@@ -117,11 +117,9 @@ pub fn scan(text: &[u8], precision: Precision) -> impl Iterator<Item = Line<'_>>
     })
 }
 
-/// Says whether an accepted line carries a timestamp.
+/// Finds the timestamp of an accepted line.
 #[must_use]
-pub fn has_timestamp(line: &[u8]) -> bool {
-    std::str::from_utf8(line)
-        .ok()
-        .and_then(|line| outline::outline(line).ok())
-        .is_some_and(|outline| outline.timestamp.is_some())
+pub fn timestamp(line: &[u8]) -> Option<Range<usize>> {
+    let line = std::str::from_utf8(line).ok()?;
+    outline::outline(line).ok()?.timestamp
 }

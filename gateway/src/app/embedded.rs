@@ -1,0 +1,126 @@
+//! The embedded store as a reader of the journal.
+//!
+//! Points are applied in the journal's order, one batch at a time: a batch waits for its turn. The turn passes on even
+//! if applying fails or panics, so that one bad batch never blocks those behind it; it is in the journal, and the next
+//! replay applies it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    journal::Journal,
+    lines::Point,
+    store::{Store, StoreError},
+};
+
+/// How often it is asked whether sealing is due.
+const SEAL_CHECK: Duration = Duration::from_secs(1);
+/// Rows are sealed at the latest after this: chunks are long enough to compress, and a replay stays short.
+const SEAL_AT_LATEST: Duration = Duration::from_mins(15);
+/// Sealing starts when the journal is this part full, long before pushes are turned away.
+const SEAL_AT_JOURNAL_PART: u64 = 4;
+
+/// The store and whose turn it is.
+#[derive(Clone)]
+pub struct Embedded {
+    store: Store,
+    applied: Arc<watch::Sender<u64>>,
+    journal_max_bytes: u64,
+}
+
+/// Passes the turn on when it is dropped.
+struct Turn<'a> {
+    applied: &'a watch::Sender<u64>,
+    sequence: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.applied.send_replace(self.sequence);
+    }
+}
+
+impl Embedded {
+    pub(super) fn new(store: Store, applied_through: u64, journal_max_bytes: u64) -> Self {
+        Self {
+            store,
+            applied: Arc::new(watch::Sender::new(applied_through)),
+            journal_max_bytes,
+        }
+    }
+
+    /// The store, for queries.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Applies a committed batch when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store does; the turn passes on.
+    pub async fn apply(
+        &self,
+        sequence: u64,
+        database: &str,
+        retention_policy: Option<&str>,
+        received_ns: i64,
+        points: Vec<Point<'_>>,
+    ) -> Result<(), StoreError> {
+        let mut turn = self.applied.subscribe();
+        let before = sequence - 1;
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = turn.wait_for(|applied| *applied >= before).await;
+        let _turn = Turn {
+            applied: &self.applied,
+            sequence,
+        };
+        self.store.apply(
+            sequence,
+            database,
+            retention_policy,
+            received_ns,
+            &mut points.into_iter(),
+        )
+    }
+
+    /// Seals what is in memory and trims the journal, when it is due, until the token is cancelled.
+    pub(super) async fn seal_until(self, journal: Journal, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(SEAL_CHECK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut sealed_at = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let due = sealed_at.elapsed() >= SEAL_AT_LATEST
+                || self.store.wants_seal()
+                || journal.pending_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART;
+            if due && journal.last_sequence() > self.store.sealed_through() {
+                self.seal(&journal).await;
+                sealed_at = Instant::now();
+            }
+        }
+    }
+
+    /// Seals what is in memory and trims the journal.
+    pub(super) async fn seal(&self, journal: &Journal) {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.seal()).await {
+            Ok(Ok(_)) => journal.trim_through(self.store.sealed_through()),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "sealing failed; the points stay in the journal and are sealed later");
+            }
+            Err(error) => {
+                tracing::error!(%error, "sealing panicked; the points stay in the journal");
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Opens journal and sink, and brings the store up to the journal's end.
+
+use std::{fs, path::Path, sync::Arc};
+
+use actix_web::web::Data;
+use tokio_util::sync::CancellationToken;
+
+use super::{Core, Embedded, Sink, StartError, State};
+use crate::{
+    body,
+    config::{InfluxSettings, Settings},
+    ingest::Ingest,
+    journal::{Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    lines::{self, Point},
+    store::{Store, StoreOptions},
+    upstream::Upstream,
+};
+
+/// A small journal gets small segments, so that trimming frees a good part of it.
+const SEGMENTS_AT_LEAST: u64 = 8;
+
+/// Opens everything; the disk's work is done off the runtime's threads.
+pub(super) async fn open(
+    settings: &Settings,
+    state: &Data<State>,
+    stop: &CancellationToken,
+) -> Result<Core, StartError> {
+    let (data_dir, journal_max_bytes) = (settings.data_dir.clone(), settings.journal_max_bytes);
+    let influx = settings.influx.clone();
+    let stop = stop.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        create_dir(&data_dir)?;
+        match influx {
+            None => open_embedded(&data_dir, journal_max_bytes, &stop),
+            Some(influx) => open_influx(&data_dir, journal_max_bytes, influx),
+        }
+    });
+    let (journal, sink) = opened
+        .await
+        .map_err(|error| StartError::Server(error.to_string()))??;
+    let ingest = Ingest::new(journal.clone(), sink.clone(), Arc::clone(&state.metrics));
+    Ok(Core {
+        journal,
+        sink,
+        ingest,
+    })
+}
+
+fn create_dir(path: &Path) -> Result<(), StartError> {
+    fs::create_dir_all(path).map_err(|source| StartError::DataDir {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn open_journal(data_dir: &Path, max_bytes: u64, start_after: u64) -> Result<Journal, StartError> {
+    let options = JournalOptions {
+        max_bytes,
+        segment_max_bytes: SEGMENT_MAX_BYTES.min(max_bytes / SEGMENTS_AT_LEAST),
+        start_after,
+    };
+    Ok(Journal::open(&data_dir.join("journal"), options)?)
+}
+
+fn open_influx(
+    data_dir: &Path,
+    journal_max_bytes: u64,
+    influx: InfluxSettings,
+) -> Result<(Journal, Sink), StartError> {
+    let upstream = Upstream::open(influx, data_dir)?;
+    let journal = open_journal(data_dir, journal_max_bytes, upstream.sent_through())?;
+    Ok((journal, Sink::Influx(upstream)))
+}
+
+fn open_embedded(
+    data_dir: &Path,
+    journal_max_bytes: u64,
+    stop: &CancellationToken,
+) -> Result<(Journal, Sink), StartError> {
+    let dir = data_dir.join("store");
+    create_dir(&dir)?;
+    let store = Store::open(&dir, StoreOptions::default())?;
+    let journal = open_journal(data_dir, journal_max_bytes, store.sealed_through())?;
+    replay(&journal, &store, stop)?;
+    let embedded = Embedded::new(store, journal.last_sequence(), journal_max_bytes);
+    Ok((journal, Sink::Embedded(embedded)))
+}
+
+/// Applies what the journal holds beyond the last seal.
+fn replay(journal: &Journal, store: &Store, stop: &CancellationToken) -> Result<(), StartError> {
+    let mut reader = journal.reader(store.sealed_through() + 1);
+    let mut batches = 0_u64;
+    while let Some((sequence, batch)) = reader.next_committed()? {
+        if stop.is_cancelled() {
+            return Err(StartError::Interrupted);
+        }
+        // What was taken was within the limit of its day; today's may be smaller.
+        let text = match batch.encoding {
+            Encoding::Identity => Ok(batch.body.to_vec()),
+            Encoding::Gzip => body::decode(&batch.body, u64::from(u32::MAX)),
+        };
+        match text {
+            Ok(text) => store.apply(
+                sequence,
+                &batch.database,
+                batch.retention_policy.as_deref(),
+                batch.received_ns,
+                &mut accepted_points(&batch, &text),
+            )?,
+            Err(error) => {
+                tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
+            }
+        }
+        batches += 1;
+    }
+    tracing::info!(batches, "the journal is replayed");
+    Ok(())
+}
+
+fn accepted_points<'a>(batch: &'a Batch, text: &'a [u8]) -> impl Iterator<Item = Point<'a>> {
+    lines::scan(text, batch.precision)
+        .filter(|line| !batch.refuses(&line.bytes))
+        .filter_map(|line| line.verdict.ok())
+}

@@ -1,0 +1,403 @@
+//! The settings: command line over environment over file over default.
+//!
+//! Every setting is a flag (`--data-dir`), an environment variable (`HEADROOM_DATA_DIR`) and a key of the optional TOML
+//! file (`data_dir`). Environment and arguments are read here and nowhere else.
+
+mod size;
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use figment::{
+    Figment,
+    providers::{Format, Serialized, Toml},
+};
+use headroom_openapi::access::{Tokens, TokensError, may_listen};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub use size::ByteSize;
+
+/// Telegraf's own default port for its InfluxDB listener; loopback, because there are no tokens by default.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8186";
+/// Beside where the program is started: a first try needs no rights.
+const DATA_DIR_DEFAULT: &str = "./headroom-data/gateway";
+/// InfluxDB 1.x' own limit, in whole mebibytes.
+const MAX_BODY_BYTES_DEFAULT: ByteSize = ByteSize(25 << 20);
+/// Ten times the body: line protocol shrinks to a tenth under gzip.
+const MAX_DECODED_BYTES_DEFAULT: ByteSize = ByteSize(250 << 20);
+/// Days of outage for a small fleet, and little enough for a small disk.
+const JOURNAL_MAX_BYTES_DEFAULT: ByteSize = ByteSize(4 << 30);
+/// Below this a single batch could fill the journal.
+const JOURNAL_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "headroom-gateway", version, about, long_about = None)]
+pub struct Cli {
+    /// What to do; without a word: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The settings.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What the program can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Takes pushes and answers queries until it is told to stop.
+    Serve,
+    /// Prints the OpenAPI document.
+    Openapi,
+}
+
+/// The settings as they may be given; what is left out comes from the next source.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct Flags {
+    /// A TOML file with settings, keys as `data_dir`.
+    #[arg(long, env = "HEADROOM_CONFIG", global = true)]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// The address to listen on; anything but loopback needs a tokens file [default: 127.0.0.1:8186].
+    #[arg(
+        long,
+        env = "HEADROOM_LISTEN",
+        global = true,
+        value_name = "ADDRESS:PORT"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// The folder of journal and store [default: ./headroom-data/gateway].
+    #[arg(long, env = "HEADROOM_DATA_DIR", global = true, value_name = "FOLDER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// The file of accepted tokens, `TOKEN read,write` a line.
+    #[arg(long, env = "HEADROOM_TOKENS_FILE", global = true, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_file: Option<PathBuf>,
+    /// The largest request body as it comes, such as 25MiB [default: 25MiB].
+    #[arg(
+        long,
+        env = "HEADROOM_MAX_BODY_BYTES",
+        global = true,
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<ByteSize>,
+    /// The largest request body after decompression [default: 250MiB].
+    #[arg(
+        long,
+        env = "HEADROOM_MAX_DECODED_BYTES",
+        global = true,
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_decoded_bytes: Option<ByteSize>,
+    /// The most the journal may hold before pushes are asked to come later [default: 4GiB].
+    #[arg(
+        long,
+        env = "HEADROOM_JOURNAL_MAX_BYTES",
+        global = true,
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_max_bytes: Option<ByteSize>,
+    /// An InfluxDB that stores the points instead of the embedded store.
+    #[arg(long, env = "HEADROOM_INFLUX_URL", global = true, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_url: Option<String>,
+    /// The token that InfluxDB wants.
+    #[arg(
+        long,
+        env = "HEADROOM_INFLUX_TOKEN",
+        global = true,
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_token: Option<Secret>,
+    /// The organisation in InfluxDB 2.
+    #[arg(long, env = "HEADROOM_INFLUX_ORG", global = true, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_org: Option<String>,
+    /// The one bucket (or database) that every batch goes to; without it, the one that its client names.
+    #[arg(
+        long,
+        env = "HEADROOM_INFLUX_BUCKET",
+        global = true,
+        value_name = "NAME"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_bucket: Option<String>,
+    /// InfluxDB's major version, 1 or 2; without it, /ping is asked.
+    #[arg(
+        long,
+        env = "HEADROOM_INFLUX_VERSION",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_version: Option<u8>,
+    /// How log lines are written.
+    #[arg(long, env = "HEADROOM_LOG_FORMAT", global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A text that never shows in logs.
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, to present it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+}
+
+/// The settings after all sources were merged and judged.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of journal and store.
+    pub data_dir: PathBuf,
+    /// The accepted tokens; `None`: everybody on loopback is trusted.
+    pub tokens: Option<Tokens>,
+    /// The largest body before and after decompression.
+    pub limits: BodyLimits,
+    /// The most the journal may hold.
+    pub journal_max_bytes: u64,
+    /// The InfluxDB behind the gateway; `None`: the embedded store.
+    pub influx: Option<InfluxSettings>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// The largest body before and after decompression.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// As it comes.
+    pub max_body_bytes: u64,
+    /// After decompression.
+    pub max_decoded_bytes: u64,
+}
+
+/// The InfluxDB behind the gateway.
+#[derive(Debug, Clone)]
+pub struct InfluxSettings {
+    /// Its address; a path is a prefix.
+    pub url: Url,
+    /// What it wants for authentication.
+    pub token: Option<Secret>,
+    /// The organisation in InfluxDB 2.
+    pub org: Option<String>,
+    /// The one bucket for everything.
+    pub bucket: Option<String>,
+    /// The major version, if it need not be asked for.
+    pub version: Option<u8>,
+}
+
+/// Why the settings were refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the settings file {} cannot be read: {source}", path.display())]
+    FileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A value or a key is wrong.
+    #[error("a setting is wrong: {0}")]
+    Invalid(#[from] Box<figment::Error>),
+    /// The tokens file is wrong.
+    #[error("{} (HEADROOM_TOKENS_FILE): {source}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: TokensError,
+    },
+    /// Without tokens everybody could write.
+    #[error(
+        "HEADROOM_LISTEN is {0}, which others can reach, and there is no HEADROOM_TOKENS_FILE; give one, or listen on 127.0.0.1"
+    )]
+    OpenToAll(SocketAddr),
+    /// Two settings that do not fit.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+/// What figment merges.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merged {
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    tokens_file: Option<PathBuf>,
+    max_body_bytes: ByteSize,
+    max_decoded_bytes: ByteSize,
+    journal_max_bytes: ByteSize,
+    influx_url: Option<String>,
+    influx_token: Option<Secret>,
+    influx_org: Option<String>,
+    influx_bucket: Option<String>,
+    influx_version: Option<u8>,
+    log_format: LogFormat,
+}
+
+impl Default for Merged {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN_DEFAULT.parse().expect("the default is an address"),
+            data_dir: DATA_DIR_DEFAULT.into(),
+            tokens_file: None,
+            max_body_bytes: MAX_BODY_BYTES_DEFAULT,
+            max_decoded_bytes: MAX_DECODED_BYTES_DEFAULT,
+            journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
+            influx_url: None,
+            influx_token: None,
+            influx_org: None,
+            influx_bucket: None,
+            influx_version: None,
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+impl Settings {
+    /// Merges all sources and judges the outcome.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that is wrong and what would be right.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Merged::default()));
+        if let Some(path) = &flags.config {
+            figment = figment.merge(Toml::string(&read(path)?));
+        }
+        let merged: Merged = figment
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(Box::new)?;
+        merged.judge()
+    }
+}
+
+impl Merged {
+    fn judge(self) -> Result<Settings, ConfigError> {
+        let mismatch = |text: &str| Err(ConfigError::Mismatch(text.to_owned()));
+        if self.journal_max_bytes < JOURNAL_MAX_BYTES_LEAST {
+            return mismatch(
+                "HEADROOM_JOURNAL_MAX_BYTES is under 1MiB; a single batch would fill the journal",
+            );
+        }
+        if self.max_body_bytes.0 == 0 || self.max_decoded_bytes < self.max_body_bytes {
+            return mismatch(
+                "HEADROOM_MAX_DECODED_BYTES is smaller than HEADROOM_MAX_BODY_BYTES, or one is 0; a body grows when it is decompressed",
+            );
+        }
+        if self.max_decoded_bytes.0 > u64::from(u32::MAX) {
+            return mismatch("HEADROOM_MAX_DECODED_BYTES is over 4GiB; smaller batches are faster");
+        }
+        let tokens = self.tokens_file.as_deref().map(tokens).transpose()?;
+        if !may_listen(self.listen, tokens.as_ref()) {
+            return Err(ConfigError::OpenToAll(self.listen));
+        }
+        Ok(Settings {
+            listen: self.listen,
+            data_dir: self.data_dir.clone(),
+            tokens,
+            limits: BodyLimits {
+                max_body_bytes: self.max_body_bytes.0,
+                max_decoded_bytes: self.max_decoded_bytes.0,
+            },
+            journal_max_bytes: self.journal_max_bytes.0,
+            log_format: self.log_format,
+            influx: self.influx()?,
+        })
+    }
+
+    fn influx(self) -> Result<Option<InfluxSettings>, ConfigError> {
+        let Some(url) = self.influx_url else {
+            let given = self.influx_token.is_some() || self.influx_org.is_some();
+            return if given || self.influx_bucket.is_some() {
+                Err(ConfigError::Mismatch(
+                    "HEADROOM_INFLUX_TOKEN, _ORG or _BUCKET is set and HEADROOM_INFLUX_URL is not; set it, such as http://127.0.0.1:8086".to_owned(),
+                ))
+            } else {
+                Ok(None)
+            };
+        };
+        let url = Url::parse(&url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| {
+                ConfigError::Mismatch(
+                    "HEADROOM_INFLUX_URL is no address; write http://HOST:PORT or https://HOST:PORT".to_owned(),
+                )
+            })?;
+        if !matches!(self.influx_version, None | Some(1 | 2)) {
+            return Err(ConfigError::Mismatch(
+                "HEADROOM_INFLUX_VERSION is neither 1 nor 2; leave it out to have the server asked"
+                    .to_owned(),
+            ));
+        }
+        Ok(Some(InfluxSettings {
+            url,
+            token: self.influx_token,
+            org: self.influx_org,
+            bucket: self.influx_bucket,
+            version: self.influx_version,
+        }))
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::FileUnreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn tokens(path: &Path) -> Result<Tokens, ConfigError> {
+    Tokens::parse(&read(path)?).map_err(|source| ConfigError::Tokens {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests;

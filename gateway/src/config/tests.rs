@@ -1,0 +1,135 @@
+use super::*;
+
+fn load(flags: &Flags) -> Result<Settings, String> {
+    Settings::load(flags).map_err(|error| error.to_string())
+}
+
+fn with_file(text: &str, flags: Flags) -> Result<Settings, String> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("gateway.toml");
+    fs::write(&path, text).expect("writable");
+    load(&Flags {
+        config: Some(path),
+        ..flags
+    })
+}
+
+#[test]
+fn defaults_stand_alone() {
+    let settings = load(&Flags::default()).expect("valid");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8186");
+    assert_eq!(settings.limits.max_body_bytes, 25 << 20);
+    assert!(settings.influx.is_none() && settings.tokens.is_none());
+}
+
+#[test]
+fn a_flag_outranks_the_file_and_the_file_the_default() {
+    let flags = Flags {
+        max_body_bytes: Some(ByteSize(5)),
+        ..Flags::default()
+    };
+    let settings = with_file(
+        "max_body_bytes = \"1MiB\"\njournal_max_bytes = 2097152",
+        flags,
+    )
+    .expect("valid");
+    assert_eq!(settings.limits.max_body_bytes, 5);
+    assert_eq!(settings.journal_max_bytes, 2 << 20);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let flags = Flags::default;
+    let url = |text: &str| Some(text.to_owned());
+    for (outcome, needle) in [
+        (with_file("data_dri = 1", flags()), "data_dri"),
+        (
+            with_file("max_body_bytes = \"many\"", flags()),
+            "is no size",
+        ),
+        (
+            load(&Flags {
+                config: Some("/nowhere/at.toml".into()),
+                ..flags()
+            }),
+            "/nowhere/at.toml",
+        ),
+        (
+            load(&Flags {
+                tokens_file: Some("/nowhere/tokens".into()),
+                ..flags()
+            }),
+            "/nowhere/tokens",
+        ),
+        (
+            load(&Flags {
+                listen: "0.0.0.0:1".parse().ok(),
+                ..flags()
+            }),
+            "HEADROOM_TOKENS_FILE",
+        ),
+        (
+            load(&Flags {
+                influx_org: Some("o".into()),
+                ..flags()
+            }),
+            "HEADROOM_INFLUX_URL",
+        ),
+        (
+            load(&Flags {
+                influx_url: url("ftp://a"),
+                ..flags()
+            }),
+            "http://HOST:PORT",
+        ),
+        (
+            load(&Flags {
+                influx_url: url("http://a"),
+                influx_version: Some(3),
+                ..flags()
+            }),
+            "HEADROOM_INFLUX_VERSION",
+        ),
+        (
+            load(&Flags {
+                journal_max_bytes: Some(ByteSize(1)),
+                ..flags()
+            }),
+            "HEADROOM_JOURNAL_MAX_BYTES",
+        ),
+        (
+            load(&Flags {
+                max_decoded_bytes: Some(ByteSize(1)),
+                ..flags()
+            }),
+            "HEADROOM_MAX_DECODED_BYTES",
+        ),
+    ] {
+        let message = outcome.expect_err(needle);
+        assert!(message.contains(needle), "{message}");
+    }
+}
+
+#[test]
+fn a_secret_never_shows() {
+    let flags = Flags {
+        influx_token: Some("very-secret".into()),
+        ..Flags::default()
+    };
+    assert!(!format!("{flags:?}").contains("very-secret"));
+}
+
+#[test]
+fn every_flag_has_its_environment_variable() {
+    use clap::CommandFactory;
+    for argument in Cli::command()
+        .get_arguments()
+        .filter(|a| !matches!(a.get_id().as_str(), "help" | "version"))
+    {
+        let name = format!("HEADROOM_{}", argument.get_id().as_str().to_uppercase());
+        assert_eq!(
+            argument.get_env().and_then(|env| env.to_str()),
+            Some(name.as_str())
+        );
+    }
+}

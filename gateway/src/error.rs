@@ -1,0 +1,270 @@
+//! The one place where failures become HTTP answers.
+//!
+//! A [`Failure`] says what went wrong; modules further inside have their own errors and know nothing of HTTP. The table
+//! in [`Failure::status`] gives each its status, and [`Dialect`] the shape that the client reads: every Telegraf output
+//! drops or repeats a batch on other codes, so a failure that may pass is always 503, and one that cannot is 400.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
+use headroom_openapi::{
+    access::Scope,
+    problem::{PROBLEM_MEDIA_TYPE, Problem},
+};
+use serde_json::json;
+
+use crate::{ingest::RefusedLine, journal::JournalError, lines::PrecisionUnknown};
+
+/// When a client that was turned away may come again: a few of Telegraf's flushes are merged by then.
+const RETRY_AFTER_S: u32 = 5;
+/// How many refused lines an answer names; the counts are always whole.
+const REFUSED_LINES_NAMED: usize = 10;
+
+/// The shape of an error answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// InfluxDB 1.x: `{"error": …}`.
+    V1,
+    /// InfluxDB 2.x: `{"code": …, "message": …}`.
+    V2,
+    /// InfluxDB 3.x: `{"error": …, "data": […]}`.
+    V3,
+    /// Problem details, for everything else.
+    Problem,
+}
+
+impl Dialect {
+    /// The dialect that a path's clients speak.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        if path == "/write" || path == "/query" {
+            Self::V1
+        } else if path.starts_with("/api/v2/") {
+            Self::V2
+        } else if path.starts_with("/api/v3/") {
+            Self::V3
+        } else {
+            Self::Problem
+        }
+    }
+}
+
+/// Says why a request was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// No known credentials.
+    #[error(
+        "the request carries no known token; send `Authorization: Token …`, `Bearer …`, `Basic …`, or u= and p= in the query"
+    )]
+    Unauthorized,
+    /// The token lacks the scope.
+    #[error(
+        "the token is known and lacks the scope {0}; add it to the token's line in HEADROOM_TOKENS_FILE"
+    )]
+    Forbidden(Scope),
+    /// Recovery still runs.
+    #[error("the gateway is starting and reads its journal; /ready says when it is done")]
+    Starting,
+    /// There is no such path.
+    #[error("there is nothing here; /docs lists what there is")]
+    NotFound,
+    /// The path has other methods.
+    #[error("this path does not take this method; /docs lists what there is")]
+    MethodNotAllowed,
+    /// A parameter is missing or wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The precision is not the dialect's.
+    #[error(transparent)]
+    Precision(#[from] PrecisionUnknown),
+    /// The content encoding is not known.
+    #[error("the content encoding {0:?} is not taken; send gzip or identity")]
+    EncodingUnknown(String),
+    /// The body is no gzip.
+    #[error("the body is not the gzip that Content-Encoding says: {0}")]
+    GzipInvalid(String),
+    /// The body could not be read.
+    #[error("the body ended before its time: {0}")]
+    BodyBroken(String),
+    /// The body is too large as it came or after decompression.
+    #[error("the body is over {limit_bytes} bytes{stage}; send smaller batches or raise {setting}")]
+    BodyTooLarge {
+        /// The limit.
+        limit_bytes: u64,
+        /// `""` or `" after decompression"`.
+        stage: &'static str,
+        /// The setting that holds the limit.
+        setting: &'static str,
+    },
+    /// One line alone is over the limit, so a smaller batch cannot help.
+    #[error("one line alone is over {limit_bytes} bytes; it cannot be taken")]
+    LineTooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Lines were refused; the others are stored.
+    #[error("{}", describe_refused(.lines, *.accepted))]
+    LinesRefused {
+        /// Every refused line.
+        lines: Vec<RefusedLine>,
+        /// How many lines were stored.
+        accepted: usize,
+    },
+    /// The batch could not be made durable.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store failed.
+    #[error("the store could not take the batch: {0}; it is safe to send it again")]
+    Store(String),
+    /// InfluxDB cannot be reached.
+    #[error("InfluxDB cannot be reached: {0}")]
+    UpstreamAway(String),
+    /// Something that should not happen.
+    #[error("the gateway failed; its log says more")]
+    Internal,
+}
+
+impl Failure {
+    /// The table: every failure's status, and its word in version 2's `code`.
+    #[must_use]
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            Self::Invalid(_)
+            | Self::Precision(_)
+            | Self::GzipInvalid(_)
+            | Self::BodyBroken(_)
+            | Self::LineTooLarge { .. }
+            | Self::LinesRefused { .. }
+            | Self::Journal(JournalError::BatchInvalid { .. }) => {
+                (StatusCode::BAD_REQUEST, "invalid")
+            }
+            Self::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
+            Self::Starting | Self::Store(_) | Self::Journal(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            Self::UpstreamAway(_) => (StatusCode::BAD_GATEWAY, "unavailable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        }
+    }
+
+    /// Shapes the failure for a client.
+    #[must_use]
+    pub fn for_dialect(self, dialect: Dialect) -> ApiError {
+        ApiError {
+            failure: self,
+            dialect,
+        }
+    }
+}
+
+fn describe_refused(lines: &[RefusedLine], accepted: usize) -> String {
+    let start = if accepted == 0 {
+        "unable to parse"
+    } else {
+        "partial write"
+    };
+    let named: Vec<_> = lines
+        .iter()
+        .take(REFUSED_LINES_NAMED)
+        .map(|line| format!("line {}: {}", line.number, line.refusal))
+        .collect();
+    let more = match lines.len().saturating_sub(REFUSED_LINES_NAMED) {
+        0 => String::new(),
+        unnamed => format!("; and {unnamed} more"),
+    };
+    format!(
+        "{start}: {}{more} ({accepted} lines accepted) dropped={}",
+        named.join("; "),
+        lines.len()
+    )
+}
+
+/// A [`Failure`] in the shape that its client reads.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    failure: Failure,
+    dialect: Dialect,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl ApiError {
+    fn body(&self) -> serde_json::Value {
+        let (status, code) = self.failure.status();
+        let message = self.failure.to_string();
+        match (self.dialect, &self.failure) {
+            (Dialect::V2, Failure::LinesRefused { lines, .. }) => {
+                json!({ "code": code, "message": message, "line": lines.first().map(|line| line.number) })
+            }
+            (Dialect::V2, _) => json!({ "code": code, "message": message }),
+            (Dialect::V3, Failure::LinesRefused { lines, .. }) => json!({
+                "error": "partial write of line protocol occurred",
+                "data": lines.iter().take(REFUSED_LINES_NAMED).map(|line| json!({
+                    "line_number": line.number, "error_message": line.refusal.to_string(),
+                })).collect::<Vec<_>>(),
+            }),
+            (Dialect::V1 | Dialect::V3, _) => json!({ "error": message }),
+            (Dialect::Problem, _) => json!(Problem {
+                kind: "about:blank".to_owned(),
+                title: status.canonical_reason().unwrap_or_default().to_owned(),
+                status: status.as_u16(),
+                code: code.replace(' ', "_"),
+                detail: message,
+            }),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.failure.status().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (status, code) = self.failure.status();
+        let mut answer = HttpResponse::build(status);
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_S.to_string()));
+            }
+            StatusCode::UNAUTHORIZED => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"headroom\""));
+            }
+            _ => {}
+        }
+        match self.dialect {
+            Dialect::V2 => {
+                answer.insert_header(("X-Platform-Error-Code", code));
+            }
+            Dialect::Problem => {
+                answer.content_type(PROBLEM_MEDIA_TYPE);
+            }
+            Dialect::V1 | Dialect::V3 => {}
+        }
+        answer.json(self.body())
+    }
+}
+
+impl From<crate::ingest::IngestError> for Failure {
+    fn from(error: crate::ingest::IngestError) -> Self {
+        match error {
+            crate::ingest::IngestError::Journal(error) => Self::Journal(error),
+            crate::ingest::IngestError::Store(error) => {
+                tracing::error!(%error, "a durable batch could not be applied to the store");
+                Self::Store(error.to_string())
+            }
+        }
+    }
+}

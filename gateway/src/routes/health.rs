@@ -1,0 +1,140 @@
+//! Whether the gateway lives and whether it can work.
+
+use actix_web::{
+    HttpResponse, get, head,
+    http::StatusCode,
+    web::{Data, Json},
+};
+use headroom_openapi::health::{Check, Health, Readiness, ReadyStatus, Status};
+
+use crate::app::{Core, Sink, State};
+
+/// What clients that look at the version are told: 1.8 has everything that `/query` and `/write` speak here.
+const INFLUXDB_VERSION: (&str, &str) = ("X-Influxdb-Version", "1.8.10-headroom");
+const INFLUXDB_BUILD: (&str, &str) = ("X-Influxdb-Build", "OSS");
+
+/// Ask for a sign of life (InfluxDB)
+///
+/// Answers 204 with the headers by which InfluxDB's clients tell the server's version.
+#[utoipa::path(
+    tag = "health",
+    operation_id = "ping",
+    responses((status = 204, description = "The gateway listens", headers(
+        ("X-Influxdb-Version" = String, description = "The InfluxDB version whose `/query` and `/write` are spoken: `1.8.10-headroom`"),
+        ("X-Influxdb-Build" = String, description = "`OSS`"),
+    )))
+)]
+#[get("/ping")]
+pub(super) async fn ping() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header(INFLUXDB_VERSION)
+        .insert_header(INFLUXDB_BUILD)
+        .finish()
+}
+
+/// Ask for a sign of life without a body (InfluxDB)
+///
+/// Answers as GET does.
+#[utoipa::path(
+    tag = "health",
+    operation_id = "pingHead",
+    responses((status = 204, description = "The gateway listens"))
+)]
+#[head("/ping")]
+pub(super) async fn ping_head() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header(INFLUXDB_VERSION)
+        .insert_header(INFLUXDB_BUILD)
+        .finish()
+}
+
+/// Ask whether the process lives
+///
+/// Answers as soon as the port is open, while the journal may still be read.
+#[utoipa::path(
+    tag = "health",
+    operation_id = "health",
+    responses((status = 200, description = "The process listens", body = Health, example = json!({
+        "name": "headroom-gateway", "message": "takes requests", "status": "pass", "version": "0.1.0"
+    })))
+)]
+#[get("/health")]
+pub(super) async fn health() -> Json<Health> {
+    Json(Health {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        message: "takes requests".to_owned(),
+        status: Status::Pass,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// Ask whether pushes are taken
+///
+/// Answers 503 until the journal is read. An InfluxDB that is away does not make the gateway unready: pushes are taken
+/// and delivered later; the check `influxdb` says so.
+#[utoipa::path(
+    tag = "health",
+    operation_id = "ready",
+    responses(
+        (status = 200, description = "Pushes are taken", body = Readiness, example = json!({
+            "status": "ready", "checks": [{"name": "journal", "status": "pass", "message": "1200 batches in 3145728 bytes"}]
+        })),
+        (status = 503, description = "The journal is being read", body = Readiness, example = json!({
+            "status": "starting", "checks": [{"name": "journal", "status": "fail", "message": "being read"}]
+        })),
+    )
+)]
+#[get("/ready")]
+pub(super) async fn ready(state: Data<State>) -> HttpResponse {
+    let (code, answer) = match state.core() {
+        Ok(core) => (
+            StatusCode::OK,
+            Readiness {
+                status: ReadyStatus::Ready,
+                checks: vec![journal_check(core), sink_check(core)],
+            },
+        ),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Readiness {
+                status: ReadyStatus::Starting,
+                checks: vec![Check {
+                    name: "journal".to_owned(),
+                    status: Status::Fail,
+                    message: "being read".to_owned(),
+                }],
+            },
+        ),
+    };
+    HttpResponse::build(code).json(answer)
+}
+
+fn journal_check(core: &Core) -> Check {
+    Check {
+        name: "journal".to_owned(),
+        status: Status::Pass,
+        message: format!(
+            "through batch {}, {} bytes on disk",
+            core.journal.last_sequence(),
+            core.journal.pending_bytes()
+        ),
+    }
+}
+
+fn sink_check(core: &Core) -> Check {
+    match &core.sink {
+        Sink::Embedded(embedded) => Check {
+            name: "store".to_owned(),
+            status: Status::Pass,
+            message: format!("sealed through batch {}", embedded.store().sealed_through()),
+        },
+        Sink::Influx(upstream) => {
+            let (status, message) = upstream.describe(core.journal.last_sequence());
+            Check {
+                name: "influxdb".to_owned(),
+                status,
+                message,
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The HTTP surface: every route, and what stands around each request.
+
+mod health;
+mod metrics;
+mod passthrough;
+pub mod query;
+mod write;
+
+use std::time::Instant;
+
+use actix_web::{
+    App, Error, HttpMessage, HttpRequest, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::{Next, from_fn},
+    web::{self, Data, redirect},
+};
+use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
+use utoipa_actix_web::{AppExt, service_config::ServiceConfig};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    access,
+    app::State,
+    error::{ApiError, Dialect, Failure},
+    openapi,
+};
+
+/// The paths that exist, to tell a wrong method from a wrong path.
+struct KnownPaths(Vec<String>);
+
+/// Registers every operation; registering a route documents it.
+pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(write::write_v2)
+        .service(write::write_v1)
+        .service(write::write_v3)
+        .configure(query::configure)
+        .service(health::ping)
+        .service(health::ping_head)
+        .service(health::health)
+        .service(health::ready)
+        .service(metrics::metrics);
+}
+
+/// Builds the application of one worker.
+pub(crate) fn app(
+    state: Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let (app, document) = App::new()
+        .app_data(state)
+        .into_utoipa_app()
+        .openapi(openapi::preface())
+        .configure(configure)
+        .split_for_parts();
+    let paths = document.paths.paths.keys().cloned().collect();
+    app.app_data(Data::new(KnownPaths(paths)))
+        .service(redirect("/", "/docs/"))
+        .service(redirect("/docs", "/docs/"))
+        .service(SwaggerUi::new("/docs/{_:.*}").url("/api-docs/openapi.json", document))
+        .default_service(web::to(unmatched))
+        .wrap(from_fn(access::guard))
+        .wrap(from_fn(observe))
+        .wrap(TracingLogger::<PathSpan>::new())
+}
+
+async fn unmatched(
+    request: HttpRequest,
+    paths: Data<KnownPaths>,
+) -> Result<HttpResponse, ApiError> {
+    let path = request.path();
+    let failure = if paths.0.iter().any(|known| known == path) {
+        Failure::MethodNotAllowed
+    } else {
+        Failure::NotFound
+    };
+    Err(failure.for_dialect(Dialect::of_path(path)))
+}
+
+/// Measures every request by its route.
+async fn observe<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let state = request.app_data::<Data<State>>().cloned();
+    let method = request.method().clone();
+    let outcome = next.call(request).await;
+    if let Some(state) = state {
+        let (route, status) = match &outcome {
+            Ok(answer) => (answer.request().match_pattern(), answer.status()),
+            Err(error) => (None, error.as_response_error().status_code()),
+        };
+        state
+            .metrics
+            .http_seconds
+            .with_label_values(&[
+                route.as_deref().unwrap_or("unmatched"),
+                method.as_str(),
+                status.as_str(),
+            ])
+            .observe(started.elapsed().as_secs_f64());
+    }
+    outcome
+}
+
+/// Opens a span a request, with its path and without its query, which may hold a password.
+struct PathSpan;
+
+impl RootSpanBuilder for PathSpan {
+    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
+        let extensions = request.extensions();
+        let id = extensions.get::<RequestId>().map(tracing::field::display);
+        tracing::info_span!(
+            "request",
+            id,
+            method = %request.method(),
+            path = request.path(),
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(_: tracing::Span, _: &Result<ServiceResponse<B>, Error>) {}
+}

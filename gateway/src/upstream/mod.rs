@@ -1,0 +1,153 @@
+//! An InfluxDB behind the gateway: it is fed from the journal, and `/query` is passed on to it.
+//!
+//! # Invariants
+//!
+//! - Batches are delivered in the journal's order; a batch is left only when every line of it was taken, or was refused
+//!   for its content by the server and counted.
+//! - The position is written behind the delivery, so a crash repeats deliveries and never skips one; points are
+//!   idempotent in InfluxDB.
+//! - What is sent is the client's own text, line by line, with the precision made explicit. Lines without a timestamp
+//!   get the time at which the gateway took them.
+
+mod bucket;
+mod outgoing;
+mod position;
+mod probe;
+mod query;
+mod sender;
+mod write;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use headroom_openapi::health::Status;
+use parking_lot::Mutex;
+use reqwest::{RequestBuilder, header};
+use url::Url;
+
+pub use query::{PassedQuery, QueryMethod};
+
+use crate::config::InfluxSettings;
+use position::Position;
+
+/// A server that does not even take the connection in this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A write that takes longer than this is tried again.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+/// The bucket that is made at the start where the settings name none: the one in Telegraf's examples.
+const BUCKET_DEFAULT: &str = "telegraf";
+
+/// Why the way to InfluxDB cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client for InfluxDB cannot be made: {0}")]
+    Client(#[source] reqwest::Error),
+    /// The position cannot be read.
+    #[error("{} cannot be read: {reason}; delete it to deliver the whole journal again", path.display())]
+    Position {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// InfluxDB's major version, as far as it makes a difference here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// A handle to the InfluxDB behind the gateway; clones share it.
+#[derive(Clone)]
+pub struct Upstream(Arc<Inner>);
+
+struct Inner {
+    settings: InfluxSettings,
+    client: reqwest::Client,
+    version: OnceLock<Version>,
+    position: Position,
+    sent_through: AtomicU64,
+    /// Why the last try failed; `None` while the server takes batches.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Upstream {
+    /// Makes the client and reads where delivery stopped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the client cannot be made or the position cannot be read.
+    pub fn open(settings: InfluxSettings, data_dir: &Path) -> Result<Self, UpstreamError> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(UpstreamError::Client)?;
+        let position = Position::new(data_dir);
+        let sent_through = position.read()?;
+        let version = OnceLock::new();
+        if let Some(number) = settings.version {
+            let _ = version.set(if number == 1 {
+                Version::One
+            } else {
+                Version::Two
+            });
+        }
+        Ok(Self(Arc::new(Inner {
+            settings,
+            client,
+            version,
+            position,
+            sent_through: AtomicU64::new(sent_through),
+            trouble: Mutex::new(Some("not asked yet".to_owned())),
+        })))
+    }
+
+    /// The last sequence that was delivered.
+    #[must_use]
+    pub fn sent_through(&self) -> u64 {
+        self.0.sent_through.load(Ordering::Acquire)
+    }
+
+    /// Says for `/ready` how delivery goes.
+    #[must_use]
+    pub fn describe(&self, last_sequence: u64) -> (Status, String) {
+        let behind = last_sequence.saturating_sub(self.sent_through());
+        match self.0.trouble.lock().as_deref() {
+            None => (
+                Status::Pass,
+                format!("takes batches; {behind} are on their way"),
+            ),
+            Some(trouble) => (
+                Status::Fail,
+                format!("{trouble}; pushes are taken, and {behind} batches wait in the journal"),
+            ),
+        }
+    }
+
+    /// The server's address with a path behind its own.
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.0.settings.url.clone();
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{prefix}{path}"));
+        url
+    }
+
+    /// Adds the server's token to a request.
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.0.settings.token {
+            Some(token) => {
+                request.header(header::AUTHORIZATION, format!("Token {}", token.expose()))
+            }
+            None => request,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Asks the server which version it is.
+
+use super::{CONNECT_TIMEOUT, Upstream, Version};
+
+impl Upstream {
+    /// The server's version: as set, or as `/ping` says.
+    pub(super) async fn version(&self) -> Result<Version, String> {
+        if let Some(version) = self.0.version.get() {
+            return Ok(*version);
+        }
+        let answer = self
+            .0
+            .client
+            .get(self.url("/ping"))
+            .timeout(CONNECT_TIMEOUT)
+            .send()
+            .await
+            .map_err(|error| describe(&error))?;
+        if !answer.status().is_success() {
+            return Err(format!("/ping answered {}", answer.status()));
+        }
+        let header = answer
+            .headers()
+            .get("x-influxdb-version")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        // Version 2 says `v2.7.x` or, built from source, nothing useful; version 1 always says `1.x`.
+        let version = if header.trim_start_matches('v').starts_with("1.") {
+            Version::One
+        } else {
+            Version::Two
+        };
+        tracing::info!(server = header, ?version, "InfluxDB answers");
+        Ok(*self.0.version.get_or_init(|| version))
+    }
+}
+
+/// Says what went wrong with a request, to its root, without the address, which may hold credentials.
+pub(super) fn describe(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        cause.to_string()
+    }
+}

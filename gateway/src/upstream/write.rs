@@ -1,0 +1,171 @@
+//! One write request, and what its answer means.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, header};
+
+use super::{Upstream, Version, WRITE_TIMEOUT, probe::describe};
+use crate::{journal::Batch, lines::Precision};
+
+/// How much of an error answer is read: enough for its message.
+const MESSAGE_MAX_BYTES: usize = 4096;
+/// What InfluxDB 1 and 2 say of lines that they will never take; any other 400 is about the request as a whole.
+const CONTENT_WORDS: [&str; 8] = [
+    "unable to parse",
+    "partial write",
+    "field type conflict",
+    "beyond retention policy",
+    "outside range",
+    "point is invalid",
+    "key length",
+    "dropped=",
+];
+
+/// What became of a write.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The server has the lines.
+    Taken,
+    /// The server will never take one of the lines, for what is in it.
+    ContentRefused(String),
+    /// The bucket is missing.
+    BucketMissing,
+    /// The same request may succeed later.
+    Later {
+        /// Why it did not now.
+        reason: String,
+        /// When the server wants to see it again.
+        after: Option<Duration>,
+    },
+}
+
+impl Upstream {
+    /// The bucket or database that a batch goes to.
+    pub(super) fn bucket_of(&self, batch: &Batch) -> String {
+        match (&self.0.settings.bucket, &batch.retention_policy) {
+            (Some(bucket), _) => bucket.clone(),
+            (None, Some(policy)) => format!("{}/{policy}", batch.database),
+            (None, None) => batch.database.clone(),
+        }
+    }
+
+    /// Sends lines to a bucket.
+    pub(super) async fn write(&self, bucket: &str, precision: Precision, text: &[u8]) -> Answer {
+        let version = match self.version().await {
+            Ok(version) => version,
+            Err(reason) => {
+                return Answer::Later {
+                    reason,
+                    after: None,
+                };
+            }
+        };
+        let mut url = match version {
+            Version::One => self.url("/write"),
+            Version::Two => self.url("/api/v2/write"),
+        };
+        address(
+            &mut url.query_pairs_mut(),
+            version,
+            bucket,
+            precision,
+            self.0.settings.org.as_deref(),
+        );
+        let request = self
+            .0
+            .client
+            .post(url)
+            .timeout(WRITE_TIMEOUT)
+            .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+            .body(text.to_vec());
+        match self.authorized(request).send().await {
+            Err(error) => Answer::Later {
+                reason: describe(&error),
+                after: None,
+            },
+            Ok(answer) => judge(answer).await,
+        }
+    }
+}
+
+fn address(
+    query: &mut url::form_urlencoded::Serializer<'_, url::UrlQuery<'_>>,
+    version: Version,
+    bucket: &str,
+    precision: Precision,
+    org: Option<&str>,
+) {
+    let precision_v2 = match precision {
+        Precision::Nanoseconds => "ns",
+        Precision::Microseconds => "us",
+        Precision::Milliseconds => "ms",
+        Precision::Seconds => "s",
+        Precision::Minutes => "m",
+        Precision::Hours => "h",
+    };
+    match version {
+        Version::Two => {
+            query.append_pair("bucket", bucket);
+            query.append_pair("precision", precision_v2);
+            if let Some(org) = org {
+                query.append_pair("org", org);
+            }
+        }
+        Version::One => {
+            let (database, policy) = match bucket.split_once('/') {
+                Some((database, policy)) => (database, Some(policy)),
+                None => (bucket, None),
+            };
+            query.append_pair("db", database);
+            if let Some(policy) = policy {
+                query.append_pair("rp", policy);
+            }
+            let precision = match precision {
+                Precision::Nanoseconds => "n",
+                Precision::Microseconds => "u",
+                _ => precision_v2,
+            };
+            query.append_pair("precision", precision);
+        }
+    }
+}
+
+async fn judge(answer: Response) -> Answer {
+    let status = answer.status();
+    if status.is_success() {
+        return Answer::Taken;
+    }
+    let after = answer
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let mut message = answer.text().await.unwrap_or_default();
+    message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
+    let about_content = CONTENT_WORDS.iter().any(|word| message.contains(word));
+    match status {
+        StatusCode::NOT_FOUND if message.contains("not found") => Answer::BucketMissing,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Answer::ContentRefused(message)
+        }
+        StatusCode::BAD_REQUEST if about_content => Answer::ContentRefused(message),
+        _ => Answer::Later {
+            // The message may quote lines, which no log shows; the status and the code are enough to act on.
+            reason: format!("it answered {status}{}", hint(status)),
+            after,
+        },
+    }
+}
+
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; set HEADROOM_INFLUX_TOKEN to a token that may write to the bucket"
+        }
+        StatusCode::BAD_REQUEST => {
+            "; check HEADROOM_INFLUX_ORG and HEADROOM_INFLUX_BUCKET, and the server's log"
+        }
+        StatusCode::NOT_FOUND => "; check HEADROOM_INFLUX_URL",
+        _ => "",
+    }
+}
