@@ -8,6 +8,8 @@ from live.process import Failed
 from live.services import ROOT
 
 ARTEFACTS = ROOT / ".artefacts" / "e2e"
+# Of one failure on the screen.
+SHOWN_CHARS = 2000
 
 
 class Counts:
@@ -64,7 +66,10 @@ class Bench(contextlib.ExitStack):
 
     def fail(self, title, error):
         self.counts.failed.append(f"{self.name}: {title}")
-        print(f"FAIL {title}\n     {error if isinstance(error, (Failed, AssertionError)) else repr(error)}", flush=True)
+        text = str(error) if isinstance(error, (Failed, AssertionError)) else repr(error)
+        if len(text) > SHOWN_CHARS:
+            text = f"{text[:SHOWN_CHARS]}…\n     (all of it in {self.artefacts}/failures.txt)"
+        print(f"FAIL {title}\n     {text}", flush=True)
         with open(self.artefacts / "failures.txt", "a", encoding="utf-8") as file:
             file.write(f"{title}\n{''.join(traceback.format_exception(error))}\n")
 

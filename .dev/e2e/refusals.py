@@ -48,7 +48,7 @@ def starts(bench):
         for service in ("gateway", "forecaster"):
             cases = {
                 "in use": {"HEADROOM_LISTEN": address},
-                "loopback": {"HEADROOM_LISTEN": f"0.0.0.0:{free_port()}"},
+                "HEADROOM_TOKENS_FILE": {"HEADROOM_LISTEN": f"0.0.0.0:{free_port()}"},
                 "HEADROOM_LISTEN": {"HEADROOM_LISTEN": "here"},
                 "/proc/headroom": {"HEADROOM_DATA_DIR": "/proc/headroom"},
                 "missing.toml": {"HEADROOM_CONFIG": "missing.toml"},
