@@ -1,18 +1,26 @@
-//! InfluxQL over HTTP.
+//! InfluxQL over HTTP: answered by the embedded store, or passed on to the InfluxDB behind the gateway.
 
 use actix_web::{
-    HttpRequest, HttpResponse, get, post,
+    HttpRequest, HttpResponse, get,
+    http::header,
+    post,
     web::{Data, Payload},
 };
 use headroom_openapi::{access::Scope, query::QueryAnswer};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::passthrough;
 use crate::{
     access,
-    app::{Sink, State},
+    app::{Embedded, Sink, State},
     body::Body,
     error::{ApiError, Dialect, Failure},
+    influxql::{
+        self, QueryLimits, QueryRequest,
+        answer::{Epoch, Format, Style},
+    },
     openapi::ErrorV1,
     upstream::{PassedQuery, QueryMethod},
 };
@@ -21,17 +29,81 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(query_get).service(query_post);
 }
 
+/// What a query is given, in the query string or in a form.
+#[derive(Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "read by name from both places; this documents the names"
+)]
+struct Query {
+    /// One or more statements, separated by semicolons.
+    #[param(
+        example = "SELECT mean(usage_idle) FROM cpu WHERE time > now() - 1h GROUP BY time(5m), host"
+    )]
+    #[schema(example = "CREATE DATABASE \"telegraf\"")]
+    q: String,
+    /// The database.
+    #[param(example = "telegraf")]
+    #[schema(example = "telegraf")]
+    db: Option<String>,
+    /// The retention policy; without it the database's default.
+    rp: Option<String>,
+    /// The unit of the times in the answer: `ns`, `u`, `ms`, `s`, `m` or `h`; without it they are text.
+    #[param(example = "ms")]
+    #[schema(example = "ms")]
+    epoch: Option<String>,
+    /// Whether the answer comes in chunks, one JSON object each.
+    chunked: Option<bool>,
+    /// Rows of a chunk.
+    chunk_size: Option<usize>,
+    /// Whether the JSON is indented.
+    pretty: Option<bool>,
+    /// A JSON object: what `$name` in the statements stands for.
+    params: Option<String>,
+}
+
 /// Query (InfluxQL)
-#[utoipa::path(tag = "query", operation_id = "query", responses((status = 200, description = "ok", body = QueryAnswer), (status = 400, description = "bad", body = ErrorV1)))]
+///
+/// Answers one or more statements. A statement that fails has its error in its result; text that is no InfluxQL is 400.
+#[utoipa::path(
+    tag = "query",
+    operation_id = "query",
+    params(Query),
+    responses(
+        (status = 200, description = "The results, one a statement", body = QueryAnswer, example = json!({
+            "results": [{"statement_id": 0, "series": [{"name": "cpu", "columns": ["time", "mean"], "values": [[1_735_689_600_000_i64, 91.5]]}]}]
+        })),
+        (status = 400, description = "The text is no InfluxQL", body = ErrorV1),
+        (status = 401, description = "No known token", body = ErrorV1),
+        (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
+        (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
+        (status = 503, description = "The gateway is starting", body = ErrorV1),
+    )
+)]
 #[get("/query")]
 async fn query_get(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     answer(&state, &request, QueryMethod::Get, &[])
         .await
-        .map_err(|f| f.for_dialect(Dialect::V1))
+        .map_err(|failure| failure.for_dialect(Dialect::V1))
 }
 
 /// Query or change (InfluxQL)
-#[utoipa::path(tag = "query", operation_id = "queryForm", responses((status = 200, description = "ok", body = QueryAnswer)))]
+///
+/// Answers one or more statements, whose parameters stand in a form; this is how CREATE DATABASE comes.
+#[utoipa::path(
+    tag = "query",
+    operation_id = "queryForm",
+    request_body(content = Query, content_type = "application/x-www-form-urlencoded", description = "The parameters"),
+    responses(
+        (status = 200, description = "The results, one a statement", body = QueryAnswer, example = json!({"results": [{"statement_id": 0}]})),
+        (status = 400, description = "The text is no InfluxQL", body = ErrorV1),
+        (status = 401, description = "No known token", body = ErrorV1),
+        (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
+        (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
+        (status = 503, description = "The gateway is starting", body = ErrorV1),
+    )
+)]
 #[post("/query")]
 async fn query_post(
     state: Data<State>,
@@ -42,7 +114,9 @@ async fn query_post(
         let body = Body::read(&request, payload, state.limits).await?;
         answer(&state, &request, QueryMethod::Post, &body.text).await
     };
-    answered.await.map_err(|f| f.for_dialect(Dialect::V1))
+    answered
+        .await
+        .map_err(|failure| failure.for_dialect(Dialect::V1))
 }
 
 async fn answer(
@@ -51,37 +125,117 @@ async fn answer(
     method: QueryMethod,
     form: &[u8],
 ) -> Result<HttpResponse, Failure> {
-    let parameters: Vec<(String, String)> =
-        url::form_urlencoded::parse(request.query_string().as_bytes())
-            .chain(url::form_urlencoded::parse(form))
-            .filter(|(name, _)| name != "u" && name != "p")
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect();
-    let changes = parameters
-        .iter()
-        .any(|(name, value)| name == "q" && passthrough::is_create_database(value));
-    access::check(
-        request,
-        state.tokens.as_ref(),
-        if changes { Scope::Write } else { Scope::Read },
-    )?;
-    match &state.core()?.sink {
+    let in_url = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let parameters: Vec<(String, String)> = in_url
+        .chain(url::form_urlencoded::parse(form))
+        .filter(|(name, _)| name != "u" && name != "p")
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let core = state.core();
+    let passes_on = matches!(core.as_ref().map(|core| &core.sink), Ok(Sink::Influx(_)));
+    let asked = Asked {
+        parameters,
+        accept,
+        method,
+    };
+    let statements = asked.statements();
+    // InfluxDB may know statements that are not known here; what is not known for a query needs the right to change.
+    let changes = statements.as_ref().map_or(passes_on, |found| {
+        found.iter().any(influxql::ast::Statement::changes)
+    });
+    let needed = if changes { Scope::Write } else { Scope::Read };
+    access::check(request, state.tokens.as_ref(), needed)?;
+    match &core?.sink {
         Sink::Influx(upstream) => {
-            let accept = request
-                .headers()
-                .get("accept")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
-            passthrough::pass(
-                upstream,
-                PassedQuery {
-                    method,
-                    parameters,
-                    accept,
-                },
-            )
-            .await
+            let query = PassedQuery {
+                method,
+                parameters: asked.parameters,
+                accept: asked.accept,
+            };
+            passthrough::pass(upstream, query).await
         }
-        Sink::Embedded(_) => Err(Failure::Internal),
+        Sink::Embedded(embedded) => execute(embedded, state.now_ns(), statements?, &asked).await,
     }
+}
+
+/// A query's parameters, however they came.
+struct Asked {
+    parameters: Vec<(String, String)>,
+    accept: Option<String>,
+    method: QueryMethod,
+}
+
+impl Asked {
+    /// A parameter that is given and not empty.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(found, value)| found == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn is_true(&self, name: &str) -> bool {
+        self.get(name) == Some("true")
+    }
+
+    fn statements(&self) -> Result<Vec<influxql::ast::Statement>, Failure> {
+        let text = self.get("q").ok_or_else(|| {
+            Failure::Invalid(
+                "missing required parameter \"q\"; write q=SHOW MEASUREMENTS".to_owned(),
+            )
+        })?;
+        let values = match self.get("params") {
+            None => serde_json::Map::new(),
+            Some(json) => serde_json::from_str(json).map_err(|error| {
+                Failure::Invalid(format!(
+                    "error parsing query parameters: {error}; params is one JSON object"
+                ))
+            })?,
+        };
+        influxql::parse(text, &values).map_err(|error| Failure::Invalid(error.to_string()))
+    }
+
+    fn style(&self) -> Style {
+        let wants_csv = self.accept.as_deref().is_some_and(|accept| {
+            accept.contains("application/csv") || accept.contains("text/csv")
+        });
+        Style {
+            format: if wants_csv { Format::Csv } else { Format::Json },
+            epoch: Epoch::parse(self.get("epoch")),
+            chunk_rows: Style::chunk_rows(self.is_true("chunked"), self.get("chunk_size")),
+            pretty: self.is_true("pretty"),
+        }
+    }
+}
+
+/// Answers from the embedded store, off the threads that serve connections.
+async fn execute(
+    embedded: &Embedded,
+    now_ns: i64,
+    statements: Vec<influxql::ast::Statement>,
+    asked: &Asked,
+) -> Result<HttpResponse, Failure> {
+    let request = QueryRequest {
+        statements,
+        database: asked.get("db").map(str::to_owned),
+        retention_policy: asked.get("rp").map(str::to_owned),
+        read_only: asked.method == QueryMethod::Get,
+    };
+    let style = asked.style();
+    let store = embedded.store().clone();
+    let written = tokio::task::spawn_blocking(move || {
+        influxql::execute(&store, &request, QueryLimits::default(), now_ns).written(&style)
+    });
+    let bytes = written.await.map_err(|error| {
+        tracing::error!(%error, "answering a query panicked");
+        Failure::Internal
+    })?;
+    Ok(HttpResponse::Ok()
+        .content_type(style.format.content_type())
+        .body(bytes))
 }
