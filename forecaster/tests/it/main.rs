@@ -1,6 +1,15 @@
-//! The forecaster's parts together, as a host's data meets them.
+//! The forecaster's parts together, as a host's data meets them, and the service as its clients see it: on a free port,
+//! before a gateway that answers InfluxQL.
 
+mod access;
+mod alerts;
+mod api;
+mod command_line;
 mod core_evaluation;
 mod core_registry;
 mod core_training;
+mod gateway_trouble;
+mod openapi;
 mod support;
+mod training;
+mod writeback;

@@ -1,0 +1,76 @@
+//! The program as it is started from a shell.
+
+use std::{
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    Command::new(env!("CARGO_BIN_EXE_headroom-forecaster"))
+        .args(arguments)
+        .env("HEADROOM_DATA_DIR", folder.path().join("data"))
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program runs")
+}
+
+fn refused(variables: &[(&str, &str)]) -> String {
+    let output = run(&[], variables);
+    assert_eq!(output.status.code(), Some(1), "{variables:?}: {output:?}");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+#[test]
+fn a_bad_setting_is_one_line_that_names_it_and_what_would_be_right() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let cases = [
+        ("HEADROOM_LISTEN", "8187", "127.0.0.1:8187"),
+        ("HEADROOM_LISTEN", "0.0.0.0:0", "HEADROOM_TOKENS_FILE"),
+        ("HEADROOM_LISTEN", address.as_str(), "another port"),
+        ("HEADROOM_GATEWAY_URL", "localhost:8186", "http://HOST:PORT"),
+        ("HEADROOM_RETRAIN_CRON", "every night", "0 30 3 * * *"),
+        ("HEADROOM_TIMEZONE", "Mars/Phobos", "Europe/Berlin"),
+        ("HEADROOM_ALERT_PROBABILITY", "2", "0.5"),
+        ("HEADROOM_HISTORY_DAYS", "0", "from 1 to 366"),
+        ("HEADROOM_TOKENS_FILE", "/nowhere/tokens", "/nowhere/tokens"),
+        ("HEADROOM_DATA_DIR", "/proc/headroom", "HEADROOM_DATA_DIR"),
+        (
+            "HEADROOM_CONFIG",
+            "/nowhere/headroom.toml",
+            "/nowhere/headroom.toml",
+        ),
+    ];
+    for (setting, value, right) in cases {
+        let said = refused(&[(setting, value)]);
+        assert!(said.contains(right), "{setting}={value}: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_key_of_the_settings_file_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("headroom.toml");
+    std::fs::write(&file, "retrain = \"0 3 * * *\"\n").expect("written");
+    let said = refused(&[("HEADROOM_CONFIG", file.to_str().expect("text"))]);
+    assert!(
+        said.contains("retrain") && said.contains("headroom.toml"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_unknown_flag_is_a_usage_error() {
+    assert_eq!(run(&["--horizon", "5"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_document_is_printed() {
+    let output = run(&["openapi"], &[]);
+    assert!(output.status.success());
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(document["info"]["title"], "Headroom forecaster");
+}

@@ -1,0 +1,234 @@
+//! Retrain jobs, from the request to the model that serves, and what goes wrong on the way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use headroom_forecaster::training::{TrainError, train_host};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{FakeGateway, HostSpec, Setup};
+
+async fn world() -> FakeGateway {
+    FakeGateway::start(&[
+        ("db-1", HostSpec::default()),
+        (
+            "new-1",
+            HostSpec {
+                hours: 12,
+                ..HostSpec::default()
+            },
+        ),
+        ("web-1", HostSpec::default()),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn a_trained_host_is_served_by_its_model_also_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = world().await;
+    let app = Setup::new(folder.path(), &gateway).start();
+    let job = app.retrained(&["db-1"]).await;
+    assert_eq!(
+        (&job["state"], &job["hosts"][0]["error"]),
+        (&json!("done"), &Value::Null)
+    );
+    assert_eq!(job["share_done"], 1.0);
+
+    let model = app.ok("/api/v1/models").await["models"][0].clone();
+    assert_eq!(
+        (&model["host"], &model["alias"]),
+        (&json!("db-1"), &json!("champion"))
+    );
+    let scores = &model["targets"][0]["scores"]["seasonal_naive_day"];
+    for figure in ["mae", "rmse", "mase", "crps", "coverage80", "baseline_mae"] {
+        assert!(scores[figure].is_number(), "{figure}: {scores}");
+    }
+    let cpu = app.ok("/api/v1/hosts/db-1/forecasts").await["forecasts"][0].clone();
+    assert_eq!(cpu["model"]["version"], model["version"]);
+    assert_ne!(cpu["status"], "cold_start");
+    assert!(cpu["metrics"]["mae"].is_number() && cpu["metrics"]["vs_seasonal_naive"].is_number());
+    app.stop().await;
+
+    gateway.go_away();
+    let app = Setup::new(folder.path(), &gateway).start();
+    app.until("/api/v1/models", |answer| {
+        answer["models"][0]["version"] == model["version"]
+    })
+    .await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn each_train_makes_a_version_and_the_newest_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    app.retrained(&["web-1"]).await;
+    app.retrained(&["web-1"]).await;
+    let models = app.ok("/api/v1/models?host=web-1").await["models"].clone();
+    let aliases: Vec<_> = models
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|model| &model["alias"])
+        .collect();
+    assert_eq!(aliases, [&json!("champion"), &Value::Null]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_that_is_too_short_says_how_much_is_needed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    let job = app.retrained(&["new-1"]).await;
+    assert_eq!(job["state"], "failed");
+    let error = job["hosts"][0]["error"].as_str().expect("an error");
+    assert!(
+        error.contains("at least") && error.contains("cpu.usage"),
+        "{error}"
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_train_that_panics_leaves_the_old_model_and_the_next_host_its_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let broken = Arc::clone(&is_broken);
+    let app = Setup::new(folder.path(), &world().await)
+        .training_by(move |request, progress, cancelled| {
+            let breaks = broken.load(Ordering::SeqCst) && request.host == "db-1";
+            assert!(!breaks, "a broken tensor");
+            train_host(request, progress, cancelled)
+        })
+        .start();
+    app.retrained(&["db-1"]).await;
+    is_broken.store(true, Ordering::SeqCst);
+    let job = app.retrained(&["db-1", "web-1"]).await;
+    assert_eq!(job["state"], "done");
+    let error = job["hosts"][0]["error"].as_str().expect("an error");
+    assert!(
+        error.contains("panicked") && error.contains("a broken tensor"),
+        "{error}"
+    );
+    assert_eq!(job["hosts"][1]["state"], "done");
+    let cpu = app.ok("/api/v1/hosts/db-1/forecasts").await["forecasts"][0].clone();
+    assert_eq!(cpu["model"]["version"], "000001");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_train_that_hangs_is_ended_and_the_next_host_has_its_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .with(|raw| raw.train_timeout_s = Some(1))
+        .training_by(|request, progress, cancelled| {
+            while request.host == "db-1" {
+                if cancelled.is_cancelled() {
+                    return Err(TrainError::Cancelled {
+                        host: request.host.clone(),
+                    });
+                }
+                std::thread::yield_now();
+            }
+            train_host(
+                request,
+                progress,
+                &tokio_util::sync::CancellationToken::new(),
+            )
+        })
+        .start();
+    let job = app.retrained(&["db-1"]).await;
+    let error = job["hosts"][0]["error"].as_str().expect("an error");
+    assert!(error.contains("HEADROOM_TRAIN_TIMEOUT_S"), "{error}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_running_job_can_be_cancelled_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .training_by(|request, _, cancelled| {
+            while !cancelled.is_cancelled() {
+                std::thread::yield_now();
+            }
+            Err(TrainError::Cancelled {
+                host: request.host.clone(),
+            })
+        })
+        .start();
+    let job = app.retrain(&["db-1", "web-1"]).await;
+    app.until(&job, |job| job["hosts"][0]["state"] == "training")
+        .await;
+    let response = app.send(Method::DELETE, &job, None).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let cancelled: Value = response.json().await.expect("JSON");
+    assert_eq!(cancelled["state"], "cancelled");
+    assert_eq!(cancelled["hosts"][1]["state"], "cancelled");
+    let again = app.send(Method::DELETE, &job, None).await;
+    assert_eq!(again.status(), StatusCode::CONFLICT);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_without_a_model_is_trained_as_soon_as_it_is_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .with(|raw| raw.train_on_start = Some(true))
+        .start();
+    let models = app
+        .until("/api/v1/models", |answer| answer["models"][1].is_object())
+        .await;
+    assert_eq!(
+        (&models["models"][0]["host"], &models["models"][1]["host"]),
+        (&json!("db-1"), &json!("web-1"))
+    );
+    let jobs = app
+        .until("/api/v1/jobs", |answer| {
+            !answer["jobs"][0]["finished_at"].is_null()
+        })
+        .await;
+    assert_eq!(
+        (&jobs["jobs"][0]["cause"], &jobs["jobs"][0]["state"]),
+        (&json!("new_host"), &json!("done"))
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_retrain_that_means_nothing_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    let cases = [
+        (json!({"hosts": ["web-9"]}), 404),
+        (json!(["db-1"]), 400),
+        (json!({"hosts": []}), 409),
+    ];
+    for (body, status) in cases {
+        let response = app
+            .send(Method::POST, "/api/v1/retrain", Some(body.clone()))
+            .await;
+        assert_eq!(response.status().as_u16(), status, "{body}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_schedule_retrains_all_hosts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .with(|raw| raw.retrain_cron = Some("* * * * * *".to_owned()))
+        .start();
+    let jobs = app
+        .until("/api/v1/jobs", |answer| !answer["jobs"][0].is_null())
+        .await;
+    assert_eq!(jobs["jobs"][0]["cause"], "schedule");
+    assert_eq!(
+        jobs["jobs"][0]["hosts"].as_array().expect("a list").len(),
+        3
+    );
+    app.stop().await;
+}
