@@ -273,7 +273,7 @@ fn read_requests(services: &mut web::ServiceConfig) {
             move |error, _| refused(format!("the body cannot be read as JSON: {error}; send Content-Type: application/json")),
         ))
         .app_data(web::QueryConfig::default().error_handler(move |error, _| {
-            refused(format!("a parameter of the query cannot be read: {error}"))
+            refused(format!("a parameter of the query cannot be read: {error}; horizon and limit are whole numbers above 0"))
         }))
         .app_data(web::PathConfig::default().error_handler(move |error, _| {
             refused(format!("the path cannot be read: {error}"))

@@ -50,8 +50,13 @@ impl Rounds {
     }
 
     async fn round(&self, cancelled: &CancellationToken) {
-        let Some(hosts) = self.fleet.known() else {
-            return;
+        let hosts = match self.fleet.known() {
+            Some(hosts) => hosts,
+            // The first round of all need not wait for the first look.
+            None => match self.fleet.refresh().await {
+                Ok(hosts) => hosts,
+                Err(_) => return,
+            },
         };
         for host in hosts.keys() {
             if cancelled.is_cancelled() {

@@ -83,11 +83,17 @@ fn load(given: Raw, file: Option<PathBuf>) -> Result<Settings, SettingsError> {
     figment
         .merge(Serialized::defaults(present(&given)))
         .extract::<Raw>()
-        .map_err(|source| SettingsError::File {
+        .map_err(|error| SettingsError::File {
             path: file.unwrap_or_default(),
-            source: Box::new(source),
+            reason: first_line(&error),
         })
         .and_then(Settings::from_raw)
+}
+
+/// The first of what is wrong; figment writes the others below it.
+fn first_line(error: &figment::Error) -> String {
+    let said = error.to_string();
+    said.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Keeps what was given: an empty variable, as Compose passes it for one that is unset, counts as absent.

@@ -161,12 +161,12 @@ pub struct WebhookSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The settings file cannot be read or holds something unknown.
-    #[error("the settings file {path}: {source}")]
+    #[error("the settings file {path}: {reason}")]
     File {
         /// Its path.
         path: PathBuf,
         /// What is wrong; it names the key.
-        source: Box<figment::Error>,
+        reason: String,
     },
     /// A value that means nothing.
     #[error("{setting} is {value:?}: {reason}")]
