@@ -24,7 +24,7 @@ async fn a_push_in_every_dialect_is_readable_at_once() {
         let answer = app
             .query(&format!("SELECT f FROM m WHERE d = '{dialect}'"))
             .await;
-        let number: f64 = dialect[1..].parse().expect("a digit");
+        let number: u64 = dialect[1..].parse().expect("a digit");
         assert_eq!(
             answer["results"][0]["series"][0]["values"],
             json!([[1_000_000_000, number]]),
@@ -61,7 +61,7 @@ async fn gzip_chunked_and_empty_bodies_are_taken() {
     let answer = app.query("SELECT f FROM m").await;
     assert_eq!(
         answer["results"][0]["series"][0]["values"],
-        json!([[1, 1.0], [2, 2.0], [3, 3.0], [4, 4.0]])
+        json!([[1, 1], [2, 2], [3, 3], [4, 4]])
     );
 }
 
@@ -75,7 +75,7 @@ async fn a_line_without_a_timestamp_gets_the_time_of_receipt() {
     let answer = app.query("SELECT f FROM m").await;
     assert_eq!(
         answer["results"][0]["series"][0]["values"],
-        json!([[NOW_NS, 1.0]])
+        json!([[NOW_NS, 1]])
     );
 }
 
@@ -110,7 +110,7 @@ async fn good_lines_are_stored_and_bad_ones_are_named() {
     let answer = app.query("SELECT f FROM m").await;
     assert_eq!(
         answer["results"][0]["series"][0]["values"],
-        json!([[1, 1.0], [3, 3.0]])
+        json!([[1, 1], [3, 3]])
     );
     assert_eq!(app.metric("headroom_lines_received_total").await, 12.0);
     assert_eq!(app.metric("headroom_lines_accepted_total").await, 6.0);
@@ -155,7 +155,7 @@ async fn a_bucket_with_a_slash_is_database_and_retention_policy() {
     let answer = app.query("SELECT f FROM \"week\".m").await;
     assert_eq!(
         answer["results"][0]["series"][0]["values"],
-        json!([[1, 1.0], [2, 2.0]])
+        json!([[1, 1], [2, 2]])
     );
 }
 
