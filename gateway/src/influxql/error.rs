@@ -12,7 +12,10 @@ pub struct ParseError {
 impl ParseError {
     pub(super) fn at(at: Position, message: impl std::fmt::Display) -> Self {
         Self {
-            message: format!("{message} at line {}, char {}", at.line, at.column),
+            message: format!(
+                "error parsing query: {message} at line {}, char {}",
+                at.line, at.column
+            ),
         }
     }
 
@@ -28,9 +31,9 @@ impl ParseError {
         )
     }
 
-    pub(super) fn plain(message: impl Into<String>) -> Self {
+    pub(super) fn plain(message: impl std::fmt::Display) -> Self {
         Self {
-            message: message.into(),
+            message: message.to_string(),
         }
     }
 }

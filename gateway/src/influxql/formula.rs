@@ -217,6 +217,7 @@ fn unsigned(operator: Operator, left: u64, right: u64, float_division: bool) -> 
 fn math(name: &str, args: &[Cell]) -> Cell {
     let first = args.first()?.as_ref()?;
     match (name, first) {
+        ("abs", Value::Integer(value)) => return Some(Value::Integer(value.wrapping_abs())),
         ("abs" | "ceil" | "floor" | "round", Value::Unsigned(_))
         | ("ceil" | "floor" | "round", Value::Integer(_)) => return Some(first.clone()),
         ("pow", Value::Integer(base)) => {

@@ -220,6 +220,17 @@ fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
     }
 }
 
+/// Returns a value in its column's type; a number that fills a gap in texts is an empty text.
+fn typed_cell(value: Value, kind: Option<Kind>) -> Cell {
+    match (kind, &value) {
+        (Some(Kind::Text), Value::Text(_)) => Some(value),
+        (Some(Kind::Text), _) => Some(super::formula::text("")),
+        (Some(Kind::Boolean), Value::Float(_) | Value::Integer(_)) => Some(Value::Boolean(false)),
+        (Some(kind), _) => cast(&value, kind).or(Some(value)),
+        (None, _) => Some(value),
+    }
+}
+
 /// Puts the answers of all calls side by side, by group and time.
 fn joined(
     prepared: &Prepared,
@@ -243,7 +254,7 @@ fn joined(
         .chain(columns.aux.iter().map(|aux| aux.kind))
         .map(|kind| default_cell(fill, kind))
         .collect();
-    // As in InfluxDB, fill(previous) keeps what the row before had, through the ends of groups.
+    // As in InfluxDB, fill(previous) keeps what the row before had.
     let keeps = fill == Fill::Previous;
     let mut cells: Vec<Cell> = vec![None; defaults.len()];
     let ascending = prepared.ascending;
@@ -259,6 +270,7 @@ fn joined(
             .map(|points| points.into_iter().peekable())
             .collect();
         let mut rows = Vec::new();
+        cells.fill(None);
         loop {
             let times = calls
                 .iter_mut()
@@ -274,14 +286,7 @@ fn joined(
                     continue;
                 };
                 if let Some(value) = point.value {
-                    cells[slot] = columns.kinds[slot]
-                        .and_then(|kind| cast(&value, kind))
-                        .or(Some(value));
-                    if let (Some(Value::Integer(_)), Some(Kind::Text)) =
-                        (&cells[slot], columns.kinds[slot])
-                    {
-                        cells[slot] = defaults[slot].clone();
-                    }
+                    cells[slot] = typed_cell(value, columns.kinds[slot]);
                 }
                 for (index, cell) in point.aux.into_iter().enumerate() {
                     if cell.is_some() {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::answer::{Series, Table};
 use super::ast::{
-    Counted, Expr, KeySelection, Limits, Measurement, MeasurementName, ShowClauses, duration_text,
+    Counted, Expr, KeySelection, Limits, MeasurementName, Operator, ShowClauses, duration_text,
 };
 use super::condition::{self, Clock};
 use super::context::Context;
@@ -44,42 +44,39 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
         zone: None,
     };
     let condition = condition::split(clauses.condition.as_ref(), clock)?.rest;
-    let all = Measurement {
-        database: None,
-        retention_policy: None,
-        name: MeasurementName::Matching(everything()?),
-    };
-    let sources = if clauses.sources.is_empty() {
-        std::slice::from_ref(&all)
-    } else {
-        &clauses.sources
-    };
     let mut places = Vec::new();
-    for source in sources {
+    let place = |(view, names): (View, Vec<Arc<str>>)| Place {
+        view,
+        names,
+        condition: condition.clone(),
+    };
+    for source in &clauses.sources {
         let mut source = source.clone();
         if source.database.is_none() {
             source.database.clone_from(&clauses.database);
         }
-        let (view, names) = resolve(&source, context)?;
-        places.push(Place {
-            view,
-            names,
-            condition: condition.clone(),
-        });
+        places.push(place(resolve(&source, context)?));
+    }
+    if clauses.sources.is_empty() {
+        // Without a source all retention policies are listed, as by InfluxDB's index in memory.
+        let database = clauses.database.as_deref().or(context.database);
+        let database = database
+            .filter(|name| !name.is_empty())
+            .ok_or(StatementError::DatabaseMissing)?;
+        let policies = context.store.policies(database);
+        for policy in
+            policies.ok_or_else(|| StatementError::DatabaseUnknown(database.to_owned()))?
+        {
+            if let Some(view) = context.store.view(database, Some(&policy.name)) {
+                let names = view.measurements();
+                places.push(place((view, names)));
+            }
+        }
     }
     Ok(places)
 }
 
-fn everything() -> Outcome<super::ast::Pattern> {
-    super::ast::Pattern::new("").map_err(StatementError::invalid)
-}
-
 impl Place {
-    /// Says whether a measurement has a series that the condition leaves.
-    fn holds(&self, name: &str) -> bool {
-        !matching_series(&self.view, name, self.condition.as_ref()).is_empty()
-    }
-
     fn tag_keys(&self, name: &str) -> Vec<Arc<str>> {
         if self.condition.is_none() {
             return self.view.tag_keys(name);
@@ -143,28 +140,20 @@ fn per_measurement(
     for place in places(clauses, context)? {
         for name in &place.names {
             context.check()?;
-            if found.iter().any(|(known, _)| known == name) {
-                continue;
-            }
             let rows = rows_of(&place, name);
-            if !rows.is_empty() {
-                found.push((Arc::clone(name), rows));
+            match found.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.extend(rows),
+                None if rows.is_empty() => {}
+                None => found.push((Arc::clone(name), rows)),
             }
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    let limits = clauses.limits;
-    limit(
-        &mut found,
-        Limits {
-            limit: limits.slimit,
-            offset: limits.soffset,
-            ..Limits::default()
-        },
-    );
     let mut answer = Vec::new();
     for (name, mut rows) in found {
-        limit(&mut rows, limits);
+        let mut seen = BTreeSet::new();
+        rows.retain(|row| seen.insert(format!("{row:?}")));
+        limit(&mut rows, clauses.limits);
         if !rows.is_empty() {
             answer.push(series(&name, columns, rows));
         }
@@ -240,7 +229,7 @@ pub(super) fn measurements(
         Err(StatementError::DatabaseUnknown(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut rows = Vec::new();
+    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
     for place in found {
         for name in &place.names {
             let is_wanted = match wanted {
@@ -248,11 +237,16 @@ pub(super) fn measurements(
                 Some(MeasurementName::Exactly(wanted)) => name.as_ref() == wanted,
                 Some(MeasurementName::Matching(pattern)) => pattern.matches(name),
             };
-            if is_wanted && lists(&place, name) {
-                rows.push(one(name));
+            let is_left = place
+                .condition
+                .as_ref()
+                .is_none_or(|condition| lists(&place.view, name, condition));
+            if is_wanted && is_left {
+                names.insert(Arc::clone(name));
             }
         }
     }
+    let mut rows: Vec<Vec<Cell>> = names.iter().map(|name| one(name)).collect();
     limit(&mut rows, clauses.limits);
     Ok(if rows.is_empty() {
         Vec::new()
@@ -261,16 +255,40 @@ pub(super) fn measurements(
     })
 }
 
-/// As in InfluxDB, a condition leaves only measurements that have one of its tags.
-fn lists(place: &Place, name: &str) -> bool {
-    let Some(condition) = &place.condition else {
-        return true;
+/// Says whether a condition leaves a measurement. As in InfluxDB, it asks for tags that any of the series has, and the
+/// negative operators mean that none has them; a measurement without the tag's key is never listed.
+fn lists(view: &View, name: &str, condition: &Expr) -> bool {
+    let Expr::Binary {
+        operator,
+        left,
+        right,
+    } = condition
+    else {
+        return match condition {
+            Expr::Paren(inner) => lists(view, name, inner),
+            _ => true,
+        };
     };
-    let has_tag = condition
-        .refs()
-        .iter()
-        .any(|tag| tag.name == "_name" || place.view.has_tag(name, &tag.name));
-    has_tag && place.holds(name)
+    match operator {
+        Operator::And => lists(view, name, left) && lists(view, name, right),
+        Operator::Or => lists(view, name, left) || lists(view, name, right),
+        _ => {
+            let Expr::Ref(tag) = left.as_ref() else {
+                return true;
+            };
+            let values = if tag.name == "_name" {
+                vec![Arc::from(name)]
+            } else {
+                view.tag_values(name, &tag.name)
+            };
+            let any = match right.as_ref() {
+                Expr::Text(text) => values.iter().any(|value| value.as_ref() == text),
+                Expr::Pattern(pattern) => values.iter().any(|value| pattern.matches(value)),
+                _ => return true,
+            };
+            !values.is_empty() && any == matches!(operator, Operator::Equal | Operator::Matches)
+        }
+    }
 }
 
 /// Lists tag keys.
@@ -315,7 +333,7 @@ pub(super) fn field_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcom
 /// Lists series by key.
 pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
     let mut keys: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
-    for place in every_policy(clauses, context)? {
+    for place in places(clauses, context)? {
         for name in &place.names {
             context.check()?;
             let list = matching_series(&place.view, name, place.condition.as_ref());
@@ -332,30 +350,6 @@ pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outco
     } else {
         vec![series("", &["key"], rows)]
     })
-}
-
-/// SHOW SERIES looks at all retention policies of a database, unless a source names one.
-fn every_policy(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
-    let mut found = places(clauses, context)?;
-    let database = clauses
-        .database
-        .as_deref()
-        .or(context.database)
-        .unwrap_or_default();
-    if clauses.sources.is_empty() {
-        for policy in context.store.policies(database).unwrap_or_default() {
-            if !policy.is_default
-                && let Some(view) = context.store.view(database, Some(&policy.name))
-            {
-                found.push(Place {
-                    names: view.measurements(),
-                    condition: found.first().and_then(|place| place.condition.clone()),
-                    view,
-                });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Counts what another SHOW statement lists.

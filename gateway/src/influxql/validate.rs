@@ -1,9 +1,10 @@
 //! Checks the rules of SELECT that the grammar does not know.
 
-use super::ast::{Call, Expr, Kind, Limits, Select};
+use super::ast::{Call, Expr, Limits, Select};
 use super::condition::{self, Clock};
 use super::error::{Outcome, StatementError};
 use super::formula::is_math;
+use crate::store::FieldType;
 
 /// Functions of all points of a bucket.
 const AGGREGATES: &[&str] = &[
@@ -224,6 +225,11 @@ fn field_expr<'a>(
                 1
             };
             arguments(call, wanted, wanted)?;
+            if call.args.iter().any(|arg| matches!(arg, Expr::Pattern(_))) {
+                return fail(
+                    "field must contain at least one variable; a function of one value takes no regular expression",
+                );
+            }
             call.args
                 .iter()
                 .try_for_each(|arg| field_expr(arg, has_interval, limits, seen))
@@ -399,32 +405,22 @@ fn transformation(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()
     }
 }
 
-/// Checks that a function can work on values of a kind.
-pub(super) fn argument_kind(
-    name: &str,
-    argument: Option<&Expr>,
-    kind: Option<Kind>,
-) -> Outcome<()> {
-    let fits = match kind {
-        None | Some(Kind::Tag | Kind::AnyField | Kind::Time) => true,
-        Some(Kind::Text) => matches!(
-            name,
-            "count" | "distinct" | "elapsed" | "first" | "last" | "mode" | "sample"
-        ),
-        Some(Kind::Boolean) => matches!(
-            name,
-            "count" | "distinct" | "elapsed" | "first" | "last" | "mode" | "sample" | "min" | "max"
-        ),
-        Some(_) => true,
+/// Checks that a function can work on values of a type.
+pub(super) fn argument_type(function: &str, field: &str, found: FieldType) -> Outcome<()> {
+    let takes_all = matches!(
+        function,
+        "count" | "distinct" | "elapsed" | "first" | "last" | "mode" | "sample"
+    );
+    let fits = match found {
+        FieldType::Text => takes_all,
+        FieldType::Boolean => takes_all || matches!(function, "min" | "max"),
+        _ => true,
     };
     if fits {
         return Ok(());
     }
-    let (argument, kind) = (
-        argument.map(Expr::to_string).unwrap_or_default(),
-        kind.map_or("", Kind::word),
-    );
     fail(format!(
-        "{name}() works on numbers, and {argument} is a {kind}"
+        "{function}() works on numbers, and {field} is a {}",
+        found.name()
     ))
 }

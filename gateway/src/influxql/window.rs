@@ -71,22 +71,21 @@ impl Windows {
         } else {
             time - into
         };
-        start = start.saturating_add(self.offset);
         start = start.saturating_add(shift(self.ahead(start)));
+        start = start.saturating_add(self.offset);
         let rest = self.interval - into;
         let mut end = if TIME_MAX - rest <= time {
             TIME_MAX
         } else {
             time + rest
         };
-        end = end.saturating_add(self.offset);
         let ahead = self.ahead(end);
         let shifted = shift(ahead);
         // Repeated hours belong to the bucket before the change; skipped ones to the bucket behind it.
         if shifted > 0 || (shifted < 0 && self.ahead(end + shifted) == ahead) {
             end = end.saturating_add(shifted);
         }
-        (start, end)
+        (start, end.saturating_add(self.offset))
     }
 
     /// Returns the start of the bucket behind or before one, as fill walks them.

@@ -131,6 +131,18 @@ impl Values {
         }
     }
 
+    /// Returns the values' type.
+    #[must_use]
+    pub fn field_type(&self) -> FieldType {
+        match self {
+            Self::Float(_) => FieldType::Float,
+            Self::Integer(_) => FieldType::Integer,
+            Self::Unsigned(_) => FieldType::Unsigned,
+            Self::Text(_) => FieldType::Text,
+            Self::Boolean(_) => FieldType::Boolean,
+        }
+    }
+
     /// Returns how many values there are.
     #[must_use]
     pub fn len(&self) -> usize {

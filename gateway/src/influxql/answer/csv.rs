@@ -1,10 +1,14 @@
 //! Writes answers as CSV, in the form of InfluxDB 1.x: a header for each statement, times in nanoseconds.
 
-use super::{QueryAnswer, Series, Table, number_text};
+use super::{Epoch, QueryAnswer, Series, Style, Table, number_text};
 use crate::influxql::formula::Cell;
 use crate::store::{Value, series_key};
 
-pub(super) fn write(answer: &QueryAnswer) -> Vec<u8> {
+pub(super) fn write(answer: &QueryAnswer, style: &Style) -> Vec<u8> {
+    let unit = match style.epoch {
+        Epoch::Rfc3339 => 1,
+        Epoch::Nanoseconds(unit) => unit,
+    };
     let mut text = String::new();
     let mut is_first = true;
     for statement in &answer.statements {
@@ -21,23 +25,24 @@ pub(super) fn write(answer: &QueryAnswer) -> Vec<u8> {
                     .chain(series.columns.iter().map(String::as_str));
                 push_line(&mut text, header);
             }
-            push_series(&mut text, series);
+            push_series(&mut text, series, unit);
         }
     }
     text.into_bytes()
 }
 
-fn push_series(text: &mut String, series: &Series) {
+fn push_series(text: &mut String, series: &Series, unit: i64) {
     let key = series_key(
         "",
         series
             .tags
             .iter()
+            .filter(|(_, value)| !value.is_empty())
             .map(|(key, value)| (key.as_ref(), value.as_ref())),
     );
     let tags = key.trim_start_matches(',');
     let mut push = |time: Option<i64>, cells: &[Cell]| {
-        let time = time.map(|time| time.to_string());
+        let time = time.map(|time| (time / unit).to_string());
         let cells: Vec<String> = time
             .into_iter()
             .chain(cells.iter().map(cell_text))

@@ -66,6 +66,11 @@ fn chunks(bytes: &mut Vec<u8>, statement: &StatementAnswer, style: &Style, rows:
     let mut pieces = Vec::new();
     for series in &statement.series {
         let mut from = 0;
+        // As in InfluxDB, what SHOW lists comes whole.
+        let rows = match &series.rows {
+            Table::Timed(_) => rows,
+            Table::Plain(list) => list.len().max(1),
+        };
         loop {
             let to = (from + rows).min(series.rows.len());
             pieces.push(Piece { series, from, to });

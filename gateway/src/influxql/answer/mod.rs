@@ -134,7 +134,7 @@ impl QueryAnswer {
     pub fn written(&self, style: &Style) -> Vec<u8> {
         match style.format {
             Format::Json => json::write(self, style),
-            Format::Csv => csv::write(self),
+            Format::Csv => csv::write(self, style),
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) fn run<'a>(name: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<
         _ => Fold::Last,
     };
     let aux = if run.selector { run.scope.aux } else { &[] };
-    let groups = run.read(field, aux)?;
+    let groups = run.read(name, field, aux)?;
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {
         run.context.check()?;

@@ -34,7 +34,7 @@ struct Item {
 
 /// Runs a function over a field.
 pub(super) fn run<'a>(call: &'a Call, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<Stream>> {
-    let groups = run.read(field, run.scope.aux)?;
+    let groups = run.read(&call.name, field, run.scope.aux)?;
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {
         run.context.check()?;
@@ -190,24 +190,27 @@ fn stddev(bucket: &[Item]) -> Cell {
     Some(Value::Float((squares / (count - 1.0)).sqrt()))
 }
 
-/// Returns the most frequent value; of equally frequent ones that which came first.
+/// Returns the most frequent value; of equally frequent ones that which InfluxDB's own loop prefers.
 fn mode(bucket: &[Item]) -> Option<Value> {
     let mut sorted: Vec<&Item> = bucket.iter().collect();
-    sorted.sort_by(|a, b| compare(&a.value, &b.value).then(a.time.cmp(&b.time)));
-    let mut best: Option<(usize, &Item)> = None;
-    let mut start = 0;
-    while start < sorted.len() {
-        let same = |item: &&Item| compare(&item.value, &sorted[start].value) == Ordering::Equal;
-        let count = sorted[start..].iter().take_while(|item| same(item)).count();
-        let first = sorted[start];
-        let better = best
-            .is_none_or(|(most, found)| count > most || (count == most && first.time < found.time));
-        if better {
-            best = Some((count, first));
+    sorted.sort_by(|a, b| compare(&a.value, &b.value));
+    let mut current = *sorted.first()?;
+    let mut most = current;
+    let (mut current_count, mut most_count) = (0, 0);
+    for item in sorted {
+        if compare(&item.value, &current.value) != Ordering::Equal {
+            current = item;
+            current_count = 1;
+            continue;
         }
-        start += count;
+        current_count += 1;
+        if most_count < current_count || (most_count == current_count && current.time <= most.time)
+        {
+            most_count = current_count;
+            most = item;
+        }
     }
-    best.map(|(_, item)| item.value.clone())
+    Some(most.value.clone())
 }
 
 fn percentile<'a>(call: &Call, bucket: &'a [Item]) -> Option<&'a Item> {

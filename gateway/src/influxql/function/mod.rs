@@ -12,7 +12,7 @@ use super::formula::Cell;
 use super::merge;
 use super::plan::Prepared;
 use super::source::{self, Group, Key, Scope, main_value};
-use super::validate::{is_selector, is_transformation};
+use super::validate::{self, is_selector, is_transformation};
 use super::window::{TIME_MIN, Windows};
 
 /// A function's answer at one time.
@@ -45,13 +45,19 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn read(&self, field: &'a Ref, aux: &'a [Ref]) -> Outcome<Vec<Group>> {
+    fn read(&self, function: &str, field: &'a Ref, aux: &'a [Ref]) -> Outcome<Vec<Group>> {
         let scope = Scope {
             driver: Some(field),
             aux,
             ..self.scope.clone()
         };
-        source::read(self.prepared, &scope, self.context)
+        let groups = source::read(self.prepared, &scope, self.context)?;
+        for part in groups.iter().flat_map(|group| &group.parts) {
+            if let Some(values) = &part.main {
+                validate::argument_type(function, &field.name, values.field_type())?;
+            }
+        }
+        Ok(groups)
     }
 
     /// Moves the far end of the span, so that transformations know what came before.
@@ -182,7 +188,7 @@ fn transformed<'a>(call: &'a Call, run: &Run<'a>) -> Outcome<Vec<Stream>> {
     let wider = run.widened(back);
     let mut streams = match &call.args[0] {
         Expr::Call(inner) => answer(inner, &wider)?,
-        Expr::Ref(reference) => ordered(reference, &wider)?,
+        Expr::Ref(reference) => ordered(&call.name, reference, &wider)?,
         other => {
             return Err(StatementError::invalid(format!(
                 "expected field argument in {}(), found {other}",
@@ -198,8 +204,8 @@ fn transformed<'a>(call: &'a Call, run: &Run<'a>) -> Outcome<Vec<Stream>> {
 }
 
 /// Reads a field's points in the order of time.
-fn ordered<'a>(field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<Stream>> {
-    let groups = run.read(field, run.scope.aux)?;
+fn ordered<'a>(function: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<Stream>> {
+    let groups = run.read(function, field, run.scope.aux)?;
     Ok(groups
         .into_iter()
         .map(|group| {

@@ -1,0 +1,212 @@
+//! Reads what a SELECT needs from the store: which series, which rows of them, grouped by tags.
+
+mod rows;
+mod series;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::ast::{Expr, Kind, Ref};
+use super::context::Context;
+use super::error::{Outcome, StatementError};
+use super::formula::Cell;
+use super::plan::{Prepared, Reader};
+use super::window::Span;
+use crate::store::{FieldType, Value, Values, View};
+use rows::SeriesRows;
+use series::judged_series;
+pub(super) use series::matching_series;
+
+/// A group's measurement and its tags, which sort as answers are sorted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) name: Arc<str>,
+    pub(super) tags: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A further column of a part.
+#[derive(Debug, Clone)]
+pub(super) enum Aux {
+    Constant(Cell),
+    Cells(Vec<Cell>),
+}
+
+impl Aux {
+    pub(super) fn get(&self, index: usize) -> Cell {
+        match self {
+            Self::Constant(cell) => cell.clone(),
+            Self::Cells(cells) => cells[index].clone(),
+        }
+    }
+
+    fn is_null(&self, index: usize) -> bool {
+        match self {
+            Self::Constant(cell) => cell.is_none(),
+            Self::Cells(cells) => cells[index].is_none(),
+        }
+    }
+}
+
+/// The rows of one series: times that rise, the driving field where there is one, and further columns.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) times: Vec<i64>,
+    pub(super) main: Option<Values>,
+    pub(super) aux: Vec<Aux>,
+}
+
+/// The parts of one group.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) key: Key,
+    pub(super) parts: Vec<Part>,
+}
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub(super) struct Scope<'a> {
+    /// The field that decides which rows there are; without it each row that has any of `aux`.
+    pub(super) driver: Option<&'a Ref>,
+    pub(super) aux: &'a [Ref],
+    pub(super) condition: Option<&'a Expr>,
+    pub(super) span: Span,
+    /// The tags that make groups, sorted.
+    pub(super) group_by: &'a [Arc<str>],
+    pub(super) ascending: bool,
+    /// The interval that subqueries inherit.
+    pub(super) interval: i64,
+    pub(super) offset: i64,
+}
+
+/// Returns the kind that a field's type is.
+pub(super) fn kind_of(field_type: FieldType) -> Kind {
+    match field_type {
+        FieldType::Float => Kind::Float,
+        FieldType::Integer => Kind::Integer,
+        FieldType::Unsigned => Kind::Unsigned,
+        FieldType::Text => Kind::Text,
+        FieldType::Boolean => Kind::Boolean,
+    }
+}
+
+/// Reads all sources; the groups come sorted, descending where time does.
+pub(super) fn read(
+    prepared: &Prepared,
+    scope: &Scope<'_>,
+    context: &Context<'_>,
+) -> Outcome<Vec<Group>> {
+    let mut groups: BTreeMap<Key, Vec<Part>> = BTreeMap::new();
+    for source in &prepared.sources {
+        match source {
+            Reader::Measurement { view, name } => {
+                read_measurement(view, name, scope, context, &mut groups)?;
+            }
+            Reader::Subquery(inner) => {
+                super::subquery::read(inner, scope, context, &mut groups)?;
+            }
+        }
+    }
+    let limits = prepared.limits;
+    let mut groups: Vec<Group> = groups
+        .into_iter()
+        .map(|(key, parts)| Group { key, parts })
+        .collect();
+    if limits.slimit > 0 || limits.soffset > 0 {
+        groups = limited(groups, limits.slimit, limits.soffset);
+    }
+    if !scope.ascending {
+        groups.reverse();
+    }
+    Ok(groups)
+}
+
+/// Keeps `slimit` groups of each measurement behind the first `soffset`.
+fn limited(groups: Vec<Group>, slimit: usize, soffset: usize) -> Vec<Group> {
+    let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    groups
+        .into_iter()
+        .filter(|group| {
+            let index = seen.entry(Arc::clone(&group.key.name)).or_default();
+            *index += 1;
+            *index > soffset && (slimit == 0 || *index <= soffset + slimit)
+        })
+        .collect()
+}
+
+fn store_error(error: &crate::store::StoreError) -> StatementError {
+    StatementError::Store(error.to_string())
+}
+
+/// Says whether a name is read from a field, rather than from a tag or from nowhere.
+fn reads_field(view: &View, measurement: &str, reference: &Ref) -> bool {
+    reference.kind.is_some_and(|kind| kind != Kind::Tag)
+        && view.field_type(measurement, &reference.name).is_some()
+}
+
+fn read_measurement(
+    view: &View,
+    name: &Arc<str>,
+    scope: &Scope<'_>,
+    context: &Context<'_>,
+    groups: &mut BTreeMap<Key, Vec<Part>>,
+) -> Outcome<()> {
+    let wanted = scope.driver.into_iter().chain(scope.aux);
+    let mut fields: Vec<&str> = Vec::new();
+    for reference in wanted {
+        if reads_field(view, name, reference) && !fields.contains(&reference.name.as_str()) {
+            fields.push(&reference.name);
+        }
+    }
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let selected = judged_series(view, name, scope.condition);
+    if selected.iter().any(|(_, rest)| rest.is_some()) {
+        for reference in scope.condition.map(Expr::refs).unwrap_or_default() {
+            let is_known = fields.contains(&reference.name.as_str());
+            if !is_known && view.field_type(name, &reference.name).is_some() {
+                fields.push(&reference.name);
+            }
+        }
+    }
+    let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
+    for (numbers, selected) in numbers
+        .chunks(SERIES_PER_READ)
+        .zip(selected.chunks(SERIES_PER_READ))
+    {
+        context.check()?;
+        let columns = view
+            .scan(name, numbers, &fields, scope.span.first, scope.span.last)
+            .map_err(|error| store_error(&error))?;
+        for ((series, rest), columns) in selected.iter().zip(columns) {
+            let row = SeriesRows {
+                series,
+                fields: &fields,
+                columns,
+            };
+            let Some(part) = row.part(scope, rest.as_ref()) else {
+                continue;
+            };
+            context.count_values(part.times.len() * (part.aux.len() + 1))?;
+            let tag = |key: &Arc<str>| (Arc::clone(key), Arc::from(series.tag(key)));
+            let key = Key {
+                name: Arc::clone(name),
+                tags: scope.group_by.iter().map(tag).collect(),
+            };
+            groups.entry(key).or_default().push(part);
+        }
+    }
+    Ok(())
+}
+
+/// Series that are read under one lock; the query's bounds are looked at in between.
+const SERIES_PER_READ: usize = 512;
+
+/// Says whether all further columns of a row are null.
+pub(super) fn all_null(aux: &[Aux], index: usize) -> bool {
+    aux.iter().all(|column| column.is_null(index))
+}
+
+/// Returns the value of a driving column.
+pub(super) fn main_value(part: &Part, index: usize) -> Option<Value> {
+    part.main.as_ref().map(|values| values.get(index))
+}

@@ -1,0 +1,168 @@
+//! Chooses series by a condition on tags, and leaves the conditions on fields to be asked row by row.
+
+use super::super::ast::{Expr, Kind, Operator, Ref};
+use crate::store::{SeriesInfo, View};
+
+/// What a condition says about a whole series.
+#[derive(Debug, Clone)]
+enum Verdict {
+    All,
+    None,
+    /// Its rows are asked one by one.
+    Rows(Expr),
+}
+
+/// What names of a condition stand for in a measurement.
+struct Names<'a> {
+    view: &'a View,
+    measurement: &'a str,
+}
+
+impl Names<'_> {
+    fn is_field(&self, reference: &Ref) -> bool {
+        match reference.kind {
+            Some(Kind::Tag) => false,
+            None => self
+                .view
+                .field_type(self.measurement, &reference.name)
+                .is_some(),
+            Some(_) => true,
+        }
+    }
+
+    fn judge(&self, condition: &Expr, series: &SeriesInfo) -> Verdict {
+        match condition {
+            Expr::Paren(inner) => match self.judge(inner, series) {
+                Verdict::Rows(rest) => Verdict::Rows(Expr::Paren(Box::new(rest))),
+                verdict => verdict,
+            },
+            Expr::Boolean(true) => Verdict::All,
+            Expr::Boolean(false) => Verdict::None,
+            Expr::Binary {
+                operator,
+                left,
+                right,
+            } => match operator {
+                Operator::And => match (self.judge(left, series), self.judge(right, series)) {
+                    (Verdict::None, _) | (_, Verdict::None) => Verdict::None,
+                    (Verdict::All, other) | (other, Verdict::All) => other,
+                    (Verdict::Rows(left), Verdict::Rows(right)) => both(*operator, left, right),
+                },
+                Operator::Or => match (self.judge(left, series), self.judge(right, series)) {
+                    (Verdict::All, _) | (_, Verdict::All) => Verdict::All,
+                    (Verdict::None, other) | (other, Verdict::None) => other,
+                    (Verdict::Rows(left), Verdict::Rows(right)) => both(*operator, left, right),
+                },
+                _ => self.judge_comparison(condition, *operator, left, right, series),
+            },
+            other => Verdict::Rows(other.clone()),
+        }
+    }
+
+    fn judge_comparison(
+        &self,
+        condition: &Expr,
+        operator: Operator,
+        left: &Expr,
+        right: &Expr,
+        series: &SeriesInfo,
+    ) -> Verdict {
+        let (reference, value) = match (left, right) {
+            (Expr::Ref(reference), value) | (value, Expr::Ref(reference)) => (reference, value),
+            _ => return Verdict::Rows(condition.clone()),
+        };
+        let other_is_field = matches!(value, Expr::Ref(other) if self.is_field(other));
+        let is_calculated = matches!(value, Expr::Binary { .. } | Expr::Paren(_) | Expr::Call(_));
+        if self.is_field(reference) || other_is_field || is_calculated {
+            return Verdict::Rows(condition.clone());
+        }
+        let tag = if reference.name == "_name" {
+            self.measurement
+        } else {
+            series.tag(&reference.name)
+        };
+        let holds = match (operator, value) {
+            (Operator::Equal, Expr::Text(text)) => tag == text,
+            (Operator::NotEqual, Expr::Text(text)) => tag != text,
+            (Operator::Matches, Expr::Pattern(pattern)) => pattern.matches(tag),
+            (Operator::MatchesNot, Expr::Pattern(pattern)) => !pattern.matches(tag),
+            (Operator::Equal, Expr::Ref(other)) => tag == series.tag(&other.name),
+            (Operator::NotEqual, Expr::Ref(other)) => tag != series.tag(&other.name),
+            (Operator::NotEqual | Operator::MatchesNot, _) => true,
+            _ => false,
+        };
+        if holds { Verdict::All } else { Verdict::None }
+    }
+
+    /// Collects the tags that every answer must have, to ask the index for them.
+    fn required<'a>(&self, condition: &'a Expr, required: &mut Vec<(&'a str, &'a str)>) {
+        match condition {
+            Expr::Paren(inner) => self.required(inner, required),
+            Expr::Binary {
+                operator: Operator::And,
+                left,
+                right,
+            } => {
+                self.required(left, required);
+                self.required(right, required);
+            }
+            Expr::Binary {
+                operator: Operator::Equal,
+                left,
+                right,
+            } => {
+                if let (Expr::Ref(reference), Expr::Text(text))
+                | (Expr::Text(text), Expr::Ref(reference)) = (left.as_ref(), right.as_ref())
+                    && !text.is_empty()
+                    && reference.name != "_name"
+                    && !self.is_field(reference)
+                {
+                    required.push((&reference.name, text));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn both(operator: Operator, left: Expr, right: Expr) -> Verdict {
+    Verdict::Rows(Expr::Binary {
+        operator,
+        left: Box::new(left),
+        right: Box::new(right),
+    })
+}
+
+/// Lists a measurement's series that a condition on tags leaves; conditions on fields leave all.
+pub(in crate::influxql) fn matching_series(
+    view: &View,
+    measurement: &str,
+    condition: Option<&Expr>,
+) -> Vec<SeriesInfo> {
+    judged_series(view, measurement, condition)
+        .into_iter()
+        .map(|(series, _)| series)
+        .collect()
+}
+
+pub(super) fn judged_series(
+    view: &View,
+    measurement: &str,
+    condition: Option<&Expr>,
+) -> Vec<(SeriesInfo, Option<Expr>)> {
+    let names = Names { view, measurement };
+    let mut required = Vec::new();
+    if let Some(condition) = condition {
+        names.required(condition, &mut required);
+    }
+    view.series(measurement, &required)
+        .into_iter()
+        .filter_map(
+            |series| match condition.map(|condition| names.judge(condition, &series)) {
+                None | Some(Verdict::All) => Some((series, None)),
+                Some(Verdict::None) => None,
+                Some(Verdict::Rows(rest)) => Some((series, Some(rest))),
+            },
+        )
+        .collect()
+}

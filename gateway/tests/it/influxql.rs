@@ -1,0 +1,185 @@
+//! The answers of a real InfluxDB 1.6 to recorded queries, and the printer against the parser.
+
+use std::{collections::BTreeMap, io::Read, path::PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use headroom_gateway::{
+    influxql::{
+        QueryLimits, QueryRequest,
+        answer::{Epoch, Format, Style},
+        execute, parse,
+    },
+    lines::{Precision, scan},
+    store::{Store, StoreOptions},
+};
+use serde_json::{Map, Value};
+
+/// The share of recorded answers that agreed when this was written; it must not fall.
+const AGREEING_SHARE_MIN: f64 = 0.95;
+const NOW_NS: i64 = 1_790_000_000_000_000_000;
+
+fn data() -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/influxql");
+    folder.is_dir().then_some(folder)
+}
+
+fn unpacked(folder: &std::path::Path, name: &str) -> String {
+    let file = std::fs::File::open(folder.join(name)).expect("the recorded file");
+    let mut text = String::new();
+    MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip of text");
+    text
+}
+
+fn load(store: &Store, folder: &std::path::Path) {
+    store.create_database("telegraf").expect("a database");
+    store.create_database("rp_test").expect("a database");
+    store.create_policy("rp_test", "rollup", 0, false).expect("a policy");
+    let files = [
+        ("points.lp.gz", "telegraf", None),
+        ("points_rp_autogen.lp.gz", "rp_test", None),
+        ("points_rp_rollup.lp.gz", "rp_test", Some("rollup")),
+    ];
+    for (sequence, (name, database, policy)) in files.into_iter().enumerate() {
+        let text = unpacked(folder, name);
+        let mut points = scan(text.as_bytes(), Precision::Nanoseconds).filter_map(|line| line.verdict.ok());
+        store
+            .apply(sequence as u64 + 1, database, policy, 0, &mut points)
+            .expect("the store takes points");
+    }
+}
+
+fn near(want: &Value, got: &Value) -> bool {
+    match (want, got) {
+        (Value::Number(want), Value::Number(got)) => {
+            if let (Some(want), Some(got)) = (want.as_i64(), got.as_i64()) {
+                return want == got;
+            }
+            let (Some(want), Some(got)) = (want.as_f64(), got.as_f64()) else {
+                return false;
+            };
+            (want - got).abs() <= 1e-9 * want.abs().max(got.abs())
+        }
+        (Value::Array(want), Value::Array(got)) => {
+            want.len() == got.len() && want.iter().zip(got).all(|(want, got)| near(want, got))
+        }
+        (Value::Object(want), Value::Object(got)) => {
+            want.len() == got.len()
+                && want.iter().all(|(key, value)| {
+                    got.get(key)
+                        .is_some_and(|found| key == "error" || key == "messages" || near(value, found))
+                })
+        }
+        _ => want == got,
+    }
+}
+
+/// Compares as the recording's own script does: parsed JSON; a sequence of documents; the rows of CSV.
+fn agrees(row: &Value, status: u16, body: &[u8]) -> bool {
+    if row["status"].as_u64() != Some(u64::from(status)) {
+        return false;
+    }
+    let documents = |bytes: &[u8]| {
+        serde_json::Deserializer::from_slice(bytes)
+            .into_iter::<Value>()
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+    };
+    let Value::String(want) = &row["body"] else {
+        return documents(body).is_some_and(|got| got.len() == 1 && near(&row["body"], &got[0]));
+    };
+    if row["content_type"].as_str().is_some_and(|kind| kind.contains("csv")) {
+        return String::from_utf8_lossy(body).starts_with("error") == want.starts_with("error")
+            && want.lines().count() == String::from_utf8_lossy(body).lines().count();
+    }
+    match (documents(want.as_bytes()), documents(body)) {
+        (Some(want), Some(got)) => near(&Value::Array(want), &Value::Array(got)),
+        (None, Some(got)) => got.iter().any(|document| document.to_string().contains("\"error\"")),
+        (None, None) => true,
+        (Some(_), None) => false,
+    }
+}
+
+/// Asks as the route does.
+fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
+    let parameter = |name: &str| row["params"][name].as_str().filter(|value| !value.is_empty());
+    let values = match parameter("params").map(serde_json::from_str).transpose() {
+        Ok(values) => values.unwrap_or_default(),
+        Err(error) => return (400, format!("{{\"error\":\"{error}\"}}").into_bytes()),
+    };
+    let statements = match parameter("q").map(|text| parse(text, &values)) {
+        Some(Ok(statements)) => statements,
+        Some(Err(error)) => return (400, serde_json::json!({"error": error.to_string()}).to_string().into_bytes()),
+        None => return (400, br#"{"error":"no q"}"#.to_vec()),
+    };
+    let request = QueryRequest {
+        statements,
+        database: parameter("db").map(str::to_owned),
+        retention_policy: parameter("rp").map(str::to_owned),
+        read_only: row["method"] == "GET",
+    };
+    let is_csv = row["accept"].as_str().is_some_and(|accept| accept.contains("csv"));
+    let style = Style {
+        format: if is_csv { Format::Csv } else { Format::Json },
+        epoch: Epoch::parse(parameter("epoch")),
+        chunk_rows: Style::chunk_rows(parameter("chunked") == Some("true"), parameter("chunk_size")),
+        pretty: parameter("pretty") == Some("true"),
+    };
+    let answer = execute(store, &request, QueryLimits::default(), NOW_NS);
+    (200, answer.written(&style))
+}
+
+#[test]
+fn recorded_answers_of_influxdb_agree() {
+    let Some(folder) = data() else {
+        eprintln!("skipped: ../shared/data/influxql is not there");
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path(), StoreOptions::default()).expect("the store opens");
+    load(&store, &folder);
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for line in unpacked(&folder, "dev.jsonl.gz").lines() {
+        let row: Value = serde_json::from_str(line).expect("a recorded row");
+        let (status, body) = answered(&store, &row);
+        let category = row["category"].as_str().unwrap_or_default().to_owned();
+        let count = counts.entry(category).or_default();
+        count.1 += 1;
+        count.0 += usize::from(agrees(&row, status, &body));
+    }
+    let (agreeing, all) = counts.values().fold((0, 0), |sum, (a, b)| (sum.0 + a, sum.1 + b));
+    for (category, (agreeing, all)) in &counts {
+        println!("{category:<12} {agreeing:>4} / {all}");
+    }
+    println!("{:<12} {agreeing:>4} / {all}", "all");
+    let share = agreeing as f64 / all as f64;
+    assert!(share >= AGREEING_SHARE_MIN, "{agreeing} of {all} recorded answers agree");
+}
+
+#[test]
+fn what_was_parsed_prints_back_to_the_same() {
+    let Some(folder) = data() else {
+        eprintln!("skipped: ../shared/data/influxql is not there");
+        return;
+    };
+    let none = Map::new();
+    let mut printed_back = 0;
+    for line in unpacked(&folder, "dev.jsonl.gz").lines() {
+        let row: Value = serde_json::from_str(line).expect("a recorded row");
+        let Ok(statements) = parse(row["params"]["q"].as_str().unwrap_or_default(), &none) else {
+            continue;
+        };
+        for statement in statements {
+            let printed = statement.to_string();
+            let again = parse(&printed, &none).unwrap_or_else(|error| panic!("{printed}: {error}"));
+            assert_eq!(again, [statement], "{printed}");
+            printed_back += 1;
+        }
+    }
+    assert!(printed_back > 400, "only {printed_back} statements were printed back");
+}
+
+#[test]
+fn flux_gets_an_answer_that_says_what_to_use() {
+    let error = parse("from(bucket: \"telegraf\") |> range(start: -1h)", &Map::new()).expect_err("no InfluxQL");
+    assert!(error.to_string().contains("InfluxQL"), "{error}");
+}
