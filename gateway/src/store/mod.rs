@@ -393,7 +393,7 @@ impl Store {
     ///
     /// When the file cannot be written.
     pub fn drop_database(&self, name: &str) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
+        let changing = self.0.changing.lock();
         let ids: Vec<i64> = {
             let state = self.0.state.read();
             let Some(found) = state.iter().find(|found| found.name == name) else {
@@ -405,7 +405,9 @@ impl Store {
             .disk
             .write(|transaction| Ok(disk::drop_database(transaction, name, &ids)?))?;
         self.0.state.write().retain(|found| found.name != name);
-        Ok(())
+        drop(changing);
+        // What the journal holds of the database must not come back with a replay.
+        self.seal().map(|_| ())
     }
 
     /// Drops a measurement from every retention policy of a database; returns whether it was there.
@@ -414,7 +416,7 @@ impl Store {
     ///
     /// When the database is not there or the file cannot be written.
     pub fn drop_measurement(&self, database: &str, name: &str) -> Result<bool, StoreError> {
-        let _changing = self.0.changing.lock();
+        let changing = self.0.changing.lock();
         let ids: Vec<i64> = {
             let state = self.0.state.read();
             let found = state.iter().find(|found| found.name == database);
@@ -439,6 +441,9 @@ impl Store {
                 policy.measurements.remove(name);
             }
         }
+        drop(state);
+        drop(changing);
+        self.seal()?;
         Ok(!ids.is_empty())
     }
 }

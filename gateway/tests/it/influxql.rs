@@ -26,14 +26,18 @@ fn data() -> Option<PathBuf> {
 fn unpacked(folder: &std::path::Path, name: &str) -> String {
     let file = std::fs::File::open(folder.join(name)).expect("the recorded file");
     let mut text = String::new();
-    MultiGzDecoder::new(file).read_to_string(&mut text).expect("gzip of text");
+    MultiGzDecoder::new(file)
+        .read_to_string(&mut text)
+        .expect("gzip of text");
     text
 }
 
 fn load(store: &Store, folder: &std::path::Path) {
     store.create_database("telegraf").expect("a database");
     store.create_database("rp_test").expect("a database");
-    store.create_policy("rp_test", "rollup", 0, false).expect("a policy");
+    store
+        .create_policy("rp_test", "rollup", 0, false)
+        .expect("a policy");
     let files = [
         ("points.lp.gz", "telegraf", None),
         ("points_rp_autogen.lp.gz", "rp_test", None),
@@ -41,7 +45,8 @@ fn load(store: &Store, folder: &std::path::Path) {
     ];
     for (sequence, (name, database, policy)) in files.into_iter().enumerate() {
         let text = unpacked(folder, name);
-        let mut points = scan(text.as_bytes(), Precision::Nanoseconds).filter_map(|line| line.verdict.ok());
+        let mut points =
+            scan(text.as_bytes(), Precision::Nanoseconds).filter_map(|line| line.verdict.ok());
         store
             .apply(sequence as u64 + 1, database, policy, 0, &mut points)
             .expect("the store takes points");
@@ -65,8 +70,9 @@ fn near(want: &Value, got: &Value) -> bool {
         (Value::Object(want), Value::Object(got)) => {
             want.len() == got.len()
                 && want.iter().all(|(key, value)| {
-                    got.get(key)
-                        .is_some_and(|found| key == "error" || key == "messages" || near(value, found))
+                    got.get(key).is_some_and(|found| {
+                        key == "error" || key == "messages" || near(value, found)
+                    })
                 })
         }
         _ => want == got,
@@ -87,13 +93,18 @@ fn agrees(row: &Value, status: u16, body: &[u8]) -> bool {
     let Value::String(want) = &row["body"] else {
         return documents(body).is_some_and(|got| got.len() == 1 && near(&row["body"], &got[0]));
     };
-    if row["content_type"].as_str().is_some_and(|kind| kind.contains("csv")) {
+    if row["content_type"]
+        .as_str()
+        .is_some_and(|kind| kind.contains("csv"))
+    {
         return String::from_utf8_lossy(body).starts_with("error") == want.starts_with("error")
             && want.lines().count() == String::from_utf8_lossy(body).lines().count();
     }
     match (documents(want.as_bytes()), documents(body)) {
         (Some(want), Some(got)) => near(&Value::Array(want), &Value::Array(got)),
-        (None, Some(got)) => got.iter().any(|document| document.to_string().contains("\"error\"")),
+        (None, Some(got)) => got
+            .iter()
+            .any(|document| document.to_string().contains("\"error\"")),
         (None, None) => true,
         (Some(_), None) => false,
     }
@@ -101,14 +112,25 @@ fn agrees(row: &Value, status: u16, body: &[u8]) -> bool {
 
 /// Asks as the route does.
 fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
-    let parameter = |name: &str| row["params"][name].as_str().filter(|value| !value.is_empty());
+    let parameter = |name: &str| {
+        row["params"][name]
+            .as_str()
+            .filter(|value| !value.is_empty())
+    };
     let values = match parameter("params").map(serde_json::from_str).transpose() {
         Ok(values) => values.unwrap_or_default(),
         Err(error) => return (400, format!("{{\"error\":\"{error}\"}}").into_bytes()),
     };
     let statements = match parameter("q").map(|text| parse(text, &values)) {
         Some(Ok(statements)) => statements,
-        Some(Err(error)) => return (400, serde_json::json!({"error": error.to_string()}).to_string().into_bytes()),
+        Some(Err(error)) => {
+            return (
+                400,
+                serde_json::json!({"error": error.to_string()})
+                    .to_string()
+                    .into_bytes(),
+            );
+        }
         None => return (400, br#"{"error":"no q"}"#.to_vec()),
     };
     let request = QueryRequest {
@@ -117,11 +139,16 @@ fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
         retention_policy: parameter("rp").map(str::to_owned),
         read_only: row["method"] == "GET",
     };
-    let is_csv = row["accept"].as_str().is_some_and(|accept| accept.contains("csv"));
+    let is_csv = row["accept"]
+        .as_str()
+        .is_some_and(|accept| accept.contains("csv"));
     let style = Style {
         format: if is_csv { Format::Csv } else { Format::Json },
         epoch: Epoch::parse(parameter("epoch")),
-        chunk_rows: Style::chunk_rows(parameter("chunked") == Some("true"), parameter("chunk_size")),
+        chunk_rows: Style::chunk_rows(
+            parameter("chunked") == Some("true"),
+            parameter("chunk_size"),
+        ),
         pretty: parameter("pretty") == Some("true"),
     };
     let answer = execute(store, &request, QueryLimits::default(), NOW_NS);
@@ -146,13 +173,18 @@ fn recorded_answers_of_influxdb_agree() {
         count.1 += 1;
         count.0 += usize::from(agrees(&row, status, &body));
     }
-    let (agreeing, all) = counts.values().fold((0, 0), |sum, (a, b)| (sum.0 + a, sum.1 + b));
+    let (agreeing, all) = counts
+        .values()
+        .fold((0, 0), |sum, (a, b)| (sum.0 + a, sum.1 + b));
     for (category, (agreeing, all)) in &counts {
         println!("{category:<12} {agreeing:>4} / {all}");
     }
     println!("{:<12} {agreeing:>4} / {all}", "all");
     let share = agreeing as f64 / all as f64;
-    assert!(share >= AGREEING_SHARE_MIN, "{agreeing} of {all} recorded answers agree");
+    assert!(
+        share >= AGREEING_SHARE_MIN,
+        "{agreeing} of {all} recorded answers agree"
+    );
 }
 
 #[test]
@@ -175,11 +207,18 @@ fn what_was_parsed_prints_back_to_the_same() {
             printed_back += 1;
         }
     }
-    assert!(printed_back > 400, "only {printed_back} statements were printed back");
+    assert!(
+        printed_back > 400,
+        "only {printed_back} statements were printed back"
+    );
 }
 
 #[test]
 fn flux_gets_an_answer_that_says_what_to_use() {
-    let error = parse("from(bucket: \"telegraf\") |> range(start: -1h)", &Map::new()).expect_err("no InfluxQL");
+    let error = parse(
+        "from(bucket: \"telegraf\") |> range(start: -1h)",
+        &Map::new(),
+    )
+    .expect_err("no InfluxQL");
     assert!(error.to_string().contains("InfluxQL"), "{error}");
 }

@@ -123,9 +123,14 @@ fn a_type_conflict_names_both_types() {
     write(&store, 1, point(0, 10, 1));
     let mut other = point(0, 20, 1);
     other.fields[0].1 = FieldValue::Float(1.5);
-    let conflict = store.check_types("db", None, &other).expect_err("another type");
+    let conflict = store
+        .check_types("db", None, &other)
+        .expect_err("another type");
     let message = conflict.to_string();
-    assert!(message.contains("float") && message.contains("integer"), "{message}");
+    assert!(
+        message.contains("float") && message.contains("integer"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -133,7 +138,10 @@ fn a_file_that_is_no_store_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("store.sqlite"), vec![b'x'; 8192]).expect("a file");
     let error = Store::open(dir.path(), options()).expect_err("no SQLite file");
-    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+    assert!(
+        error.to_string().contains("restore it from a backup"),
+        "{error}"
+    );
 }
 
 #[test]
