@@ -130,15 +130,15 @@ impl Ingest {
     fn judge<'a>(&self, push: &'a Push) -> Verdicts<'a> {
         let mut verdicts = Verdicts::default();
         for line in lines::scan(&push.text, push.precision) {
-            verdicts.add(self.check_types(push, line));
+            verdicts.add(self.hold_to_types(push, line));
         }
         verdicts
     }
 
-    /// Refuses a line whose field has another type in the store.
-    fn check_types<'a>(&self, push: &Push, mut line: Line<'a>) -> Line<'a> {
+    /// Refuses a line whose field has another type in the store, or in a line that was judged before.
+    fn hold_to_types<'a>(&self, push: &Push, mut line: Line<'a>) -> Line<'a> {
         if let (Sink::Embedded(embedded), Ok(point)) = (&self.sink, &line.verdict) {
-            let checked = embedded.store().check_types(
+            let checked = embedded.store().claim_types(
                 &push.database,
                 push.retention_policy.as_deref(),
                 point,

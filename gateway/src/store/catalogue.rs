@@ -117,6 +117,11 @@ impl Measurement {
         &mut self.series[number as usize]
     }
 
+    /// Returns the type of a field that was learned.
+    pub(super) fn field_type(&self, name: &str) -> Option<FieldType> {
+        self.fields.get(name).map(|field| field.field_type)
+    }
+
     /// Returns the field's name as it is kept and its type, learning the type from the first value.
     pub(super) fn learn(&mut self, name: &str, value: &Value) -> (Arc<str>, FieldType) {
         if let Some((name, field)) = self.fields.get_key_value(name) {

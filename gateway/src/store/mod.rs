@@ -5,8 +5,8 @@
 //! - A point is known by its series, its field and its time. Of two writes to one point the later sequence wins, through
 //!   seals, restarts and replays.
 //! - What [`Store::apply`] took is visible to the next read.
-//! - The type of a (measurement, field) is the first that was written; values of other types are refused before the
-//!   journal by [`Store::check_types`], and passed over by [`Store::apply`].
+//! - The type of a (measurement, field) is the first that was judged; values of other types are refused before the
+//!   journal by [`Store::claim_types`], so that [`Store::apply`] never meets them.
 //! - [`Store::sealed_through`] names a sequence up to which everything is in the file; the journal may forget it. It is
 //!   written in the transaction that ends a seal, so replaying what came after it is idempotent.
 //! - A seal works in slices: writes wait for one slice's swap in memory, never for the disk.
@@ -15,14 +15,16 @@
 
 mod catalogue;
 pub mod chunk;
+mod claims;
 pub mod column;
 mod disk;
+mod error;
 mod head;
 mod read;
 mod seal;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -33,8 +35,10 @@ use parking_lot::{Mutex, RwLock};
 
 use catalogue::{Database, Policy};
 pub use catalogue::{Tags, series_key};
+use claims::Claims;
 pub use column::{Column, FieldType, Value, Values};
 use disk::Disk;
+pub use error::{StoreError, TypeConflict};
 pub use read::{FieldInfo, PolicyInfo, SeriesInfo, View};
 pub use seal::SealReport;
 
@@ -68,67 +72,6 @@ impl Default for StoreOptions {
     }
 }
 
-/// Why the store failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file cannot be opened.
-    #[error(
-        "the store {} cannot be opened: {source}; it needs a writable folder and an undamaged SQLite file \
-         (move the file away to start anew, or restore it from a backup)", path.display()
-    )]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's word.
-        source: rusqlite::Error,
-    },
-    /// The file is another version's.
-    #[error(
-        "the store {} has format {found}, this version reads format {known}; use the version that wrote it",
-        path.display()
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The format found.
-        found: i64,
-        /// The format that is known.
-        known: i64,
-    },
-    /// The file cannot be read or written.
-    #[error("the store's file failed: {0}; check the disk's space and health")]
-    Sqlite(#[from] rusqlite::Error),
-    /// A chunk is damaged.
-    #[error(transparent)]
-    Chunk(#[from] chunk::ChunkError),
-    /// The catalogue in the file does not fit together.
-    #[error("the store's catalogue is damaged: {0}; restore the store from a backup")]
-    Catalogue(String),
-    /// A database is not there.
-    #[error("database not found: {0}")]
-    DatabaseUnknown(String),
-    /// A name that cannot be.
-    #[error("a database or retention policy needs a name of 1 to 255 bytes")]
-    NameInvalid,
-}
-
-/// A field whose type differs from the one that the store has learned.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "input field \"{field}\" on measurement \"{measurement}\" is type {}, already exists as type {}",
-    written.name(), stored.name()
-)]
-pub struct TypeConflict {
-    /// The measurement.
-    pub measurement: String,
-    /// The field.
-    pub field: String,
-    /// The type that was written.
-    pub written: FieldType,
-    /// The type that is stored.
-    pub stored: FieldType,
-}
-
 /// The embedded store. Clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -137,6 +80,8 @@ struct Inner {
     options: StoreOptions,
     disk: Disk,
     state: RwLock<Vec<Database>>,
+    /// Taken with `state` held, never before it.
+    claims: Mutex<Claims>,
     /// Held while a seal runs or the catalogue on disk changes, so that there is one of them at a time.
     changing: Mutex<()>,
     applied_through: AtomicU64,
@@ -189,6 +134,7 @@ impl Store {
             options,
             disk,
             state: RwLock::new(databases),
+            claims: Mutex::default(),
             changing: Mutex::new(()),
             applied_through: AtomicU64::new(sealed),
             sealed_through: AtomicU64::new(sealed),
@@ -248,41 +194,58 @@ impl Store {
         }
         self.0.head_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.0.applied_through.fetch_max(sequence, Ordering::AcqRel);
+        let mut claims = self.0.claims.lock();
+        if !claims.is_empty() {
+            claims.settle(|[database, policy, name, field]| {
+                let known = measurement(&state, database, policy, name);
+                known.is_some_and(|known| known.field_type(field).is_some())
+            });
+        }
         Ok(())
     }
 
-    /// Says whether a point's values have the types that the store has learned.
+    /// Holds a point's values to the types that the store has learned or others have claimed, and claims the types of
+    /// fields that are new.
     ///
     /// # Errors
     ///
-    /// Names both types of the first field that conflicts.
-    pub fn check_types(
+    /// Names both types of the first field that conflicts; nothing is claimed then.
+    pub fn claim_types(
         &self,
         database: &str,
         retention_policy: Option<&str>,
         point: &Point<'_>,
     ) -> Result<(), TypeConflict> {
         let state = self.0.state.read();
-        let Some(measurement) = state
-            .iter()
-            .find(|found| found.name == database)
-            .and_then(|found| found.policy(retention_policy))
-            .and_then(|policy| policy.measurements.get(point.measurement.as_ref()))
-        else {
-            return Ok(());
-        };
+        let policy = policy_name(&state, database, retention_policy);
+        let known = measurement(&state, database, policy, &point.measurement);
+        let mut claims = None;
+        let mut fresh: Vec<(&str, FieldType)> = Vec::new();
         for (name, value) in &point.fields {
-            let Some(field) = measurement.fields.get(name.as_ref()) else {
-                continue;
-            };
+            let place = [database, policy, point.measurement.as_ref(), name.as_ref()];
             let written = value_type(value);
-            if written != field.field_type {
-                return Err(TypeConflict {
-                    measurement: point.measurement.to_string(),
-                    field: name.to_string(),
-                    written,
-                    stored: field.field_type,
-                });
+            let stored = known.and_then(|known| known.field_type(name)).or_else(|| {
+                let claims = claims.get_or_insert_with(|| self.0.claims.lock());
+                let here = fresh.iter().find(|(fresh, _)| fresh == name);
+                here.map(|(_, claimed)| *claimed)
+                    .or_else(|| claims.get(place))
+            });
+            match stored {
+                Some(stored) if stored != written => {
+                    return Err(TypeConflict {
+                        measurement: point.measurement.to_string(),
+                        field: name.to_string(),
+                        written,
+                        stored,
+                    });
+                }
+                Some(_) => {}
+                None => fresh.push((name, written)),
+            }
+        }
+        if let Some(claims) = &mut claims {
+            for (name, field_type) in fresh {
+                claims.add([database, policy, &point.measurement, name], field_type);
             }
         }
         Ok(())
@@ -446,6 +409,26 @@ impl Store {
         self.seal()?;
         Ok(!ids.is_empty())
     }
+}
+
+/// The name under which a database knows the policy that is meant.
+fn policy_name<'a>(state: &'a [Database], database: &str, named: Option<&'a str>) -> &'a str {
+    named.unwrap_or_else(|| {
+        let found = state.iter().find(|found| found.name == database);
+        found
+            .and_then(|found| found.policy(None))
+            .map_or(DEFAULT_POLICY, |policy| &policy.name)
+    })
+}
+
+fn measurement<'a>(
+    state: &'a [Database],
+    database: &str,
+    policy: &str,
+    name: &str,
+) -> Option<&'a catalogue::Measurement> {
+    let database = state.iter().find(|found| found.name == database)?;
+    database.policy(Some(policy))?.measurements.get(name)
 }
 
 /// Puts a point's fields into their columns; returns the memory that they take.

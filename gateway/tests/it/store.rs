@@ -124,7 +124,7 @@ fn a_type_conflict_names_both_types() {
     let mut other = point(0, 20, 1);
     other.fields[0].1 = FieldValue::Float(1.5);
     let conflict = store
-        .check_types("db", None, &other)
+        .claim_types("db", None, &other)
         .expect_err("another type");
     let message = conflict.to_string();
     assert!(

@@ -140,6 +140,39 @@ async fn a_field_keeps_its_type_and_both_are_named() {
 }
 
 #[tokio::test]
+async fn the_first_line_of_a_batch_decides_on_a_new_fields_type() {
+    let app = TestApp::start().await;
+    let (status, body) = app
+        .push(
+            "/write?db=telegraf&precision=s",
+            "m f=1 1\nm f=2i 2\nm g=1i,f=3 3",
+        )
+        .await;
+    assert_eq!(status, 400, "{body}");
+    assert!(body.contains("line 2"), "{body}");
+    let answer = app.query("SELECT f, g FROM m").await;
+    assert_eq!(
+        answer["results"][0]["series"][0]["values"],
+        json!([[1_000_000_000, 1, null], [3_000_000_000_u64, 3, 1]]),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn concurrent_batches_never_give_a_new_field_two_types() {
+    let app = TestApp::start().await;
+    for round in 0..20 {
+        let float = format!("m{round} f=1.5 1");
+        let integer = format!("m{round} f=1i 2");
+        let path = "/write?db=telegraf&precision=s";
+        let (first, second) = tokio::join!(app.push(path, float), app.push(path, integer));
+        let mut statuses = [first.0, second.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 400], "one of the two is refused, aloud");
+    }
+}
+
+#[tokio::test]
 async fn a_bucket_with_a_slash_is_database_and_retention_policy() {
     let app = TestApp::start().await;
     assert_eq!(

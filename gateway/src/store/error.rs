@@ -1,0 +1,66 @@
+//! Why the store fails, and why it refuses a value.
+
+use std::path::PathBuf;
+
+use super::{FieldType, chunk};
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be opened.
+    #[error(
+        "the store {} cannot be opened: {source}; it needs a writable folder and an undamaged SQLite file \
+         (move the file away to start anew, or restore it from a backup)", path.display()
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's word.
+        source: rusqlite::Error,
+    },
+    /// The file is another version's.
+    #[error(
+        "the store {} has format {found}, this version reads format {known}; use the version that wrote it",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+        /// The format that is known.
+        known: i64,
+    },
+    /// The file cannot be read or written.
+    #[error("the store's file failed: {0}; check the disk's space and health")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A chunk is damaged.
+    #[error(transparent)]
+    Chunk(#[from] chunk::ChunkError),
+    /// The catalogue in the file does not fit together.
+    #[error("the store's catalogue is damaged: {0}; restore the store from a backup")]
+    Catalogue(String),
+    /// A database is not there.
+    #[error("database not found: {0}")]
+    DatabaseUnknown(String),
+    /// A name that cannot be.
+    #[error("a database or retention policy needs a name of 1 to 255 bytes")]
+    NameInvalid,
+}
+
+/// A field whose type differs from the one that the store has learned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "input field \"{field}\" on measurement \"{measurement}\" is type {}, already exists as type {}",
+    written.name(), stored.name()
+)]
+pub struct TypeConflict {
+    /// The measurement.
+    pub measurement: String,
+    /// The field.
+    pub field: String,
+    /// The type that was written.
+    pub written: FieldType,
+    /// The type that is stored.
+    pub stored: FieldType,
+}
