@@ -319,7 +319,7 @@ fn start_loops(
         clock: Arc::clone(&app.clock),
         interval: settings.forecasting.interval,
     };
-    let trainer = Trainer {
+    let jobs = Trainer {
         book: Arc::clone(&app.book),
         fleet: Arc::clone(&app.fleet),
         gateway: Arc::clone(&app.gateway),
@@ -347,7 +347,7 @@ fn start_loops(
         load(champions).await;
         loops_too.spawn(newcomers.run(cancelled.clone()));
         loops_too.spawn(rounds.run(trained, cancelled.clone()));
-        loops_too.spawn(trainer.run(cancelled.clone()));
+        loops_too.spawn(jobs.run(cancelled.clone()));
         if let Err(error) = scheduler::run(training, fleet, book, cancelled).await {
             tracing::error!(%error, "hosts are not retrained by schedule; restart the service");
         }
@@ -359,7 +359,7 @@ async fn load(champions: Arc<Champions>) {
     match tokio::task::spawn_blocking(move || champions.load()).await {
         Ok(Ok(models)) => tracing::info!(models, "models are loaded"),
         Ok(Err(error)) => {
-            tracing::error!(%error, "models cannot be loaded; hosts are trained anew")
+            tracing::error!(%error, "models cannot be loaded; hosts are trained anew");
         }
         Err(error) => tracing::error!(%error, "models cannot be loaded; hosts are trained anew"),
     }

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::config::default_rules;
 
-    fn result(series: serde_json::Value) -> StatementResult {
+    fn result(series: &serde_json::Value) -> StatementResult {
         serde_json::from_value(json!({"statement_id": 0, "series": series})).expect("a result")
     }
 
@@ -178,7 +178,7 @@ mod tests {
             json!({"name": "disk", "tags": {"host": host, "path": path, "fstype": fstype},
                    "columns": ["time", "last"], "values": [[time_s, 40.0]]})
         };
-        let results = [result(json!([
+        let results = [result(&json!([
             series("db-1", "/", "ext4", 100),
             series("db-1", "/run", "tmpfs", 200),
             series("db-1", "/data", "xfs", 150),
@@ -214,7 +214,7 @@ mod tests {
                 "columns": ["time", "last"], "values": [[1, 1.0]]})
             })
             .collect();
-        let hosts = hosts(&rules, &[result(json!(series))]);
+        let hosts = hosts(&rules, &[result(&json!(series))]);
         assert_eq!(
             (hosts["h"].targets.len(), hosts["h"].left_out),
             (TARGETS_MAX, 3)

@@ -169,7 +169,7 @@ mod tests {
         Arc::clone(&rule.target)
     }
 
-    fn answer(series: serde_json::Value) -> StatementResult {
+    fn answer(series: &serde_json::Value) -> StatementResult {
         serde_json::from_value(json!({"statement_id": 0, "series": series})).expect("a result")
     }
 
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn idle_becomes_usage() {
         let target = rule("cpu.usage").target(&BTreeMap::new());
-        let result = answer(json!([{"name": "cpu", "columns": ["time", "mean"],
+        let result = answer(&json!([{"name": "cpu", "columns": ["time", "mean"],
             "values": [[300, 90.0], [900, 40]]}]));
         let grid = grid_of(
             &target,
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_counter_becomes_the_rate_of_the_step_it_grew_in() {
         let target = rule("net.bytes_recv").target(&[("interface".into(), "eth0".into())].into());
-        let result = answer(json!([
+        let result = answer(&json!([
             {"name": "net", "tags": {"interface": "eth0"}, "columns": ["time", "last"],
              "values": [[0, 100], [300, 400], [600, 1000]]},
             {"name": "net", "tags": {"interface": "eth1"}, "columns": ["time", "last"], "values": [[300, 7]]},

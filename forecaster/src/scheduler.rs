@@ -28,7 +28,7 @@ pub async fn run(
     cancelled: CancellationToken,
 ) -> Result<(), JobSchedulerError> {
     let mut scheduler = JobScheduler::new().await?;
-    let (ring, mut rung) = mpsc::channel(1);
+    let (ring, mut calls) = mpsc::channel(1);
     let mut job = daily(&settings, &ring)?;
     scheduler.add(job.clone()).await?;
     scheduler.start().await?;
@@ -36,7 +36,7 @@ pub async fn run(
     loop {
         tokio::select! {
             () = cancelled.cancelled() => return scheduler.shutdown().await,
-            Some(()) = rung.recv() => {}
+            Some(()) = calls.recv() => {}
         }
         queue_all(&fleet, &book).await;
         scheduler.remove(&job.guid()).await?;

@@ -189,7 +189,7 @@ impl Serving {
         let host = self.host(name).await?;
         let targets = match metric {
             None => host.targets,
-            Some(metric) => vec![self.target(name, &host, metric)?],
+            Some(metric) => vec![Self::target(name, &host, metric)?],
         };
         let timer = self.metrics.forecast_seconds.start_timer();
         let issued_at_s = self.clock.now_s();
@@ -238,7 +238,7 @@ impl Serving {
         })
     }
 
-    fn target(&self, name: &str, host: &Host, metric: &str) -> Result<Target, ServeError> {
+    fn target(name: &str, host: &Host, metric: &str) -> Result<Target, ServeError> {
         host.target(metric)
             .cloned()
             .ok_or_else(|| ServeError::TargetUnknown {

@@ -44,7 +44,8 @@ struct Message<'a> {
     kind: &'static str,
     id: i64,
     raised_at: String,
-    message: String,
+    #[serde(rename = "message")]
+    sentence: String,
     #[serde(flatten)]
     crossing: &'a LikelyCrossing,
 }
@@ -106,11 +107,12 @@ impl Webhook {
                 Err(error) if attempts >= ATTEMPTS_MAX => (Delivery::Failed, Some(error)),
                 Err(error) => (Delivery::Pending, Some(error)),
             };
-            let AlertSaid { id, host, metric } = said(&alert);
+            let (id, metric) = (alert.id, &alert.crossing.metric);
+            let host = &alert.crossing.host;
             match &error {
-                None => tracing::info!(id, host, metric, "alert delivered"),
+                None => tracing::info!(id, %host, %metric, "alert delivered"),
                 Some(error) => {
-                    tracing::warn!(id, host, metric, attempts, %error, "alert not delivered")
+                    tracing::warn!(id, %host, %metric, attempts, %error, "alert not delivered");
                 }
             }
             let next_s = self.clock.now_s() + wait_s(attempts);
@@ -125,7 +127,7 @@ impl Webhook {
             kind: "threshold_crossing",
             id: alert.id,
             raised_at: alert.raised_at.to_rfc3339(),
-            message: alert.crossing.sentence(),
+            sentence: alert.crossing.sentence(),
             crossing: &alert.crossing,
         })
         .map_err(|error| error.to_string())?;
@@ -152,20 +154,6 @@ impl Webhook {
                 "the receiver answered {status}; any 2xx is taken as received"
             ))
         }
-    }
-}
-
-struct AlertSaid<'a> {
-    id: i64,
-    host: &'a str,
-    metric: &'a str,
-}
-
-fn said(alert: &Alert) -> AlertSaid<'_> {
-    AlertSaid {
-        id: alert.id,
-        host: &alert.crossing.host,
-        metric: &alert.crossing.metric,
     }
 }
 

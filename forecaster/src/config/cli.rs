@@ -69,19 +69,19 @@ impl Cli {
     /// Names the setting that is wrong and what would be right.
     pub fn settings(self) -> Result<Settings, SettingsError> {
         match self.command {
-            Some(Command::Serve(serve)) => load(serve.raw, serve.config),
-            _ => load(self.raw, self.config),
+            Some(Command::Serve(serve)) => load(&serve.raw, serve.config),
+            _ => load(&self.raw, self.config),
         }
     }
 }
 
-fn load(given: Raw, file: Option<PathBuf>) -> Result<Settings, SettingsError> {
+fn load(given: &Raw, file: Option<PathBuf>) -> Result<Settings, SettingsError> {
     let mut figment = Figment::new();
     if let Some(path) = file.as_ref().filter(|path| !path.as_os_str().is_empty()) {
         figment = figment.merge(Toml::file_exact(path));
     }
     figment
-        .merge(Serialized::defaults(present(&given)))
+        .merge(Serialized::defaults(present(given)))
         .extract::<Raw>()
         .map_err(|error| SettingsError::File {
             path: file.unwrap_or_default(),

@@ -21,7 +21,7 @@ pub struct Raw {
     #[arg(long, env = "HEADROOM_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
 
-    /// Where history is read and forecasts are written [default: http://127.0.0.1:8186]
+    /// Where history is read and forecasts are written [default: `http://127.0.0.1:8186`]
     #[arg(long, env = "HEADROOM_GATEWAY_URL", value_name = "URL")]
     pub gateway_url: Option<String>,
 

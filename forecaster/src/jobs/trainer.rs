@@ -156,7 +156,7 @@ impl Trainer {
 
     async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
         self.book.note(&work.id, host, |progress| {
-            progress.state = HostState::Reading
+            progress.state = HostState::Reading;
         });
         if self.fleet.host(host).is_none() {
             self.fleet.refresh().await?;
@@ -178,7 +178,7 @@ impl Trainer {
             budget: self.budget,
         };
         self.book.note(&work.id, host, |progress| {
-            progress.state = HostState::Training
+            progress.state = HostState::Training;
         });
         let model = self.train_within_time(work, request).await?;
         if work.cancelled.is_cancelled() {
@@ -233,7 +233,7 @@ impl Progress for Noted {
     fn report(&self, event: Event) {
         let share_done = event.share_done().clamp(0.0, 0.99);
         self.book.note(&self.job, &self.host, |progress| {
-            progress.share_done = share_done
+            progress.share_done = share_done;
         });
     }
 }

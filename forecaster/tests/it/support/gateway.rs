@@ -117,7 +117,7 @@ impl FakeGateway {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), wait)
+        tokio::time::timeout(Duration::from_mins(1), wait)
             .await
             .expect("forecasts are written back")
     }
@@ -238,7 +238,7 @@ fn rows(statement: &Statement, spec: HostSpec) -> Vec<Value> {
     let from_s = statement
         .from_s
         .max((newest_s - spec.hours * 3_600) / 300 * 300);
-    (from_s / 300..)
+    (from_s / 300..=statement.until_s / 300)
         .map(|step| step * 300)
         .take_while(|&time_s| time_s < statement.until_s && time_s <= newest_s)
         .map(|time_s| json!([time_s, value(time_s)]))
