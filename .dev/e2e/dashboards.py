@@ -37,7 +37,7 @@ def fill(bench, folder, gateway):
     forecaster = bench.start(Forecaster(folder, gateway, HEADROOM_TRAIN_ON_START="false", HEADROOM_FORECAST_INTERVAL_S=2,
                                         HEADROOM_DISCOVERY_INTERVAL_S=2))
     fleet.wait_for_hosts(forecaster, HOSTS)
-    fleet.train(forecaster)
+    fleet.train(forecaster, HOSTS)
     written = 'SELECT last("q50") FROM "forecast" GROUP BY "host"'
     forecaster.wait_for("forecasts of both hosts in the store", lambda: len(gateway.query(written)) == len(HOSTS), 90)
     forecaster.stop()

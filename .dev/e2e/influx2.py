@@ -79,7 +79,7 @@ def forecasts(bench, influx, gateway):
     forecaster = bench.start(Forecaster(bench.scratch("forecaster"), gateway, HEADROOM_TRAIN_ON_START="false",
                                         HEADROOM_DISCOVERY_INTERVAL_S=2, HEADROOM_FORECAST_INTERVAL_S=2))
     fleet.wait_for_hosts(forecaster, HOSTS)
-    fleet.train(forecaster)
+    fleet.train(forecaster, HOSTS)
     query = lambda statement: peers.query(influx.url, statement, headers=influx.headers)
     arrived = lambda: query('SELECT count("q50") FROM "forecast" GROUP BY "host"')
     series = wait_until("forecasts of both hosts in the bucket", lambda: len(arrived()) == 2 and arrived(), LATEST_S, [forecaster], 1)
