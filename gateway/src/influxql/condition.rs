@@ -1,6 +1,6 @@
 //! Takes WHERE apart: the span of time, and what is left for tags and fields.
 //!
-//! Time conditions are taken out wherever they stand and ANDed, even under OR, as InfluxDB does.
+//! Time conditions are taken out wherever they stand and all of them hold, even under OR, as InfluxDB does.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -193,16 +193,14 @@ fn parse_time(text: &str, zone: Option<Tz>) -> Outcome<i64> {
     let zone = zone.unwrap_or(Tz::UTC);
     let resolved = zone.from_local_datetime(&local);
     // A local time that the clocks skip is read with the offset that held before.
-    let time = resolved
-        .earliest()
-        .map(|time| time.with_timezone(&Utc))
-        .unwrap_or_else(|| {
-            let ahead = super::window::zone_offset(
-                zone,
-                local.and_utc().timestamp_nanos_opt().unwrap_or_default() - 3 * 3_600_000_000_000,
-            );
-            local.and_utc() - chrono::TimeDelta::nanoseconds(ahead)
-        });
+    let time = if let Some(time) = resolved.earliest() {
+        time.with_timezone(&Utc)
+    } else {
+        let before =
+            local.and_utc().timestamp_nanos_opt().unwrap_or_default() - 3 * 3_600_000_000_000;
+        let ahead = super::window::zone_offset(zone, before);
+        local.and_utc() - chrono::TimeDelta::nanoseconds(ahead)
+    };
     nanos(time).ok_or_else(invalid)
 }
 

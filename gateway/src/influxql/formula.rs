@@ -258,16 +258,14 @@ pub(super) fn cast(value: &Value, kind: super::ast::Kind) -> Cell {
     match (kind, value) {
         (Kind::Float, _) => number(value).map(Value::Float),
         (Kind::Integer, Value::Float(value)) => Some(Value::Integer(*value as i64)),
-        (Kind::Integer, Value::Integer(_)) | (Kind::Unsigned, Value::Unsigned(_)) => {
-            Some(value.clone())
-        }
         (Kind::Integer, Value::Unsigned(value)) => Some(Value::Integer(*value as i64)),
         (Kind::Unsigned, Value::Float(value)) => Some(Value::Unsigned(*value as u64)),
         (Kind::Unsigned, Value::Integer(value)) => Some(Value::Unsigned(*value as u64)),
-        (Kind::Text | Kind::Tag, Value::Text(_)) | (Kind::Boolean, Value::Boolean(_)) => {
-            Some(value.clone())
-        }
-        (Kind::AnyField | Kind::Time, _) => Some(value.clone()),
+        (Kind::Integer, Value::Integer(_))
+        | (Kind::Unsigned, Value::Unsigned(_))
+        | (Kind::Text | Kind::Tag, Value::Text(_))
+        | (Kind::Boolean, Value::Boolean(_))
+        | (Kind::AnyField | Kind::Time, _) => Some(value.clone()),
         _ => None,
     }
 }

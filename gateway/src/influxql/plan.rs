@@ -162,8 +162,10 @@ pub(super) fn resolve(
     let database = database
         .filter(|name| !name.is_empty())
         .ok_or(StatementError::DatabaseMissing)?;
-    let named = measurement.retention_policy.as_deref();
-    let policy = named.or(context.policy.filter(|_| measurement.database.is_none()));
+    let policy = measurement
+        .retention_policy
+        .as_deref()
+        .or(context.policy.filter(|_| measurement.database.is_none()));
     let Some(view) = context.store.view(database, policy) else {
         return Err(match (context.store.policies(database), policy) {
             (Some(_), Some(policy)) => StatementError::PolicyUnknown(policy.to_owned()),

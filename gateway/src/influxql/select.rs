@@ -122,12 +122,12 @@ impl<'a> Columns<'a> {
 
 fn collect<'a>(expr: &'a Expr, calls: &mut Vec<&'a Call>) {
     match expr {
-        Expr::Call(call) if !is_math(&call.name) => {
-            if !calls.contains(&call) {
-                calls.push(call);
+        Expr::Call(call) if is_math(&call.name) => {
+            for arg in &call.args {
+                collect(arg, calls);
             }
         }
-        Expr::Call(call) => call.args.iter().for_each(|arg| collect(arg, calls)),
+        Expr::Call(call) if !calls.contains(&call) => calls.push(call),
         Expr::Paren(inner) => collect(inner, calls),
         Expr::Binary { left, right, .. } => {
             collect(left, calls);
@@ -223,11 +223,10 @@ fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
 /// Returns a value in its column's type; a number that fills a gap in texts is an empty text.
 fn typed_cell(value: Value, kind: Option<Kind>) -> Cell {
     match (kind, &value) {
-        (Some(Kind::Text), Value::Text(_)) => Some(value),
+        (Some(Kind::Text), Value::Text(_)) | (None, _) => Some(value),
         (Some(Kind::Text), _) => Some(super::formula::text("")),
         (Some(Kind::Boolean), Value::Float(_) | Value::Integer(_)) => Some(Value::Boolean(false)),
         (Some(kind), _) => cast(&value, kind).or(Some(value)),
-        (None, _) => Some(value),
     }
 }
 
@@ -264,15 +263,15 @@ fn joined(
     } else {
         groups.into_iter().rev().collect()
     };
-    for (key, calls) in ordered {
-        let mut calls: Vec<_> = calls
+    for (key, streams) in ordered {
+        let mut streams: Vec<_> = streams
             .into_iter()
             .map(|points| points.into_iter().peekable())
             .collect();
         let mut rows = Vec::new();
         cells.fill(None);
         loop {
-            let times = calls
+            let times = streams
                 .iter_mut()
                 .filter_map(|points| points.peek().map(|point| point.time));
             let Some(time) = (if ascending { times.min() } else { times.max() }) else {
@@ -281,7 +280,7 @@ fn joined(
             if !keeps {
                 cells.clone_from(&defaults);
             }
-            for (slot, points) in calls.iter_mut().enumerate() {
+            for (slot, points) in streams.iter_mut().enumerate() {
                 let Some(point) = points.next_if(|point| point.time == time) else {
                     continue;
                 };

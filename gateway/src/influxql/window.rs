@@ -62,9 +62,11 @@ impl Windows {
         let into = time.saturating_add(zone).rem_euclid(self.interval);
         let shift = |ahead: i64| {
             let shift = zone - ahead;
-            (shift.abs() < self.interval)
-                .then_some(shift)
-                .unwrap_or_default()
+            if shift.abs() < self.interval {
+                shift
+            } else {
+                0
+            }
         };
         let mut start = if TIME_MIN + into >= time {
             TIME_MIN

@@ -9,7 +9,7 @@
 //! - A line is accepted only if InfluxDB 2 would store it, and as the same point.
 //!
 //! The crate `influxdb-line-protocol` reads the values. It is laxer than InfluxDB in some places and stricter in
-//! others, so [`outline`] judges a line's structure first, and [`parse`] the rules on names and lengths after it.
+//! others, so `outline` judges a line's structure first, and `parse` the rules on names and lengths after it.
 
 mod outline;
 mod parse;

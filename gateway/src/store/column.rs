@@ -118,6 +118,10 @@ macro_rules! map {
     };
 }
 
+fn at<T: Clone>(list: &[T], indexes: &[usize]) -> Vec<T> {
+    indexes.iter().map(|index| list[*index].clone()).collect()
+}
+
 impl Values {
     /// Makes an empty list for values of a type.
     #[must_use]
@@ -185,7 +189,7 @@ impl Values {
     }
 
     fn pick(&self, indexes: &[usize]) -> Self {
-        map!(self, list => indexes.iter().map(|index| list[*index].clone()).collect())
+        map!(self, list => at(list, indexes))
     }
 
     fn append(&mut self, other: Self) {

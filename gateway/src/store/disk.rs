@@ -8,9 +8,10 @@
 //! | `series` | a series: its measurement and its tags as a JSON array of pairs |
 //! | `chunks` | a chunk ([`super::chunk`]) of one series and field, with its first and last time |
 //!
-//! WAL and `synchronous=FULL`: what a transaction committed survives a crash. `sealed_through` is written in the
-//! transaction of a seal's last slice. A crash before it leaves chunks whose points the journal replays once more:
-//! the replayed points are later than the chunks and equal to them in the end, since the journal keeps its order.
+//! WAL and `synchronous=FULL`: what a transaction committed survives a crash. Every slice of a seal is a transaction,
+//! and `sealed_through` is written in one of its own behind the last. A crash before it leaves chunks whose points the
+//! journal replays once more: the replayed points are later than the chunks and equal to them in the end, since the
+//! journal keeps its order.
 
 use std::{path::Path, time::Duration};
 
@@ -93,21 +94,20 @@ impl Disk {
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let kept = self.readers.lock().pop();
-        let reader = match kept {
-            Some(reader) => reader,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let reader = Connection::open_with_flags(&self.path, flags)?;
-                reader.busy_timeout(BUSY_TIMEOUT)?;
-                reader
-            }
-        };
+        let reader = kept.map_or_else(|| self.open_reader(), Ok)?;
         let answer = work(&reader)?;
         let mut readers = self.readers.lock();
         if readers.len() < READERS_KEPT {
             readers.push(reader);
         }
         Ok(answer)
+    }
+
+    fn open_reader(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(&self.path, flags)?;
+        reader.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(reader)
     }
 
     /// Runs a function in a transaction, which is committed when the function succeeds.

@@ -8,10 +8,11 @@
 //! - The type of a (measurement, field) is the first that was judged; values of other types are refused before the
 //!   journal by [`Store::claim_types`], so that [`Store::apply`] never meets them.
 //! - [`Store::sealed_through`] names a sequence up to which everything is in the file; the journal may forget it. It is
-//!   written in the transaction that ends a seal, so replaying what came after it is idempotent.
+//!   written in a transaction of its own behind the chunks of a seal: a crash between them replays what is in the file
+//!   already, which changes nothing.
 //! - A seal works in slices: writes wait for one slice's swap in memory, never for the disk.
 //!
-//! Formats: the file in [`disk`], a chunk in [`chunk`].
+//! Formats: the file in `disk`, a chunk in [`chunk`].
 
 mod catalogue;
 pub mod chunk;

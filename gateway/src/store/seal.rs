@@ -156,12 +156,10 @@ impl Store {
             for (job, bytes) in jobs.iter().zip(&encoded) {
                 let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
                 let field_key = (policy, name, job.address.field.as_ref());
+                let field_type = job.field_type as u8;
                 let field_id = match job.field_id.or_else(|| field_ids.get(&field_key).copied()) {
                     Some(id) => id,
-                    None => {
-                        let field_type = job.field_type as u8;
-                        disk::add_field(transaction, policy, name, &job.address.field, field_type)?
-                    }
+                    None => disk::add_field(transaction, policy, name, field_key.2, field_type)?,
                 };
                 field_ids.insert(field_key, field_id);
                 let series_key = (policy, name, job.address.series);

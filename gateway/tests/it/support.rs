@@ -131,7 +131,7 @@ impl TestApp {
     }
 
     /// The value of a metric, as it stands in `/metrics`.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = self.get("/metrics").await.text().await.expect("text");
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -145,7 +145,7 @@ impl TestApp {
                 tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), wait)
+        tokio::time::timeout(Duration::from_mins(1), wait)
             .await
             .unwrap_or_else(|_| panic!("never came true: {what}"));
     }

@@ -112,17 +112,17 @@ async fn good_lines_are_stored_and_bad_ones_are_named() {
         answer["results"][0]["series"][0]["values"],
         json!([[1, 1], [3, 3]])
     );
-    assert_eq!(app.metric("headroom_lines_received_total").await, 12.0);
-    assert_eq!(app.metric("headroom_lines_accepted_total").await, 6.0);
+    assert_eq!(app.metric("headroom_lines_received_total").await, 12);
+    assert_eq!(app.metric("headroom_lines_accepted_total").await, 6);
     assert_eq!(
         app.metric("headroom_lines_rejected_total{reason=\"value\"}")
             .await,
-        3.0
+        3
     );
     assert_eq!(
         app.metric("headroom_lines_rejected_total{reason=\"tag\"}")
             .await,
-        3.0
+        3
     );
 }
 

@@ -1,4 +1,4 @@
-//! The tree that a parsed query is. It prints back to InfluxQL (see [`super::print`]).
+//! The tree that a parsed query is. It prints back to InfluxQL (see `influxql/print.rs`).
 
 mod statement;
 

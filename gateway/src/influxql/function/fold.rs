@@ -243,12 +243,8 @@ fn join(fold: Fold, total: &mut Sum, more: Sum) {
                 *most = high;
             }
         }
-        (Sum::Best(best), Sum::Best(other)) => {
-            if wins(fold, &other, best) {
-                *best = other;
-            }
-        }
-        // One function makes one kind of sum.
+        (Sum::Best(best), Sum::Best(other)) if wins(fold, &other, best) => *best = other,
+        // The best stays; else, one function makes one kind of sum.
         _ => {}
     }
 }

@@ -1,7 +1,10 @@
 //! Functions that need all points of a bucket at once: median, percentile, mode, stddev, distinct, integral, top,
 //! bottom and sample.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::super::ast::{Call, Expr, Ref};
 use super::super::error::Outcome;
@@ -57,7 +60,7 @@ pub(super) fn run<'a>(call: &'a Call, field: &'a Ref, run: &Run<'a>) -> Outcome<
                 });
             }
         }
-        let points = group_points(call, &group, items, run)?;
+        let points = group_points(call, &group, &items, run)?;
         streams.push(Stream {
             key: group.key,
             points,
@@ -66,22 +69,17 @@ pub(super) fn run<'a>(call: &'a Call, field: &'a Ref, run: &Run<'a>) -> Outcome<
     Ok(streams)
 }
 
-fn group_points(
-    call: &Call,
-    group: &Group,
-    items: Vec<Item>,
-    run: &Run<'_>,
-) -> Outcome<Vec<Point>> {
+fn group_points(call: &Call, group: &Group, items: &[Item], run: &Run<'_>) -> Outcome<Vec<Point>> {
     if call.name == "integral" {
         return Ok(integral(
-            &items,
+            items,
             unit(call, 1_000_000_000),
             &run.windows,
             run.scope.ascending,
         ));
     }
     let mut points = Vec::new();
-    let mut rest = items.as_slice();
+    let mut rest = items;
     while let Some(first) = rest.first() {
         let (start, end) = run.windows.of(first.time);
         let count = rest
@@ -126,9 +124,9 @@ fn bucket_points(
         "percentile" => points.extend(percentile(call, bucket).map(|item| full(group, item))),
         "distinct" => {
             let mut seen: Vec<&Item> = Vec::new();
-            let mut values: BTreeMap<String, ()> = BTreeMap::new();
+            let mut values = BTreeSet::new();
             for item in bucket {
-                if values.insert(format!("{:?}", item.value), ()).is_none() {
+                if values.insert(format!("{:?}", item.value)) {
                     seen.push(item);
                 }
             }

@@ -112,17 +112,12 @@ fn answer<'a>(call: &'a Call, run: &Run<'a>) -> Outcome<Vec<Stream>> {
         return transformed(call, run);
     }
     match name {
-        "distinct" => {
+        "distinct" | "integral" => {
             let mut streams = listed::run(call, field_of(call)?, run)?;
             at_window_starts(&mut streams, run);
             Ok(streams)
         }
         "top" | "bottom" | "sample" => listed::run(call, field_of(call)?, run),
-        "integral" => {
-            let mut streams = listed::run(call, field_of(call)?, run)?;
-            at_window_starts(&mut streams, run);
-            Ok(streams)
-        }
         _ => {
             let mut streams =
                 if let (true, [Expr::Call(inner)]) = (name == "count", call.args.as_slice()) {

@@ -126,7 +126,7 @@ impl Parser<'_> {
             Token::Name(name) => {
                 self.advance()?;
                 if self.take_mark("(")? {
-                    return self.call(name);
+                    return self.call(&name);
                 }
                 let kind = self.cast()?;
                 Ok(Expr::Ref(Ref { name, kind }))
@@ -193,7 +193,7 @@ impl Parser<'_> {
 
     fn distinct(&mut self) -> Parsed<Expr> {
         if self.take_mark("(")? {
-            return self.call("distinct".to_owned());
+            return self.call("distinct");
         }
         let name = self.name()?;
         Ok(Expr::Call(Call {
@@ -203,7 +203,7 @@ impl Parser<'_> {
     }
 
     /// Parses the arguments of a call, behind its opening parenthesis.
-    fn call(&mut self, name: String) -> Parsed<Expr> {
+    fn call(&mut self, name: &str) -> Parsed<Expr> {
         let mut args = Vec::new();
         if !self.take_mark(")")? {
             loop {

@@ -9,6 +9,8 @@ use super::super::error::ParseError;
 use super::super::lexer::Token;
 use super::{Parsed, Parser};
 
+const FILLS_KNOWN: &str = "fill requires an argument, e.g.: 0, null, none, previous, linear";
+
 impl Parser<'_> {
     /// Parses what stands behind SELECT.
     pub(super) fn select(&mut self) -> Parsed<Select> {
@@ -143,14 +145,13 @@ impl Parser<'_> {
         if !self.take_bare("fill")? {
             return Ok(Fill::Unset);
         }
-        const KNOWN: &str = "fill requires an argument, e.g.: 0, null, none, previous, linear";
         self.expect_mark("(")?;
         if self.take_mark(")")? {
-            return Err(ParseError::plain(KNOWN));
+            return Err(ParseError::plain(FILLS_KNOWN));
         }
         let argument = self.expr()?;
         if !self.take_mark(")")? {
-            return Err(ParseError::plain(KNOWN));
+            return Err(ParseError::plain(FILLS_KNOWN));
         }
         match argument {
             Expr::Integer(value) => Ok(Fill::Integer(value)),
@@ -161,11 +162,11 @@ impl Parser<'_> {
                 "previous" => Ok(Fill::Previous),
                 "linear" => Ok(Fill::Linear),
                 other => Err(ParseError::plain(format!(
-                    "expected number argument in fill(), found {other}; {KNOWN}"
+                    "expected number argument in fill(), found {other}; {FILLS_KNOWN}"
                 ))),
             },
             other => Err(ParseError::plain(format!(
-                "expected number argument in fill(), found {other}; {KNOWN}"
+                "expected number argument in fill(), found {other}; {FILLS_KNOWN}"
             ))),
         }
     }

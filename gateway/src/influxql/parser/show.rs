@@ -173,9 +173,8 @@ impl Parser<'_> {
             return Ok(KeySelection::In(keys));
         }
         let next = self.peek()?.clone();
-        let mark = match next.token {
-            Token::Mark(mark @ ("=" | "!=" | "<>" | "=~" | "!~")) => mark,
-            _ => return self.unexpected(&["IN", "=", "=~"]),
+        let Token::Mark(mark @ ("=" | "!=" | "<>" | "=~" | "!~")) = next.token else {
+            return self.unexpected(&["IN", "=", "=~"]);
         };
         self.advance()?;
         match mark {

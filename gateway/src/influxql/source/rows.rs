@@ -129,9 +129,9 @@ impl SeriesRows<'_> {
             {
                 let mut cells = aligned(column, times);
                 if let Some(kind) = reference.kind {
-                    cells
-                        .iter_mut()
-                        .for_each(|cell| *cell = cell.take().and_then(|value| cast(&value, kind)));
+                    for cell in &mut cells {
+                        *cell = cell.take().and_then(|value| cast(&value, kind));
+                    }
                 }
                 columns.push(cells);
                 return Formula::Slot(columns.len() - 1);

@@ -67,9 +67,8 @@ impl Names<'_> {
         right: &Expr,
         series: &SeriesInfo,
     ) -> Verdict {
-        let (reference, value) = match (left, right) {
-            (Expr::Ref(reference), value) | (value, Expr::Ref(reference)) => (reference, value),
-            _ => return Verdict::Rows(condition.clone()),
+        let ((Expr::Ref(reference), value) | (value, Expr::Ref(reference))) = (left, right) else {
+            return Verdict::Rows(condition.clone());
         };
         let other_is_field = matches!(value, Expr::Ref(other) if self.is_field(other));
         let is_calculated = matches!(value, Expr::Binary { .. } | Expr::Paren(_) | Expr::Call(_));
