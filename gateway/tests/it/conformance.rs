@@ -1,8 +1,8 @@
 //! The verdicts of InfluxDB 2 itself, compared with ours.
 //!
-//! Differences are sorted by rule and printed. One direction is a defect whatever the count: a line that InfluxDB
-//! refuses and we accept would sink its batch there, so that number has a ceiling. The other direction is a client's
-//! data refused; its ceiling is the measured number.
+//! Differences are sorted by rule and printed. A line that InfluxDB refuses and we accept would sink its batch there:
+//! the one such difference is CR LF, which the sender leaves behind. The other direction is a client's data refused;
+//! its ceiling is the measured number.
 
 use std::{collections::BTreeMap, fs::File, io::Read};
 
@@ -19,6 +19,9 @@ struct Case {
     precision: String,
     influxdb_v2: String,
 }
+
+/// What is refused here and accepted by InfluxDB: invalid UTF-8, and names and values that its own parser loses.
+const STRICTER_MAX: usize = 53;
 
 #[test]
 fn our_verdicts_agree_with_those_of_influxdb() {
@@ -49,9 +52,10 @@ fn our_verdicts_agree_with_those_of_influxdb() {
             }
             ("reject", None) => {
                 lax += 1;
-                println!(
-                    "accepted here, refused by InfluxDB: {:?}",
-                    String::from_utf8_lossy(&input)
+                let text = String::from_utf8_lossy(&input);
+                assert!(
+                    text.contains('\r'),
+                    "accepted here, refused by InfluxDB: {text:?}"
                 );
             }
             _ => agreed += 1,
@@ -67,8 +71,5 @@ fn our_verdicts_agree_with_those_of_influxdb() {
         );
     }
     println!("{agreed} of {total} verdicts agree; {lax} laxer, {refused} stricter");
-    assert!(
-        agreed * 100 >= total * 90,
-        "{agreed} of {total} verdicts agree"
-    );
+    assert!(refused <= STRICTER_MAX, "{refused} are refused here alone");
 }
