@@ -6,17 +6,25 @@ use crate::{
     manifest::{ModelKind, TargetModel},
 };
 
-/// Lets the candidate serve whose product of MAE and CRPS is the least: the one judges the point forecast, the
-/// other the whole distribution. Without a backtest the day's naive forecast serves.
+/// Lets the candidate serve whose distribution is the best (CRPS) among those whose point forecast is no worse than
+/// seasonal naive's (MAE): an answer's own error never loses to that of the baseline beside it. Without a backtest the
+/// day's naive forecast serves.
 ///
 /// The choice is made at the origins whose scores are published, so the winner's scores flatter it a little: by
 /// the noise of a comparison of two or three.
 pub(super) fn choose(model: &mut TargetModel, history_steps: usize) {
-    let error = |scores: &Scores| scores.mae * scores.crps;
     let best = model
         .scores
         .iter()
-        .min_by(|(_, one), (_, other)| error(one).total_cmp(&error(other)))
+        .filter(|(_, scores)| scores.mae <= scores.baseline_mae)
+        .min_by(|(_, one), (_, other)| one.crps.total_cmp(&other.crps))
+        .or_else(|| {
+            let by_mae = |one: &Scores, other: &Scores| one.mae.total_cmp(&other.mae);
+            model
+                .scores
+                .iter()
+                .min_by(|(_, one), (_, other)| by_mae(one, other))
+        })
         .map(|(kind, _)| *kind);
     let first = model.naive.keys().next().copied();
     model.serves = best.or(first).unwrap_or(ModelKind::Persistence);
