@@ -72,7 +72,7 @@ def replay(bench, name, recording):
         forecaster = bench.start(Forecaster(folder, gateway, HEADROOM_CONFIG=settings, HEADROOM_TRAIN_ON_START="false"))
         fleet.wait_for_hosts(forecaster, hosts)
         begun = time.monotonic()
-        fleet.train(forecaster)
+        fleet.train(forecaster, timeout_s=900)
         bench.say(f"trained {len(hosts)} hosts in {time.monotonic() - begun:.1f} s")
         report(bench, forecaster, hosts)
     forecaster.stop()

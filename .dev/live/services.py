@@ -32,6 +32,18 @@ class Service(Process):
         self.wait_for(f"{self.name} answers /ready", lambda: web.reachable(f"{self.url}/ready"), START_TIMEOUT_S)
 
 
+    def call(self, method, path, body=None, status=200, **parameters):
+        """The answer to a request; another status, or nobody there, is a failure that shows the log's end."""
+        try:
+            answer = web.call(method, f"{self.url}{path}", body, **parameters)
+        except OSError as error:
+            state = "runs" if self.running() else f"has ended with exit code {self.child.returncode}"
+            raise Failed(f"{method} {path}: {error}; the {self.name} {state}\n{self.tail()}") from error
+        if answer.status != status:
+            raise Failed(f"{method} {path} was answered {answer}; {status} was expected")
+        return answer
+
+
 class Gateway(Service):
     """A gateway; without settings on the embedded store."""
 
@@ -42,9 +54,7 @@ class Gateway(Service):
     def write(self, lines, bucket="telegraf", **parameters):
         """Pushes lines as Telegraf's v2 output does; anything but 204 is a failure."""
         body = lines if isinstance(lines, (str, bytes)) else "\n".join(lines)
-        answer = web.call("POST", f"{self.url}/api/v2/write", body, bucket=bucket, org="headroom", **parameters)
-        if answer.status != 204:
-            raise Failed(f"a push was answered {answer}")
+        self.call("POST", "/api/v2/write", body, 204, bucket=bucket, org="headroom", **parameters)
 
     def query(self, statement, database="telegraf", epoch="ns"):
         return query(self.url, statement, database, epoch)
@@ -58,17 +68,11 @@ class Forecaster(Service):
         self.wait_ready()
 
     def get(self, path, **parameters):
-        answer = web.get(f"{self.url}{path}", **parameters)
-        if answer.status != 200:
-            raise Failed(f"GET {path} was answered {answer}")
-        return answer.json()
+        return self.call("GET", path, **parameters).json()
 
     def retrain(self, hosts=None):
         """Starts a training job and returns its id."""
-        answer = web.call("POST", f"{self.url}/api/v1/retrain", {"hosts": hosts} if hosts else {})
-        if answer.status != 202:
-            raise Failed(f"POST /api/v1/retrain was answered {answer}")
-        return answer.json()["id"]
+        return self.call("POST", "/api/v1/retrain", {"hosts": hosts} if hosts else {}, 202).json()["id"]
 
 
 def query(url, statement, database="telegraf", epoch="ns", headers=None):
