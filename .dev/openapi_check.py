@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Validates OpenAPI documents as 3.1 and wants a summary, a description, described responses and, where there is content, an example.
+"""Validates OpenAPI documents as 3.1; each operation needs a summary, a description, described responses and an example.
 
 usage: openapi_check.py FILE…      (wants the package openapi-spec-validator)
 """
