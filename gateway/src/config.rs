@@ -9,6 +9,7 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -22,6 +23,8 @@ use url::Url;
 
 pub use size::ByteSize;
 
+use crate::influxql::{self, QueryLimits};
+
 /// Telegraf's own default port for its InfluxDB listener; loopback, because there are no tokens by default.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8186";
 /// Beside where the program is started: a first try needs no rights.
@@ -34,6 +37,11 @@ const MAX_DECODED_BYTES_DEFAULT: ByteSize = ByteSize(250 << 20);
 const JOURNAL_MAX_BYTES_DEFAULT: ByteSize = ByteSize(4 << 30);
 /// Below this a single batch could fill the journal.
 const JOURNAL_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
+
+/// A day: no dashboard waits longer.
+const QUERY_TIMEOUT_S_MOST: u32 = 86_400;
+/// A query has a thread, and the runtime has no more.
+const QUERY_MAX_CONCURRENT_MOST: u32 = 512;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -107,6 +115,42 @@ pub struct Flags {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_max_bytes: Option<ByteSize>,
+    /// How many seconds a query may take [default: 30].
+    #[arg(
+        long,
+        env = "HEADROOM_QUERY_TIMEOUT_S",
+        global = true,
+        value_name = "SECONDS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_timeout_s: Option<u32>,
+    /// How many buckets of GROUP BY time a statement may make [default: 3000000].
+    #[arg(
+        long,
+        env = "HEADROOM_QUERY_MAX_BUCKETS",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_max_buckets: Option<u32>,
+    /// How many values a statement may read [default: 40000000].
+    #[arg(
+        long,
+        env = "HEADROOM_QUERY_MAX_VALUES",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_max_values: Option<u32>,
+    /// How many queries may run at once; more wait a little and are then refused [default: 64].
+    #[arg(
+        long,
+        env = "HEADROOM_QUERY_MAX_CONCURRENT",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_max_concurrent: Option<u32>,
     /// An InfluxDB that stores the points instead of the embedded store.
     #[arg(long, env = "HEADROOM_INFLUX_URL", global = true, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +242,8 @@ pub struct Settings {
     pub limits: BodyLimits,
     /// The most the journal may hold.
     pub journal_max_bytes: u64,
+    /// What a query of the embedded store may take.
+    pub query_limits: QueryLimits,
     /// The InfluxDB behind the gateway; `None`: the embedded store.
     pub influx: Option<InfluxSettings>,
     /// How log lines are written.
@@ -270,6 +316,10 @@ struct Merged {
     max_body_bytes: ByteSize,
     max_decoded_bytes: ByteSize,
     journal_max_bytes: ByteSize,
+    query_timeout_s: u32,
+    query_max_buckets: u32,
+    query_max_values: u32,
+    query_max_concurrent: u32,
     influx_url: Option<String>,
     influx_token: Option<Secret>,
     influx_org: Option<String>,
@@ -287,6 +337,10 @@ impl Default for Merged {
             max_body_bytes: MAX_BODY_BYTES_DEFAULT,
             max_decoded_bytes: MAX_DECODED_BYTES_DEFAULT,
             journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
+            query_timeout_s: influxql::TIMEOUT_S_DEFAULT,
+            query_max_buckets: influxql::BUCKETS_MAX_DEFAULT,
+            query_max_values: influxql::VALUES_MAX_DEFAULT,
+            query_max_concurrent: influxql::CONCURRENT_MAX_DEFAULT,
             influx_url: None,
             influx_token: None,
             influx_org: None,
@@ -345,8 +399,34 @@ impl Merged {
                 max_decoded_bytes: self.max_decoded_bytes.0,
             },
             journal_max_bytes: self.journal_max_bytes.0,
+            query_limits: self.query_limits()?,
             log_format: self.log_format,
             influx: self.influx()?,
+        })
+    }
+
+    fn query_limits(&self) -> Result<QueryLimits, ConfigError> {
+        for (name, value, most) in [
+            ("TIMEOUT_S", self.query_timeout_s, QUERY_TIMEOUT_S_MOST),
+            ("MAX_BUCKETS", self.query_max_buckets, u32::MAX),
+            ("MAX_VALUES", self.query_max_values, u32::MAX),
+            (
+                "MAX_CONCURRENT",
+                self.query_max_concurrent,
+                QUERY_MAX_CONCURRENT_MOST,
+            ),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(ConfigError::Mismatch(format!(
+                    "HEADROOM_QUERY_{name} is {value}; it can be 1 to {most}"
+                )));
+            }
+        }
+        Ok(QueryLimits {
+            time_max: Duration::from_secs(self.query_timeout_s.into()),
+            buckets_max: self.query_max_buckets as usize,
+            values_max: self.query_max_values as usize,
+            concurrent_max: self.query_max_concurrent as usize,
         })
     }
 

@@ -16,7 +16,12 @@ use headroom_openapi::{
 };
 use serde_json::json;
 
-use crate::{ingest::RefusedLine, journal::JournalError, lines::PrecisionUnknown};
+use crate::{
+    influxql::answer::{Format, error_written},
+    ingest::RefusedLine,
+    journal::JournalError,
+    lines::PrecisionUnknown,
+};
 
 /// When a client that was turned away may come again: a few of Telegraf's flushes are merged by then.
 const RETRY_AFTER_S: u32 = 5;
@@ -28,6 +33,8 @@ const REFUSED_LINES_NAMED: usize = 10;
 pub enum Dialect {
     /// InfluxDB 1.x: `{"error": …}`.
     V1,
+    /// InfluxDB 1.x where CSV was asked for: a column `error` with one row.
+    V1Csv,
     /// InfluxDB 2.x: `{"code": …, "message": …}`.
     V2,
     /// InfluxDB 3.x: `{"error": …, "data": […]}`.
@@ -122,6 +129,14 @@ pub enum Failure {
     /// InfluxDB cannot be reached.
     #[error("InfluxDB cannot be reached: {0}")]
     UpstreamAway(String),
+    /// As many queries run as may.
+    #[error(
+        "{limit} queries run already, the limit; ask again later, or raise HEADROOM_QUERY_MAX_CONCURRENT"
+    )]
+    QueriesBusy {
+        /// The limit.
+        limit: usize,
+    },
     /// Something that should not happen.
     #[error("the gateway failed; its log says more")]
     Internal,
@@ -147,7 +162,7 @@ impl Failure {
             }
             Self::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
-            Self::Starting | Self::Store(_) | Self::Journal(_) => {
+            Self::Starting | Self::QueriesBusy { .. } | Self::Store(_) | Self::Journal(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
             Self::UpstreamAway(_) => (StatusCode::BAD_GATEWAY, "unavailable"),
@@ -215,7 +230,7 @@ impl ApiError {
                     "line_number": line.number, "error_message": line.refusal.to_string(),
                 })).collect::<Vec<_>>(),
             }),
-            (Dialect::V1 | Dialect::V3, _) => json!({ "error": message }),
+            (Dialect::V1 | Dialect::V1Csv | Dialect::V3, _) => json!({ "error": message }),
             (Dialect::Problem, _) => json!(Problem {
                 kind: "about:blank".to_owned(),
                 title: status.canonical_reason().unwrap_or_default().to_owned(),
@@ -250,6 +265,10 @@ impl ResponseError for ApiError {
             }
             Dialect::Problem => {
                 answer.content_type(PROBLEM_MEDIA_TYPE);
+            }
+            Dialect::V1Csv => {
+                let text = error_written(&self.failure.to_string(), Format::Csv);
+                return answer.content_type(Format::Csv.content_type()).body(text);
             }
             Dialect::V1 | Dialect::V3 => {}
         }

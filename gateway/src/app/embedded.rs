@@ -12,7 +12,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::Queries;
 use crate::{
+    influxql::QueryLimits,
     journal::Journal,
     lines::Point,
     store::{Store, StoreError},
@@ -29,6 +31,7 @@ const SEAL_AT_JOURNAL_PART: u64 = 4;
 #[derive(Clone)]
 pub struct Embedded {
     store: Store,
+    queries: Queries,
     applied: Arc<watch::Sender<u64>>,
     journal_max_bytes: u64,
 }
@@ -46,9 +49,15 @@ impl Drop for Turn<'_> {
 }
 
 impl Embedded {
-    pub(super) fn new(store: Store, applied_through: u64, journal_max_bytes: u64) -> Self {
+    pub(super) fn new(
+        store: Store,
+        limits: QueryLimits,
+        applied_through: u64,
+        journal_max_bytes: u64,
+    ) -> Self {
         Self {
             store,
+            queries: Queries::new(limits),
             applied: Arc::new(watch::Sender::new(applied_through)),
             journal_max_bytes,
         }
@@ -58,6 +67,12 @@ impl Embedded {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The queries that run.
+    #[must_use]
+    pub fn queries(&self) -> &Queries {
+        &self.queries
     }
 
     /// Applies a committed batch when it is its turn.

@@ -4,6 +4,7 @@
 //! else. The order of a stop: take no more connections, finish requests, end the tasks, close the journal, seal.
 
 mod embedded;
+mod queries;
 mod recovery;
 mod state;
 
@@ -13,6 +14,7 @@ use actix_web::{HttpServer, dev::ServerHandle, web::Data};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use embedded::Embedded;
+pub use queries::Queries;
 pub use state::{Clock, Core, Sink, State};
 
 use crate::{

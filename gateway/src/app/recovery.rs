@@ -9,6 +9,7 @@ use super::{Core, Embedded, Sink, StartError, State};
 use crate::{
     body,
     config::{InfluxSettings, Settings},
+    influxql::QueryLimits,
     ingest::Ingest,
     journal::{Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     lines::{self, Point},
@@ -26,12 +27,12 @@ pub(super) async fn open(
     stop: &CancellationToken,
 ) -> Result<Core, StartError> {
     let (data_dir, journal_max_bytes) = (settings.data_dir.clone(), settings.journal_max_bytes);
-    let influx = settings.influx.clone();
+    let (influx, query_limits) = (settings.influx.clone(), settings.query_limits);
     let stop = stop.clone();
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
         match influx {
-            None => open_embedded(&data_dir, journal_max_bytes, &stop),
+            None => open_embedded(&data_dir, journal_max_bytes, query_limits, &stop),
             Some(influx) => open_influx(&data_dir, journal_max_bytes, influx),
         }
     });
@@ -75,6 +76,7 @@ fn open_influx(
 fn open_embedded(
     data_dir: &Path,
     journal_max_bytes: u64,
+    query_limits: QueryLimits,
     stop: &CancellationToken,
 ) -> Result<(Journal, Sink), StartError> {
     let dir = data_dir.join("store");
@@ -82,7 +84,12 @@ fn open_embedded(
     let store = Store::open(&dir, StoreOptions::default())?;
     let journal = open_journal(data_dir, journal_max_bytes, store.sealed_through())?;
     replay(&journal, &store, stop)?;
-    let embedded = Embedded::new(store, journal.last_sequence(), journal_max_bytes);
+    let embedded = Embedded::new(
+        store,
+        query_limits,
+        journal.last_sequence(),
+        journal_max_bytes,
+    );
     Ok((journal, Sink::Embedded(embedded)))
 }
 

@@ -19,6 +19,7 @@ fn defaults_stand_alone() {
     let settings = load(&Flags::default()).expect("valid");
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8186");
     assert_eq!(settings.limits.max_body_bytes, 25 << 20);
+    assert_eq!(settings.query_limits, QueryLimits::default());
     assert!(settings.influx.is_none() && settings.tokens.is_none());
 }
 
@@ -96,6 +97,13 @@ fn what_is_wrong_is_named() {
                 ..flags()
             }),
             "HEADROOM_JOURNAL_MAX_BYTES",
+        ),
+        (
+            load(&Flags {
+                query_max_concurrent: Some(0),
+                ..flags()
+            }),
+            "HEADROOM_QUERY_MAX_CONCURRENT is 0; it can be 1 to 512",
         ),
         (
             load(&Flags {

@@ -5,20 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::error::{Outcome, StatementError};
 use crate::store::Store;
 
-/// A query may take this long: Grafana gives up after 30 seconds too.
-const TIME_MAX_DEFAULT: Duration = Duration::from_secs(30);
+/// A query may take this many seconds: Grafana gives up then too.
+pub const TIMEOUT_S_DEFAULT: u32 = 30;
 /// Buckets that one statement may make: a month by the second for one series.
-const BUCKETS_MAX_DEFAULT: usize = 3_000_000;
+pub const BUCKETS_MAX_DEFAULT: u32 = 3_000_000;
 /// Values that one statement may hold: about a gigabyte of cells.
-const VALUES_MAX_DEFAULT: usize = 40_000_000;
-/// Queries that run at once; more wait for none and are refused.
-const CONCURRENT_MAX_DEFAULT: usize = 64;
+pub const VALUES_MAX_DEFAULT: u32 = 40_000_000;
+/// Queries that run at once: some dashboards' worth, and each has a thread and its values in memory.
+pub const CONCURRENT_MAX_DEFAULT: u32 = 64;
 
 /// The bounds of a query.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryLimits {
     /// How long a query may run.
     pub time_max: Duration,
@@ -33,12 +35,18 @@ pub struct QueryLimits {
 impl Default for QueryLimits {
     fn default() -> Self {
         Self {
-            time_max: TIME_MAX_DEFAULT,
-            buckets_max: BUCKETS_MAX_DEFAULT,
-            values_max: VALUES_MAX_DEFAULT,
-            concurrent_max: CONCURRENT_MAX_DEFAULT,
+            time_max: Duration::from_secs(TIMEOUT_S_DEFAULT.into()),
+            buckets_max: BUCKETS_MAX_DEFAULT as usize,
+            values_max: VALUES_MAX_DEFAULT as usize,
+            concurrent_max: CONCURRENT_MAX_DEFAULT as usize,
         }
     }
+}
+
+/// When a query ends at the latest.
+pub(super) struct End {
+    pub(super) deadline: Instant,
+    pub(super) stop: CancellationToken,
 }
 
 /// A running statement.
@@ -48,7 +56,7 @@ pub(super) struct Context<'a> {
     pub(super) database: Option<&'a str>,
     pub(super) policy: Option<&'a str>,
     limits: QueryLimits,
-    deadline: Instant,
+    end: &'a End,
     buckets: Cell<usize>,
     values: Cell<usize>,
 }
@@ -60,7 +68,7 @@ impl<'a> Context<'a> {
         database: Option<&'a str>,
         policy: Option<&'a str>,
         limits: QueryLimits,
-        deadline: Instant,
+        end: &'a End,
     ) -> Self {
         Self {
             store,
@@ -68,19 +76,22 @@ impl<'a> Context<'a> {
             database,
             policy,
             limits,
-            deadline,
+            end,
             buckets: Cell::new(0),
             values: Cell::new(0),
         }
     }
 
-    /// Fails when the query has run for too long.
+    /// Fails when the query has run for too long, or nobody waits for it any more.
     pub(super) fn check(&self) -> Outcome<()> {
-        if Instant::now() < self.deadline {
+        if self.end.stop.is_cancelled() {
+            return Err(StatementError::Cancelled);
+        }
+        if Instant::now() < self.end.deadline {
             return Ok(());
         }
         Err(StatementError::OverLimit(format!(
-            "the query took longer than {} s, the limit of one query; ask for less time or fewer series",
+            "the query took longer than {} s, the limit of one query; ask for less time or fewer series, or raise HEADROOM_QUERY_TIMEOUT_S",
             self.limits.time_max.as_secs_f64()
         )))
     }
@@ -93,7 +104,7 @@ impl<'a> Context<'a> {
             return Ok(());
         }
         Err(StatementError::OverLimit(format!(
-            "the query makes more than {} buckets, the limit of one statement; take a longer interval or less time",
+            "the query makes more than {} buckets, the limit of one statement; take a longer interval or less time, or raise HEADROOM_QUERY_MAX_BUCKETS",
             self.limits.buckets_max
         )))
     }
@@ -106,7 +117,7 @@ impl<'a> Context<'a> {
             return Ok(());
         }
         Err(StatementError::OverLimit(format!(
-            "the query reads more than {} values, the limit of one statement; ask for less time or fewer series",
+            "the query reads more than {} values, the limit of one statement; ask for less time or fewer series, or raise HEADROOM_QUERY_MAX_VALUES",
             self.limits.values_max
         )))
     }

@@ -12,10 +12,7 @@ pub struct ParseError {
 impl ParseError {
     pub(super) fn at(at: Position, message: impl std::fmt::Display) -> Self {
         Self {
-            message: format!(
-                "error parsing query: {message} at line {}, char {}",
-                at.line, at.column
-            ),
+            message: format!("{message} at line {}, char {}", at.line, at.column),
         }
     }
 
@@ -56,6 +53,9 @@ pub enum StatementError {
     /// The query's bounds were reached.
     #[error("{0}")]
     OverLimit(String),
+    /// Nobody waits for the answer any more.
+    #[error("the query was stopped, because its client hung up")]
+    Cancelled,
     /// The store could not be read.
     #[error("the store could not be read: {0}")]
     Store(String),

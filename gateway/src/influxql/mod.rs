@@ -37,11 +37,15 @@ use std::{sync::Arc, time::Instant};
 
 use answer::{QueryAnswer, Series, StatementAnswer, Table};
 use ast::{Select, Statement};
-use context::Context;
-pub use context::QueryLimits;
+pub use context::{
+    BUCKETS_MAX_DEFAULT, CONCURRENT_MAX_DEFAULT, QueryLimits, TIMEOUT_S_DEFAULT, VALUES_MAX_DEFAULT,
+};
+use context::{Context, End};
 use error::Outcome;
 pub use error::{ParseError, StatementError};
 pub use parser::parse;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, Value};
 
@@ -58,21 +62,25 @@ pub struct QueryRequest {
     pub read_only: bool,
 }
 
-/// Answers a query: every statement until one fails.
+/// Answers a query: every statement until one fails, or the token is cancelled.
 #[must_use]
 pub fn execute(
     store: &Store,
     request: &QueryRequest,
     limits: QueryLimits,
+    stop: &CancellationToken,
     now_ns: i64,
 ) -> QueryAnswer {
-    let deadline = Instant::now() + limits.time_max;
+    let end = End {
+        deadline: Instant::now() + limits.time_max,
+        stop: stop.clone(),
+    };
     let mut answer = QueryAnswer::default();
     let count = request.statements.len();
     for (id, statement) in request.statements.iter().enumerate() {
         let database = request.database.as_deref();
         let policy = request.retention_policy.as_deref();
-        let context = Context::new(store, now_ns, database, policy, limits, deadline);
+        let context = Context::new(store, now_ns, database, policy, limits, &end);
         let mut result = StatementAnswer {
             id,
             ..StatementAnswer::default()

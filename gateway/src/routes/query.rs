@@ -18,7 +18,7 @@ use crate::{
     body::Body,
     error::{ApiError, Dialect, Failure},
     influxql::{
-        self, QueryLimits, QueryRequest,
+        self, QueryRequest,
         answer::{Epoch, Format, Style},
     },
     openapi::ErrorV1,
@@ -78,14 +78,14 @@ struct Query {
         (status = 401, description = "No known token", body = ErrorV1),
         (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
         (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
-        (status = 503, description = "The gateway is starting", body = ErrorV1),
+        (status = 503, description = "The gateway is starting, or as many queries run as may", body = ErrorV1),
     )
 )]
 #[get("/query")]
 async fn query_get(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     answer(&state, &request, QueryMethod::Get, &[])
         .await
-        .map_err(|failure| failure.for_dialect(Dialect::V1))
+        .map_err(|failure| failure.for_dialect(dialect(&request)))
 }
 
 /// Query or change (InfluxQL)
@@ -101,7 +101,7 @@ async fn query_get(state: Data<State>, request: HttpRequest) -> Result<HttpRespo
         (status = 401, description = "No known token", body = ErrorV1),
         (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
         (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
-        (status = 503, description = "The gateway is starting", body = ErrorV1),
+        (status = 503, description = "The gateway is starting, or as many queries run as may", body = ErrorV1),
     )
 )]
 #[post("/query")]
@@ -116,7 +116,27 @@ async fn query_post(
     };
     answered
         .await
-        .map_err(|failure| failure.for_dialect(Dialect::V1))
+        .map_err(|failure| failure.for_dialect(dialect(&request)))
+}
+
+fn accept(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(header::ACCEPT)?.to_str().ok()
+}
+
+fn format(accept: Option<&str>) -> Format {
+    let is_csv = |text: &str| text.contains("application/csv") || text.contains("text/csv");
+    if accept.is_some_and(is_csv) {
+        Format::Csv
+    } else {
+        Format::Json
+    }
+}
+
+fn dialect(request: &HttpRequest) -> Dialect {
+    match format(accept(request)) {
+        Format::Csv => Dialect::V1Csv,
+        Format::Json => Dialect::V1,
+    }
 }
 
 async fn answer(
@@ -131,11 +151,7 @@ async fn answer(
         .filter(|(name, _)| name != "u" && name != "p")
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    let accept = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let accept = accept(request).map(str::to_owned);
     let core = state.core();
     let passes_on = matches!(core.as_ref().map(|core| &core.sink), Ok(Sink::Influx(_)));
     let asked = Asked {
@@ -201,11 +217,8 @@ impl Asked {
     }
 
     fn style(&self) -> Style {
-        let wants_csv = self.accept.as_deref().is_some_and(|accept| {
-            accept.contains("application/csv") || accept.contains("text/csv")
-        });
         Style {
-            format: if wants_csv { Format::Csv } else { Format::Json },
+            format: format(self.accept.as_deref()),
             epoch: Epoch::parse(self.get("epoch")),
             chunk_rows: Style::chunk_rows(self.is_true("chunked"), self.get("chunk_size")),
             pretty: self.is_true("pretty"),
@@ -228,13 +241,12 @@ async fn execute(
     };
     let style = asked.style();
     let store = embedded.store().clone();
-    let written = tokio::task::spawn_blocking(move || {
-        influxql::execute(&store, &request, QueryLimits::default(), now_ns).written(&style)
-    });
-    let bytes = written.await.map_err(|error| {
-        tracing::error!(%error, "answering a query panicked");
-        Failure::Internal
-    })?;
+    let bytes = embedded
+        .queries()
+        .run(move |limits, stop| {
+            influxql::execute(&store, &request, limits, stop, now_ns).written(&style)
+        })
+        .await?;
     Ok(HttpResponse::Ok()
         .content_type(style.format.content_type())
         .body(bytes))

@@ -13,6 +13,7 @@ use headroom_gateway::{
     store::{Store, StoreOptions},
 };
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 /// The share of recorded answers that agreed when this was written; it must not fall.
 const AGREEING_SHARE_MIN: f64 = 0.95;
@@ -151,7 +152,13 @@ fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
         ),
         pretty: parameter("pretty") == Some("true"),
     };
-    let answer = execute(store, &request, QueryLimits::default(), NOW_NS);
+    let answer = execute(
+        store,
+        &request,
+        QueryLimits::default(),
+        &CancellationToken::new(),
+        NOW_NS,
+    );
     (200, answer.written(&style))
 }
 

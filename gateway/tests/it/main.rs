@@ -7,6 +7,7 @@ mod crash;
 mod health;
 mod influxql;
 mod openapi;
+mod query;
 mod store;
 mod support;
 mod upstream;

@@ -251,7 +251,10 @@ impl Parser<'_> {
                 "SET",
                 "write the tokens and their scopes into the tokens file",
             ),
-            _ => self.unsupported("KILL", "close the connection that asked"),
+            _ => self.unsupported(
+                "KILL",
+                "a query ends by itself after HEADROOM_QUERY_TIMEOUT_S",
+            ),
         }
     }
 

@@ -1,0 +1,65 @@
+//! `/query` of the embedded store: the form of errors, and the bounds of a query.
+
+use headroom_gateway::config::Flags;
+
+use crate::support::{TestApp, read};
+
+#[tokio::test]
+async fn text_that_is_no_influxql_is_refused_in_the_form_that_was_asked_for() {
+    let app = TestApp::start().await;
+    let asked = || app.client.get(app.url("/query")).query(&[("q", "SELEC")]);
+    let (status, json) = read(asked()).await;
+    assert_eq!(status, 400);
+    assert!(
+        json.starts_with("{\"error\":\"error parsing query: found SELEC"),
+        "{json}"
+    );
+    for accept in ["application/csv", "text/csv"] {
+        let answer = asked()
+            .header("Accept", accept)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 400);
+        assert_eq!(answer.headers()["content-type"], "text/csv");
+        let text = answer.text().await.expect("text");
+        let (header, message) = text.split_once('\n').expect("two lines");
+        assert_eq!(header, "error");
+        assert!(
+            message.starts_with("\"error parsing query: found SELEC, expected"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_query_over_a_limit_is_told_the_setting() {
+    let limits = [
+        (
+            Flags {
+                query_max_buckets: Some(10),
+                ..Flags::default()
+            },
+            "SELECT mean(f) FROM m WHERE time >= 0 AND time < 1h GROUP BY time(1s)",
+            "HEADROOM_QUERY_MAX_BUCKETS",
+        ),
+        (
+            Flags {
+                query_max_values: Some(1),
+                ..Flags::default()
+            },
+            "SELECT f FROM m",
+            "HEADROOM_QUERY_MAX_VALUES",
+        ),
+    ];
+    for (flags, query, setting) in limits {
+        let app = TestApp::start_with(flags).await;
+        let (status, _) = app
+            .push("/write?db=telegraf", "m f=1 1\nm f=2 2\nm f=3 3")
+            .await;
+        assert_eq!(status, 204);
+        let answer = app.query(query).await;
+        let error = answer["results"][0]["error"].as_str().expect("an error");
+        assert!(error.contains(setting), "{error}");
+    }
+}
