@@ -33,7 +33,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Settings file (TOML), with the settings' names in `snake_case`, [[target]] and [[threshold]] tables
+    /// Settings file (TOML), with the settings' names in `snake_case`, `[[target]]` and `[[threshold]]` tables
     #[arg(long, env = "HEADROOM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -53,7 +53,7 @@ pub enum Command {
 /// The flags of `serve`.
 #[derive(clap::Args)]
 pub struct Serve {
-    /// Settings file (TOML), with the settings' names in `snake_case`, [[target]] and [[threshold]] tables
+    /// Settings file (TOML), with the settings' names in `snake_case`, `[[target]]` and `[[threshold]]` tables
     #[arg(long, env = "HEADROOM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
