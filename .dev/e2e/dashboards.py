@@ -34,7 +34,7 @@ def run(bench):
 def fill(bench, folder, gateway):
     """Two hosts with a history and forecasts."""
     bench.start(fleet.simulator(folder, gateway, "fleet", "--hosts", len(HOSTS), "--days", 7, "--no-live")).wait(120)
-    fleet.wait_for_history(gateway, len(HOSTS))
+    fleet.wait_for_history(gateway, HOSTS)
     forecaster = bench.start(Forecaster(folder, gateway, HEADROOM_TRAIN_ON_START="false", HEADROOM_FORECAST_INTERVAL_S=2,
                                         HEADROOM_DISCOVERY_INTERVAL_S=2))
     fleet.wait_for_hosts(forecaster, HOSTS)

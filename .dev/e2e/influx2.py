@@ -78,7 +78,7 @@ def forecasts(bench, influx, gateway):
     bench.start(push).wait(120)
     forecaster = bench.start(Forecaster(bench.scratch("forecaster"), gateway, HEADROOM_TRAIN_ON_START="false",
                                         HEADROOM_DISCOVERY_INTERVAL_S=2, HEADROOM_FORECAST_INTERVAL_S=2))
-    fleet.wait_for_history(gateway, len(HOSTS))
+    fleet.wait_for_history(gateway, HOSTS)
     fleet.wait_for_hosts(forecaster, HOSTS)
     fleet.train(forecaster, HOSTS)
     query = lambda statement: peers.query(influx.url, statement, headers=influx.headers)

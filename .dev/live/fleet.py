@@ -14,10 +14,11 @@ def simulator(folder, gateway, *arguments, name="simulator"):
     return Process(name, [binary("headroom-simulator"), *arguments], folder / f"{name}.log", settings)
 
 
-def wait_for_history(gateway, count, timeout_s=120):
+def wait_for_history(gateway, names, timeout_s=120):
     """Waits until a backfill's last points can be read: an InfluxDB behind the gateway gets them a little later."""
     newest = 'SELECT count("load1") FROM "system" WHERE time > now() - 15m GROUP BY "host"'
-    gateway.wait_for(f"the newest points of {count} hosts can be read", lambda: len(gateway.query(newest)) == count, timeout_s)
+    gateway.wait_for(f"the newest points of {', '.join(sorted(names))} can be read",
+                     lambda: set(names) <= {series["tags"]["host"] for series in gateway.query(newest)}, timeout_s)
 
 
 def wait_for_hosts(forecaster, names, timeout_s=90):
