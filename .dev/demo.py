@@ -30,7 +30,9 @@ FORECASTER_PORT = 8187
 
 
 def main():
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell starts its background jobs with SIGINT ignored; this one ends on it all the same.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="headroom-demo-"))
     try:
         with contextlib.ExitStack() as started:
