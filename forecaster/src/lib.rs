@@ -21,6 +21,8 @@ pub mod quantile;
 
 pub mod baseline;
 
+pub mod statistical;
+
 pub mod backtest;
 
 pub mod manifest;

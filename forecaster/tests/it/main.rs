@@ -10,6 +10,7 @@ mod core_registry;
 mod core_training;
 mod gateway_trouble;
 mod openapi;
+mod statistical;
 mod support;
 mod training;
 mod writeback;
