@@ -6,7 +6,7 @@ use crate::{
     baseline::{DAY_STEPS, SeasonalNaive},
     forecast::{self, PredictError, TargetForecast},
     grid::Grid,
-    manifest::{FORMAT, Manifest, ModelKind, Refused, TargetModel},
+    manifest::{Manifest, ModelKind, Refused, TargetModel},
     model::HostModel,
     target::Target,
 };
@@ -56,17 +56,13 @@ fn provisional(host: &str, recent: &[(Target, Grid)]) -> HostModel {
         .map(|(_, grid)| (grid.start_s, grid.end_s(), grid.step_s));
     let (data_from_s, data_until_s, step_s) = span.unwrap_or((0, 0, crate::grid::STEP_S));
     let manifest = Manifest {
-        format: FORMAT,
-        host: host.to_owned(),
         trained_at_s: data_until_s,
         data_from_s,
         data_until_s,
         step_s,
-        seed: 0,
-        code_version: env!("CARGO_PKG_VERSION").to_owned(),
-        network: None,
         targets,
         refused,
+        ..Manifest::empty(host)
     };
     HostModel::new(manifest, None)
 }

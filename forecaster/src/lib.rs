@@ -31,8 +31,6 @@ pub mod model;
 
 pub mod training;
 
-pub mod evaluation;
-
 pub mod registry;
 
 pub mod champions;
@@ -45,6 +43,8 @@ pub mod forecast;
 
 pub mod cold_start;
 
+pub mod evaluation;
+
 pub mod threshold;
 
 pub mod serving;
@@ -55,6 +55,7 @@ pub mod writeback;
 
 pub mod access;
 pub mod app;
+pub mod commands;
 pub mod error;
 pub mod metrics;
 pub mod openapi;

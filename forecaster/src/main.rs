@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::Parser;
 use headroom_forecaster::{
     app::{self, Parts},
-    config::{Cli, Command, LogFormat},
+    commands,
+    config::{Backtest, Cli, Command, Judged, LogFormat, Settings},
     openapi,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,14 +25,31 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    if matches!(cli.command, Some(Command::Openapi)) {
-        print!("{}", openapi::rendered()?);
-        return Ok(());
-    }
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
-    let settings = cli.settings()?;
+    match cli.command {
+        Some(Command::Openapi) => print!("{}", openapi::rendered()?),
+        Some(Command::Backtest(flags)) => backtest(*flags).await?,
+        _ => serve(cli.settings()?).await?,
+    }
+    Ok(())
+}
+
+async fn backtest(flags: Backtest) -> anyhow::Result<()> {
+    match flags.judged()? {
+        Judged::Files(evaluation) => {
+            tokio::task::spawn_blocking(move || commands::backtest::of_files(&evaluation)).await?
+        }
+        Judged::Host {
+            settings,
+            host,
+            metric,
+        } => commands::backtest::of_host(&settings, &host, &metric).await,
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
     log(settings.log_format);
     let mut terminated = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
     let running = app::start(settings, Parts::real())?;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     backtest::Scores,
     baseline::SeasonalNaive,
+    grid::STEP_S,
     model::{NetworkEntry, SeriesEntry},
     target::Kind,
 };
@@ -34,6 +35,14 @@ pub enum ModelKind {
 }
 
 impl ModelKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [
+        Self::Lstm,
+        Self::SeasonalNaiveDay,
+        Self::SeasonalNaiveWeek,
+        Self::Persistence,
+    ];
+
     /// Returns the name as it stands in answers and points.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -75,6 +84,23 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Makes the manifest of a model that knows no target.
+    pub(crate) fn empty(host: &str) -> Self {
+        Self {
+            format: FORMAT,
+            host: host.to_owned(),
+            trained_at_s: 0,
+            data_from_s: 0,
+            data_until_s: 0,
+            step_s: STEP_S,
+            seed: 0,
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            network: None,
+            targets: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
     /// Returns the model of a target.
     #[must_use]
     pub fn target(&self, metric: &str) -> Option<&TargetModel> {
@@ -106,6 +132,15 @@ pub struct TargetModel {
 }
 
 impl TargetModel {
+    /// Returns whether there is a model of this kind for the target.
+    #[must_use]
+    pub fn has(&self, kind: ModelKind) -> bool {
+        match kind {
+            ModelKind::Lstm => self.series.is_some(),
+            naive => self.naive.contains_key(&naive),
+        }
+    }
+
     /// Returns the backtest of the kind that serves.
     #[must_use]
     pub fn served_scores(&self) -> Option<&Scores> {

@@ -11,10 +11,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, DATA_DIR, DATABASE, DISCOVERY_INTERVAL_S,
-    FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL, GatewaySettings,
-    HISTORY_DAYS, LISTEN, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S, Secret, Settings, SettingsError,
-    TRAIN_TIMEOUT_S, TrainingSettings, WebhookSettings, rules,
+    ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE,
+    DISCOVERY_INTERVAL_S, FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL,
+    GatewaySettings, HISTORY_DAYS, LISTEN, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S, Secret,
+    Settings, SettingsError, TRAIN_TIMEOUT_S, TrainingSettings, WebhookSettings, rules,
 };
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
@@ -48,6 +48,8 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Print the OpenAPI document of the service
     Openapi,
+    /// Judge forecasts on history: of files, for a scoring program, or of a host of the gateway
+    Backtest(Box<Backtest>),
 }
 
 /// The flags of `serve`.
@@ -75,7 +77,7 @@ impl Cli {
     }
 }
 
-fn load(given: &Raw, file: Option<PathBuf>) -> Result<Settings, SettingsError> {
+pub(super) fn load(given: &Raw, file: Option<PathBuf>) -> Result<Settings, SettingsError> {
     let mut figment = Figment::new();
     if let Some(path) = file.as_ref().filter(|path| !path.as_os_str().is_empty()) {
         figment = figment.merge(Toml::file_exact(path));

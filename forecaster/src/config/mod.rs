@@ -3,6 +3,7 @@
 //! Arguments and environment are read here alone. Everything is checked before anything starts, and what is wrong is
 //! named with its setting and with what would be right.
 
+mod backtest;
 mod cli;
 mod raw;
 mod rules;
@@ -15,6 +16,7 @@ use chrono_tz::Tz;
 use headroom_openapi::access::{Tokens, TokensError};
 use url::Url;
 
+pub use backtest::{Backtest, Judged};
 pub use cli::{Cli, Command};
 pub use raw::{Raw, RawThreshold};
 pub use rules::{RawRule, Rule, RuleError, default_rules};

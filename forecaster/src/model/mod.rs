@@ -28,7 +28,7 @@ pub(crate) use self::{
     window::Series,
 };
 use crate::{
-    manifest::Manifest,
+    manifest::{Manifest, ModelKind},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
 };
 
@@ -113,6 +113,22 @@ impl HostModel {
             manifest,
             network: network.map(Mutex::new),
         }
+    }
+
+    /// Makes a model of a host that knows no target.
+    pub(crate) fn empty(host: &str) -> Self {
+        Self::new(Manifest::empty(host), None)
+    }
+
+    /// Lets one kind serve every target that has it; the others keep theirs.
+    pub(crate) fn serving_only(mut self, kind: ModelKind) -> Self {
+        for target in &mut self.manifest.targets {
+            if target.has(kind) {
+                target.serves = kind;
+                target.fallback_reason = None;
+            }
+        }
+        self
     }
 
     /// Puts a model together from what was published.

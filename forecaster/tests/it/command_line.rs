@@ -74,3 +74,43 @@ fn the_document_is_printed() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["info"]["title"], "Headroom forecaster");
 }
+
+#[test]
+fn a_backtest_names_what_it_lacks() {
+    for arguments in [
+        &["backtest"][..],
+        &["backtest", "--series", "series.csv.gz"],
+        &["backtest", "--host", "web-1"],
+        &[
+            "backtest",
+            "--series",
+            "a",
+            "--windows",
+            "b",
+            "--out",
+            "c",
+            "--model",
+            "oracle",
+        ],
+    ] {
+        assert_eq!(run(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+    let output = run(
+        &[
+            "backtest",
+            "--series",
+            "/nowhere/s.csv.gz",
+            "--windows",
+            "/nowhere/w.csv.gz",
+            "--out",
+            "/dev/null",
+        ],
+        &[],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        said.contains("/nowhere/w.csv.gz") && said.contains("series.csv beside"),
+        "{said}"
+    );
+}

@@ -1,13 +1,24 @@
 //! The fixed evaluation: files in, answers out, nothing read past an origin.
 
-use std::{fmt::Write as _, fs, io::Write as _, path::Path};
-
-use flate2::{Compression, write::GzEncoder};
-use headroom_forecaster::{
-    evaluation::{self, SCORED_STEPS},
-    training::{Budget, train_host},
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    path::Path,
 };
-use tokio_util::sync::CancellationToken;
+
+use bytes::Bytes;
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use headroom_forecaster::{
+    evaluation::{self, Files, Form, SCORED_STEPS, Served, Watch, WindowForecast},
+    manifest::ModelKind,
+    quantile::LEVELS,
+    training::Budget,
+};
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::{Row, RowAccessor},
+};
 
 use crate::support::histories::{DAY, wave};
 
@@ -37,10 +48,16 @@ fn write_folder(folder: &Path, behind: &[f32]) {
     fs::write(folder.join("series.csv"), series).expect("written");
 }
 
-fn answers(behind: &[f32]) -> String {
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn host_done(&self, _: &str) {}
+}
+
+fn answers(behind: &[f32], served: Served) -> Vec<WindowForecast> {
     let folder = tempfile::tempdir().expect("a folder");
     write_folder(folder.path(), behind);
-    let hosts = evaluation::read(folder.path(), "core").expect("a whole folder");
+    let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
     assert_eq!(hosts.len(), 1);
     assert_eq!(hosts[0].host, "made|web-1");
     let request = hosts[0].train_request(1, Budget::tiny());
@@ -50,21 +67,66 @@ fn answers(behind: &[f32]) -> String {
             .iter()
             .all(|(_, grid)| grid.values.len() == TRAINING_STEPS)
     );
-    let model = train_host(&request, &(), &CancellationToken::new()).expect("a model");
-    let mut out = Vec::new();
-    evaluation::write_head(&mut out).expect("room in memory");
-    for forecast in hosts[0].forecasts(&model) {
-        forecast.write(&mut out).expect("room in memory");
-    }
-    String::from_utf8(out).expect("plain text")
+    let outcomes = evaluation::run(&hosts, served, 1, Budget::tiny(), &Unwatched).expect("a run");
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0].refused, None);
+    outcomes[0].forecasts.clone()
 }
 
 #[test]
 fn every_window_of_the_scope_is_answered_from_what_lies_before_it() {
-    let one = answers(&wave(2 * DAY, 10.0, 8));
-    let other = answers(&vec![99.0; 2 * DAY]);
-    assert_eq!(one, other);
-    let rows: Vec<&str> = one.lines().collect();
+    let one = answers(&wave(2 * DAY, 10.0, 8), Served::Best);
+    assert_eq!(one, answers(&vec![99.0; 2 * DAY], Served::Best));
+    assert_eq!(one.len(), 2);
+    for forecast in &one {
+        assert_eq!(forecast.origin, ORIGIN);
+        assert_eq!(forecast.levels.len(), LEVELS.len());
+        let whole = |level: &Vec<f64>| {
+            level.len() == SCORED_STEPS && level.iter().all(|value| value.is_finite())
+        };
+        assert!(forecast.levels.iter().all(whole));
+    }
+}
+
+#[test]
+fn one_kind_of_model_answers_where_it_is_asked_for() {
+    let behind = wave(DAY, 10.0, 8);
+    for kind in [ModelKind::Lstm, ModelKind::SeasonalNaiveDay] {
+        let forecasts = answers(&behind, Served::Only(kind));
+        assert!(forecasts.iter().all(|forecast| forecast.model == kind));
+    }
+}
+
+#[test]
+fn a_host_without_a_usable_history_is_continued_with_its_newest_value() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_folder(folder.path(), &[1.0; DAY]);
+    let parts = "series_id,n_train\nmade|web-1|cpu.usage,20\nmade|web-1|mem.used,20\n";
+    fs::write(folder.path().join("series.csv"), parts).expect("written");
+    let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
+    let outcomes =
+        evaluation::run(&hosts, Served::Best, 1, Budget::tiny(), &Unwatched).expect("a run");
+    assert!(outcomes[0].refused.is_some());
+    let forecasts = &outcomes[0].forecasts;
+    assert_eq!(forecasts.len(), 2);
+    assert!(forecasts.iter().all(|f| f.model == ModelKind::Persistence));
+}
+
+#[test]
+fn a_file_holds_a_row_a_step_whatever_its_form() {
+    let forecasts = answers(
+        &wave(DAY, 10.0, 8),
+        Served::Only(ModelKind::SeasonalNaiveDay),
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = |name: &str| {
+        let path = folder.path().join(name);
+        let file = fs::File::create(&path).expect("a file");
+        Form::of(&path).write(file, &forecasts).expect("written");
+        fs::read(&path).expect("a file")
+    };
+    let text = String::from_utf8(written("forecasts.csv")).expect("text");
+    let rows: Vec<&str> = text.lines().collect();
     assert_eq!(rows.len(), 1 + 2 * SCORED_STEPS);
     assert_eq!(
         rows[0],
@@ -75,13 +137,40 @@ fn every_window_of_the_scope_is_answered_from_what_lies_before_it() {
         "{}",
         rows[1]
     );
+    let mut unpacked = String::new();
+    let gz = written("forecasts.csv.gz");
+    MultiGzDecoder::new(&gz[..])
+        .read_to_string(&mut unpacked)
+        .expect("gzip");
+    assert_eq!(unpacked, text);
+    let columns =
+        SerializedFileReader::new(Bytes::from(written("forecasts.parquet"))).expect("Parquet");
+    let read: Vec<Row> = columns
+        .get_row_iter(None)
+        .expect("rows")
+        .map(|row| row.expect("a row"))
+        .collect();
+    assert_eq!(read.len(), 2 * SCORED_STEPS);
+    assert_eq!(
+        read[0].get_string(0).expect("an id"),
+        "made|web-1|cpu.usage"
+    );
+    let (origin, step) = (read[50].get_long(1), read[50].get_int(2));
+    assert_eq!(
+        (origin.expect("an origin"), step.expect("a step")),
+        (ORIGIN as i64, 3)
+    );
+    let median = read[50].get_double(8).expect("a number");
+    // The eleven levels stand behind three columns.
+    assert!((median - forecasts[1].levels[5][2]).abs() < f64::EPSILON);
 }
 
 #[test]
 fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let message = |scope| {
-        let error = evaluation::read(folder.path(), scope).expect_err("not an evaluation");
+        let error = evaluation::read(&Files::of_folder(folder.path()), scope)
+            .expect_err("not an evaluation");
         error.to_string()
     };
     assert!(message("core").contains("windows.csv.gz"));

@@ -1,0 +1,5 @@
+//! What the program does instead of serving, one command a file.
+
+pub mod backtest;
+mod plot;
+mod progress;

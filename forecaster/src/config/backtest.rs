@@ -1,0 +1,143 @@
+//! The flags of `backtest`.
+
+use std::path::PathBuf;
+
+use super::{Raw, SEED, Settings, SettingsError};
+use crate::{
+    commands::backtest::Evaluation,
+    evaluation::{Files, Served},
+    manifest::ModelKind,
+};
+
+/// The flags of `backtest`: files, or a host of the gateway.
+#[derive(clap::Args)]
+pub struct Backtest {
+    /// Series: `series_id`, `epoch_s`, `value`; `series.csv` with `n_train` lies beside it
+    #[arg(long, value_name = "FILE", required_unless_present = "host", requires_all = ["windows", "out"])]
+    series: Option<PathBuf>,
+
+    /// Windows: `series_id`, `origin_index`, and a column of 0 and 1 a scope
+    #[arg(long, value_name = "FILE", requires = "series")]
+    windows: Option<PathBuf>,
+
+    /// Which windows: a column of their file, or `full_all`
+    #[arg(long, default_value = "core", requires = "series")]
+    scope: String,
+
+    /// Where the forecasts go; Parquet when it ends so, gzip when it ends in .gz, else CSV
+    #[arg(long, value_name = "FILE", requires = "series")]
+    out: Option<PathBuf>,
+
+    /// Seed of every training
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+
+    /// What answers: best, or one kind for every target that has it, such as lstm or `seasonal_naive_day`
+    #[arg(long, default_value = "best", requires = "series", value_parser = served)]
+    model: Served,
+
+    /// A host of the gateway to judge instead of files
+    #[arg(long, conflicts_with = "series", requires = "metric")]
+    host: Option<String>,
+
+    /// The host's target, such as cpu.usage
+    #[arg(long, requires = "host")]
+    metric: Option<String>,
+
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+/// Which gateway a host's history is read from.
+#[derive(clap::Args)]
+struct GatewayFlags {
+    /// Where history is read [default: `http://127.0.0.1:8186`]
+    #[arg(long, env = "HEADROOM_GATEWAY_URL", value_name = "URL")]
+    gateway_url: Option<String>,
+
+    /// Token that is presented to the gateway
+    #[arg(
+        long,
+        env = "HEADROOM_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+
+    /// Database of the history [default: telegraf]
+    #[arg(long, env = "HEADROOM_DATABASE", value_name = "NAME")]
+    database: Option<String>,
+
+    /// Days of history that are read [default: 28]
+    #[arg(long, env = "HEADROOM_HISTORY_DAYS", value_name = "DAYS")]
+    history_days: Option<u64>,
+
+    /// Settings file (TOML), for its `[[target]]` tables
+    #[arg(long, env = "HEADROOM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What is to be judged.
+pub enum Judged {
+    /// The windows of files.
+    Files(Evaluation),
+    /// A target of a host.
+    Host {
+        /// Where its history is.
+        settings: Box<Settings>,
+        /// The host.
+        host: String,
+        /// The target.
+        metric: String,
+    },
+}
+
+impl Backtest {
+    /// Checks what was given.
+    ///
+    /// # Errors
+    ///
+    /// Names the setting that is wrong and what would be right.
+    pub fn judged(self) -> Result<Judged, SettingsError> {
+        let judged = match (self.series, self.windows, self.out) {
+            (Some(series), Some(windows), Some(out)) => Judged::Files(Evaluation {
+                files: Files { series, windows },
+                scope: self.scope,
+                out,
+                seed: self.seed,
+                served: self.model,
+            }),
+            _ => Judged::Host {
+                settings: Box::new(self.gateway.settings(self.seed)?),
+                host: self.host.unwrap_or_default(),
+                metric: self.metric.unwrap_or_default(),
+            },
+        };
+        Ok(judged)
+    }
+}
+
+impl GatewayFlags {
+    fn settings(self, seed: u64) -> Result<Settings, SettingsError> {
+        let raw = Raw {
+            gateway_url: self.gateway_url,
+            token: self.token,
+            database: self.database,
+            history_days: self.history_days,
+            seed: Some(seed),
+            ..Raw::default()
+        };
+        super::cli::load(&raw, self.config)
+    }
+}
+
+fn served(name: &str) -> Result<Served, String> {
+    if name == "best" {
+        return Ok(Served::Best);
+    }
+    let kind = ModelKind::ALL.into_iter().find(|kind| kind.name() == name);
+    kind.map(Served::Only).ok_or_else(|| {
+        let names: Vec<&str> = ModelKind::ALL.iter().map(|kind| kind.name()).collect();
+        format!("write best, or one of {}", names.join(", "))
+    })
+}

@@ -1,0 +1,129 @@
+//! One host of an evaluation: trained on the first part of its series, asked at the origins behind it.
+
+use super::SCORED_STEPS;
+use crate::{
+    baseline::SeasonalNaive,
+    forecast::{HISTORY_STEPS, predict},
+    grid::{Grid, STEP_S},
+    manifest::ModelKind,
+    model::HostModel,
+    quantile::{HORIZON_STEPS, QuantilePath},
+    target::Target,
+    training::{Budget, TrainRequest},
+};
+
+/// The series of one host.
+#[derive(Debug, Clone)]
+pub struct EvaluatedHost {
+    /// The host, with its data set: `dataset|host`.
+    pub host: String,
+    pub(super) series: Vec<EvaluatedSeries>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct EvaluatedSeries {
+    pub(super) id: String,
+    pub(super) target: Target,
+    pub(super) grid: Grid,
+    pub(super) training_steps: usize,
+    /// In the scope.
+    pub(super) origins: Vec<usize>,
+}
+
+/// Which of a host's models answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// The one that the training chose for each target.
+    Best,
+    /// One kind for every target that has it; the training's choice for the others.
+    Only(ModelKind),
+}
+
+/// The forecast of one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowForecast {
+    /// The series.
+    pub series_id: String,
+    /// The bin of the first step.
+    pub origin: usize,
+    /// What made it.
+    pub model: ModelKind,
+    /// The quantiles, by level, of the [`SCORED_STEPS`] from the origin on.
+    pub levels: Vec<Vec<f64>>,
+}
+
+impl EvaluatedHost {
+    /// Returns what the host is trained on.
+    #[must_use]
+    pub fn train_request(&self, seed: u64, budget: Budget) -> TrainRequest {
+        let targets = self.series.iter().map(|series| {
+            let values = &series.grid.values;
+            let grid = Grid {
+                values: values[..series.training_steps.min(values.len())].to_vec(),
+                ..series.grid
+            };
+            (series.target.clone(), grid)
+        });
+        TrainRequest {
+            host: self.host.clone(),
+            targets: targets.collect(),
+            seed,
+            trained_at_s: 0,
+            budget,
+        }
+    }
+
+    /// Returns whether any of its windows is in the scope.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.series.iter().any(|series| !series.origins.is_empty())
+    }
+
+    /// Forecasts every window. Where the model cannot (the target was refused, or has been silent for long), the
+    /// newest value before the origin goes on; a window with no value before it is left out.
+    #[must_use]
+    pub fn forecasts(&self, model: &HostModel) -> Vec<WindowForecast> {
+        let windows = self.series.iter().flat_map(|series| {
+            let origins = series.origins.iter();
+            origins.filter_map(|&origin| series.forecast(model, origin))
+        });
+        windows.collect()
+    }
+}
+
+impl EvaluatedSeries {
+    fn forecast(&self, model: &HostModel, origin: usize) -> Option<WindowForecast> {
+        let from = origin.saturating_sub(HISTORY_STEPS);
+        let recent = Grid {
+            start_s: self.grid.time_of(from),
+            step_s: self.grid.step_s,
+            values: self.grid.values.get(from..origin)?.to_vec(),
+        };
+        let end_s = recent.end_s();
+        let answer = predict(model, &[(self.target.clone(), recent)], HORIZON_STEPS).pop()?;
+        let (model, path, ahead) = match answer {
+            // The forecast begins behind the newest value, which may lie before the origin.
+            Ok(forecast) => {
+                let ahead = (end_s - forecast.data_until_s) / i64::from(STEP_S);
+                (forecast.model, forecast.path, ahead as usize)
+            }
+            Err(_) => (ModelKind::Persistence, self.newest(origin)?, 0),
+        };
+        let last = path.steps() - 1;
+        let scored = |level: &Vec<f64>| {
+            let steps = ahead..ahead + SCORED_STEPS;
+            steps.map(|step| level[step.min(last)]).collect()
+        };
+        Some(WindowForecast {
+            series_id: self.id.clone(),
+            origin,
+            model,
+            levels: path.levels().iter().map(scored).collect(),
+        })
+    }
+
+    fn newest(&self, origin: usize) -> Option<QuantilePath> {
+        let known = &self.grid.values[..origin];
+        SeasonalNaive::persistence().predict(known, SCORED_STEPS, self.target.kind)
+    }
+}
