@@ -3,6 +3,7 @@
 //! Every setting is a flag (`--data-dir`), an environment variable (`HEADROOM_DATA_DIR`) and a key of the optional TOML
 //! file (`data_dir`). Environment and arguments are read here and nowhere else.
 
+mod command;
 mod size;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
@@ -21,9 +22,13 @@ use headroom_openapi::access::{Tokens, TokensError, may_listen};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use command::{Cli, Command};
 pub use size::ByteSize;
 
-use crate::influxql::{self, QueryLimits};
+use crate::{
+    influxql::{self, QueryLimits},
+    store,
+};
 
 /// Telegraf's own default port for its InfluxDB listener; loopback, because there are no tokens by default.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8186";
@@ -42,27 +47,6 @@ const JOURNAL_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
 const QUERY_TIMEOUT_S_MOST: u32 = 86_400;
 /// A query has a thread, and the runtime has no more.
 const QUERY_MAX_CONCURRENT_MOST: u32 = 512;
-
-/// The command line.
-#[derive(Debug, Parser)]
-#[command(name = "headroom-gateway", version, about, long_about = None)]
-pub struct Cli {
-    /// What to do; without a word: serve.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    /// The settings.
-    #[command(flatten)]
-    pub flags: Flags,
-}
-
-/// What the program can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Command {
-    /// Takes pushes and answers queries until it is told to stop.
-    Serve,
-    /// Prints the OpenAPI document.
-    Openapi,
-}
 
 /// The settings as they may be given; what is left out comes from the next source.
 #[derive(Debug, Clone, Default, Args, Serialize)]
@@ -115,6 +99,15 @@ pub struct Flags {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_max_bytes: Option<ByteSize>,
+    /// The most the embedded store may take on disk before its oldest points go [default: no bound].
+    #[arg(
+        long,
+        env = "HEADROOM_STORE_MAX_BYTES",
+        global = true,
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_max_bytes: Option<ByteSize>,
     /// How many seconds a query may take [default: 30].
     #[arg(
         long,
@@ -242,6 +235,8 @@ pub struct Settings {
     pub limits: BodyLimits,
     /// The most the journal may hold.
     pub journal_max_bytes: u64,
+    /// The most the embedded store may take on disk.
+    pub store_max_bytes: Option<u64>,
     /// What a query of the embedded store may take.
     pub query_limits: QueryLimits,
     /// The InfluxDB behind the gateway; `None`: the embedded store.
@@ -316,6 +311,7 @@ struct Merged {
     max_body_bytes: ByteSize,
     max_decoded_bytes: ByteSize,
     journal_max_bytes: ByteSize,
+    store_max_bytes: Option<ByteSize>,
     query_timeout_s: u32,
     query_max_buckets: u32,
     query_max_values: u32,
@@ -337,6 +333,7 @@ impl Default for Merged {
             max_body_bytes: MAX_BODY_BYTES_DEFAULT,
             max_decoded_bytes: MAX_DECODED_BYTES_DEFAULT,
             journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
+            store_max_bytes: None,
             query_timeout_s: influxql::TIMEOUT_S_DEFAULT,
             query_max_buckets: influxql::BUCKETS_MAX_DEFAULT,
             query_max_values: influxql::VALUES_MAX_DEFAULT,
@@ -378,6 +375,10 @@ impl Merged {
                 "HEADROOM_JOURNAL_MAX_BYTES is under 1MiB; a single batch would fill the journal",
             );
         }
+        let least = ByteSize(store::STORE_MAX_BYTES_LEAST);
+        if self.store_max_bytes.is_some_and(|size| size < least) {
+            return mismatch("HEADROOM_STORE_MAX_BYTES is under 64MiB; leave it out for no bound");
+        }
         if self.max_body_bytes.0 == 0 || self.max_decoded_bytes < self.max_body_bytes {
             return mismatch(
                 "HEADROOM_MAX_DECODED_BYTES is smaller than HEADROOM_MAX_BODY_BYTES, or one is 0; a body grows when it is decompressed",
@@ -399,6 +400,7 @@ impl Merged {
                 max_decoded_bytes: self.max_decoded_bytes.0,
             },
             journal_max_bytes: self.journal_max_bytes.0,
+            store_max_bytes: self.store_max_bytes.map(|size| size.0),
             query_limits: self.query_limits()?,
             log_format: self.log_format,
             influx: self.influx()?,

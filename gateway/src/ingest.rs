@@ -141,6 +141,7 @@ impl Ingest {
             let checked = embedded.store().claim_types(
                 &push.database,
                 push.retention_policy.as_deref(),
+                push.received_ns,
                 point,
             );
             if let Err(conflict) = checked {

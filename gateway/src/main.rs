@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command.unwrap_or(Command::Serve) {
+    let outcome = match cli.command.as_ref().unwrap_or(&Command::Serve) {
         Command::Serve => serve(&cli),
         Command::Openapi => print_openapi(),
     };

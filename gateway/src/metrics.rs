@@ -26,6 +26,14 @@ pub struct Metrics {
     pub journal_pending_bytes: IntGauge,
     /// Damaged records that were passed over.
     pub journal_damaged_records: IntGauge,
+    /// What the embedded store takes on disk.
+    pub store_bytes: IntGauge,
+    /// What it may take; 0: without bound.
+    pub store_max_bytes: IntGauge,
+    /// Values that went with their bucket's retention.
+    pub store_expired_values: IntGauge,
+    /// Values that went for want of space.
+    pub store_evicted_values: IntGauge,
     /// Batches between the journal's end and what InfluxDB has.
     pub upstream_lag_batches: IntGauge,
     /// 1 while InfluxDB takes batches.
@@ -94,6 +102,22 @@ impl Metrics {
             journal_damaged_records: gauge(
                 "headroom_journal_damaged_records",
                 "Damaged journal records that were passed over since the start",
+            )?,
+            store_bytes: gauge(
+                "headroom_store_bytes",
+                "The size of the embedded store's file and its log",
+            )?,
+            store_max_bytes: gauge(
+                "headroom_store_max_bytes",
+                "The most that the embedded store may take, 0 without a bound",
+            )?,
+            store_expired_values: gauge(
+                "headroom_store_expired_values",
+                "Values that went since the start, because they were older than their bucket's retention",
+            )?,
+            store_evicted_values: gauge(
+                "headroom_store_evicted_values",
+                "Values that went since the start, because the store reached HEADROOM_STORE_MAX_BYTES",
             )?,
             upstream_lag_batches: gauge(
                 "headroom_upstream_lag_batches",

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Queries;
+use super::{Clock, Queries};
 use crate::{
     influxql::QueryLimits,
     journal::Journal,
@@ -26,6 +26,8 @@ const SEAL_CHECK: Duration = Duration::from_secs(1);
 const SEAL_AT_LATEST: Duration = Duration::from_mins(15);
 /// Sealing starts when the journal is this part full, long before pushes are turned away.
 const SEAL_AT_JOURNAL_PART: u64 = 4;
+/// How often old points are let go: a retention is kept to the minute.
+const ENFORCE_EVERY: Duration = Duration::from_mins(1);
 
 /// The store and whose turn it is.
 #[derive(Clone)]
@@ -105,11 +107,13 @@ impl Embedded {
         )
     }
 
-    /// Seals what is in memory and trims the journal, when it is due, until the token is cancelled.
-    pub(super) async fn seal_until(self, journal: Journal, stop: CancellationToken) {
+    /// Seals what is in memory, merges small chunks, lets go of old points and trims the journal, each when it is due,
+    /// until the token is cancelled.
+    pub(super) async fn keep_until(self, journal: Journal, clock: Clock, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(SEAL_CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sealed_at = Instant::now();
+        let mut enforced_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -120,22 +124,41 @@ impl Embedded {
                 || journal.pending_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART;
             if due && journal.last_sequence() > self.store.sealed_through() {
                 self.seal(&journal).await;
+                self.work("merging chunks", |store| store.compact().map(drop))
+                    .await;
                 sealed_at = Instant::now();
+            }
+            if enforced_at.is_none_or(|at| at.elapsed() >= ENFORCE_EVERY) {
+                let now_ns = clock();
+                self.work("letting go of old points", move |store| {
+                    store.enforce(now_ns)
+                })
+                .await;
+                enforced_at = Some(Instant::now());
             }
         }
     }
 
     /// Seals what is in memory and trims the journal.
     pub(super) async fn seal(&self, journal: &Journal) {
-        let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.seal()).await {
-            Ok(Ok(_)) => journal.trim_through(self.store.sealed_through()),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "sealing failed; the points stay in the journal and are sealed later");
-            }
-            Err(error) => {
-                tracing::error!(%error, "sealing panicked; the points stay in the journal");
-            }
+        if self.work("sealing", |store| store.seal().map(drop)).await {
+            journal.trim_through(self.store.sealed_through());
         }
+    }
+
+    /// Does disk work off the runtime's threads; says whether it was done. What failed is done later: points that are not
+    /// sealed stay in the journal.
+    async fn work(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> bool {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => tracing::error!(%error, "{what} failed and is tried again"),
+            Err(error) => tracing::error!(%error, "{what} panicked"),
+        }
+        false
     }
 }

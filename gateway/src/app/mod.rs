@@ -157,11 +157,11 @@ impl App {
 fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &CancellationToken) {
     match &core.sink {
         Sink::Embedded(embedded) => {
-            tasks.spawn(
-                embedded
-                    .clone()
-                    .seal_until(core.journal.clone(), stop.clone()),
-            );
+            tasks.spawn(embedded.clone().keep_until(
+                core.journal.clone(),
+                state.clock(),
+                stop.clone(),
+            ));
         }
         Sink::Influx(upstream) => {
             tasks.spawn(upstream.clone().send_until(

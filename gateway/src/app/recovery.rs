@@ -28,11 +28,15 @@ pub(super) async fn open(
 ) -> Result<Core, StartError> {
     let (data_dir, journal_max_bytes) = (settings.data_dir.clone(), settings.journal_max_bytes);
     let (influx, query_limits) = (settings.influx.clone(), settings.query_limits);
+    let options = StoreOptions {
+        max_bytes: settings.store_max_bytes,
+        ..StoreOptions::default()
+    };
     let stop = stop.clone();
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
         match influx {
-            None => open_embedded(&data_dir, journal_max_bytes, query_limits, &stop),
+            None => open_embedded(&data_dir, journal_max_bytes, options, query_limits, &stop),
             Some(influx) => open_influx(&data_dir, journal_max_bytes, influx),
         }
     });
@@ -76,12 +80,13 @@ fn open_influx(
 fn open_embedded(
     data_dir: &Path,
     journal_max_bytes: u64,
+    options: StoreOptions,
     query_limits: QueryLimits,
     stop: &CancellationToken,
 ) -> Result<(Journal, Sink), StartError> {
     let dir = data_dir.join("store");
     create_dir(&dir)?;
-    let store = Store::open(&dir, StoreOptions::default())?;
+    let store = Store::open(&dir, options)?;
     let journal = open_journal(data_dir, journal_max_bytes, store.sealed_through())?;
     replay(&journal, &store, stop)?;
     let embedded = Embedded::new(

@@ -82,6 +82,12 @@ impl State {
         (self.clock)()
     }
 
+    /// The clock, for tasks.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
     /// What recovery has made.
     ///
     /// # Errors

@@ -5,9 +5,13 @@ use actix_web::{
     http::StatusCode,
     web::{Data, Json},
 };
+use chrono::{DateTime, SecondsFormat};
 use headroom_openapi::health::{Check, Health, Readiness, ReadyStatus, Status};
 
-use crate::app::{Core, Sink, State};
+use crate::{
+    app::{Core, Sink, State},
+    store::Store,
+};
 
 /// What clients that look at the version are told: 1.8 has everything that `/query` and `/write` speak here.
 const INFLUXDB_VERSION: (&str, &str) = ("X-Influxdb-Version", "1.8.10-headroom");
@@ -121,13 +125,32 @@ fn journal_check(core: &Core) -> Check {
     }
 }
 
+fn store_check(store: &Store) -> Check {
+    let usage = store.usage();
+    let bound = usage
+        .max_bytes
+        .map_or_else(String::new, |max| format!(" of at most {max}"));
+    let gone = usage.evicted_through_ns.map_or_else(String::new, |newest| {
+        format!(
+            "; HEADROOM_STORE_MAX_BYTES was reached, {} values up to {} are gone",
+            usage.evicted_values,
+            DateTime::from_timestamp_nanos(newest).to_rfc3339_opts(SecondsFormat::Secs, true)
+        )
+    });
+    Check {
+        name: "store".to_owned(),
+        status: Status::Pass,
+        message: format!(
+            "sealed through batch {}, {}{bound} bytes on disk{gone}",
+            store.sealed_through(),
+            usage.file_bytes
+        ),
+    }
+}
+
 fn sink_check(core: &Core) -> Check {
     match &core.sink {
-        Sink::Embedded(embedded) => Check {
-            name: "store".to_owned(),
-            status: Status::Pass,
-            message: format!("sealed through batch {}", embedded.store().sealed_through()),
-        },
+        Sink::Embedded(embedded) => store_check(embedded.store()),
         Sink::Influx(upstream) => {
             let (status, message) = upstream.describe(core.journal.last_sequence());
             Check {

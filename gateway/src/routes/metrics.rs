@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, web::Data};
 
 use crate::{
-    app::State,
+    app::{Sink, State},
     error::{ApiError, Dialect, Failure},
 };
 
@@ -25,6 +25,19 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
         metrics
             .journal_damaged_records
             .set(core.journal.damaged_records() as i64);
+        if let Sink::Embedded(embedded) = &core.sink {
+            let usage = embedded.store().usage();
+            metrics.store_bytes.set(usage.file_bytes as i64);
+            metrics
+                .store_max_bytes
+                .set(usage.max_bytes.unwrap_or_default() as i64);
+            metrics
+                .store_expired_values
+                .set(usage.expired_values as i64);
+            metrics
+                .store_evicted_values
+                .set(usage.evicted_values as i64);
+        }
     }
     let text = state.metrics.render().map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");

@@ -1,7 +1,9 @@
 //! What there is: databases, retention policies, measurements, fields with their types, and series with their tags.
 //!
-//! Invariants: a measurement's series are numbered in the order of their arrival and keep their number; `order` lists
-//! them by their key; the type of a field is the first that was written and never changes.
+//! Invariants: a measurement's series are numbered in the order of their arrival; a number is never given twice, so that
+//! a running query cannot meet another series under it. `order` lists the series that there are by their key. A field has
+//! one type a week, the first that was written in it, as a field of InfluxDB has one in each shard; each of its types is
+//! a column.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +18,16 @@ use super::{
 /// A series' tags, sorted by key.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
 
-/// A database and its retention policies, the default one first.
+const WEEK_NS: i64 = 7 * 86_400 * 1_000_000_000;
+/// Weeks start on Mondays, and 1970 on a Thursday.
+const WEEK_START_NS: i64 = 3 * 86_400 * 1_000_000_000;
+
+/// Returns the number of the week that an instant lies in.
+pub(super) fn week_of(time_ns: i64) -> i64 {
+    (i128::from(time_ns) + i128::from(WEEK_START_NS)).div_euclid(i128::from(WEEK_NS)) as i64
+}
+
+/// A database and its retention policies, in the order in which they were made.
 pub(super) struct Database {
     pub(super) name: String,
     pub(super) policies: Vec<Policy>,
@@ -26,35 +37,52 @@ pub(super) struct Database {
 pub(super) struct Policy {
     pub(super) id: i64,
     pub(super) name: String,
+    /// How long points are kept; 0: for ever.
     pub(super) duration_ns: i64,
     pub(super) is_default: bool,
+    /// Points before this are not shown any more.
+    pub(super) cutoff_ns: i64,
     pub(super) measurements: BTreeMap<Arc<str>, Measurement>,
 }
 
 /// A measurement with its fields and series.
 #[derive(Default)]
 pub(super) struct Measurement {
+    pub(super) columns: Vec<ColumnInfo>,
     pub(super) fields: BTreeMap<Arc<str>, Field>,
     pub(super) series: Vec<Series>,
     /// Series by their key, which sorts as InfluxDB sorts.
-    pub(super) order: BTreeMap<String, u32>,
+    pub(super) order: BTreeMap<Arc<str>, u32>,
     /// Series by tag key and value.
     pub(super) index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
 }
 
-/// A field's type, and its number on disk once it has one.
-pub(super) struct Field {
+/// A field in one of its types.
+pub(super) struct ColumnInfo {
+    pub(super) field: Arc<str>,
     pub(super) field_type: FieldType,
+    /// Its number on disk once it has one.
     pub(super) id: Option<i64>,
+    /// Its weeks that are not on disk yet.
+    pub(super) new_weeks: Vec<i64>,
 }
 
-/// A series: its tags and the data of its fields.
+/// A field: its column in each week.
+pub(super) struct Field {
+    weeks: BTreeMap<i64, u32>,
+    /// Where the last point was, which is mostly where the next one is.
+    latest: (i64, u32),
+    /// Its columns, the one that it is read as first.
+    pub(super) columns: Vec<u32>,
+}
+
+/// A series: its tags and the data of its columns, by the columns' indexes.
 pub(super) struct Series {
     pub(super) tags: Arc<Tags>,
     pub(super) key: Arc<str>,
     /// Its number on disk once it has one.
     pub(super) id: Option<i64>,
-    pub(super) data: HashMap<Arc<str>, FieldData>,
+    data: Vec<Option<Box<FieldData>>>,
 }
 
 /// Escapes what separates a series key's parts.
@@ -89,6 +117,54 @@ pub fn series_key<'a>(
     key
 }
 
+impl Field {
+    /// Finds the column of a week.
+    fn column_in(&self, week: i64) -> Option<u32> {
+        if self.latest.0 == week {
+            return Some(self.latest.1);
+        }
+        self.weeks.get(&week).copied()
+    }
+}
+
+impl Series {
+    pub(super) fn data(&self, column: u32) -> Option<&FieldData> {
+        self.data.get(column as usize)?.as_deref()
+    }
+
+    pub(super) fn data_mut(&mut self, column: u32) -> Option<&mut FieldData> {
+        self.data.get_mut(column as usize)?.as_deref_mut()
+    }
+
+    /// Returns the data of a column, which is made when it is not there.
+    pub(super) fn data_or_new(&mut self, column: u32, field_type: FieldType) -> &mut FieldData {
+        let index = column as usize;
+        if self.data.len() <= index {
+            self.data.resize_with(index + 1, || None);
+        }
+        self.data[index].get_or_insert_with(|| Box::new(FieldData::new(field_type)))
+    }
+
+    /// Lists the columns that have data.
+    pub(super) fn each_data(&self) -> impl Iterator<Item = (u32, &FieldData)> {
+        (0..)
+            .zip(&self.data)
+            .filter_map(|(column, data)| Some((column, data.as_deref()?)))
+    }
+
+    /// Lists the columns that have data, to change them.
+    pub(super) fn each_data_mut(&mut self) -> impl Iterator<Item = (u32, &mut FieldData)> {
+        (0..)
+            .zip(&mut self.data)
+            .filter_map(|(column, data)| Some((column, data.as_deref_mut()?)))
+    }
+
+    /// Says whether there are no points at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.each_data().all(|(_, data)| data.is_empty())
+    }
+}
+
 impl Measurement {
     /// Finds a series by its key, or adds it.
     pub(super) fn series_mut(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> &mut Series {
@@ -105,36 +181,105 @@ impl Measurement {
                     .or_default()
                     .push(number);
             }
-            self.order.insert(key.to_owned(), number);
+            let key: Arc<str> = key.into();
+            self.order.insert(Arc::clone(&key), number);
             self.series.push(Series {
                 tags: Arc::new(tags),
-                key: key.into(),
+                key,
                 id: None,
-                data: HashMap::new(),
+                data: Vec::new(),
             });
             number
         };
         &mut self.series[number as usize]
     }
 
-    /// Returns the type of a field that was learned.
-    pub(super) fn field_type(&self, name: &str) -> Option<FieldType> {
-        self.fields.get(name).map(|field| field.field_type)
+    /// Forgets a series; its number stays taken. Returns its number on disk.
+    pub(super) fn remove_series(&mut self, number: u32) -> Option<i64> {
+        let series = &mut self.series[number as usize];
+        let (tags, key) = (std::mem::take(&mut series.tags), Arc::clone(&series.key));
+        series.data = Vec::new();
+        let id = series.id.take();
+        if self.order.get(&key) == Some(&number) {
+            self.order.remove(&key);
+        }
+        for (name, value) in tags.iter() {
+            let Some(values) = self.index.get_mut(name) else {
+                continue;
+            };
+            if let Some(numbers) = values.get_mut(value) {
+                numbers.retain(|other| *other != number);
+                if numbers.is_empty() {
+                    values.remove(value);
+                }
+            }
+            if values.is_empty() {
+                self.index.remove(name);
+            }
+        }
+        id
     }
 
-    /// Returns the field's name as it is kept and its type, learning the type from the first value.
-    pub(super) fn learn(&mut self, name: &str, value: &Value) -> (Arc<str>, FieldType) {
-        if let Some((name, field)) = self.fields.get_key_value(name) {
-            return (Arc::clone(name), field.field_type);
+    /// Returns the type that a field has in a week.
+    pub(super) fn type_in(&self, field: &str, week: i64) -> Option<FieldType> {
+        let column = self.fields.get(field)?.column_in(week)?;
+        Some(self.columns[column as usize].field_type)
+    }
+
+    /// Returns the type that a field is read as.
+    pub(super) fn read_type(&self, field: &str) -> Option<FieldType> {
+        let column = self.fields.get(field)?.columns.first()?;
+        Some(self.columns[*column as usize].field_type)
+    }
+
+    /// Returns the column that takes a field's values in a week, learning its type from the first value.
+    pub(super) fn learn(&mut self, name: &str, week: i64, value: &Value) -> u32 {
+        if let Some(field) = self.fields.get_mut(name)
+            && let Some(column) = field.column_in(week)
+        {
+            field.latest = (week, column);
+            return column;
         }
-        let name: Arc<str> = name.into();
-        let field_type = value.field_type();
-        let field = Field {
+        let column = self.column_of(name, value.field_type(), None);
+        self.columns[column as usize].new_weeks.push(week);
+        self.add_week(name, week, column);
+        column
+    }
+
+    /// Notes that a field has a column's type in a week.
+    pub(super) fn add_week(&mut self, name: &str, week: i64, column: u32) {
+        if let Some(field) = self.fields.get_mut(name) {
+            field.weeks.insert(week, column);
+            field.latest = (week, column);
+        }
+    }
+
+    /// Finds a field's column of a type, or adds it.
+    pub(super) fn column_of(&mut self, name: &str, field_type: FieldType, id: Option<i64>) -> u32 {
+        let known = self.fields.get_key_value(name);
+        let name: Arc<str> = known.map_or_else(|| name.into(), |(name, _)| Arc::clone(name));
+        let field = self.fields.entry(Arc::clone(&name)).or_insert(Field {
+            weeks: BTreeMap::new(),
+            latest: (i64::MIN, 0),
+            columns: Vec::new(),
+        });
+        let columns = &mut self.columns;
+        let is_it = |column: &&u32| columns[**column as usize].field_type == field_type;
+        if let Some(column) = field.columns.iter().find(is_it) {
+            return *column;
+        }
+        let column = columns.len() as u32;
+        columns.push(ColumnInfo {
+            field: name,
             field_type,
-            id: None,
-        };
-        self.fields.insert(Arc::clone(&name), field);
-        (name, field_type)
+            id,
+            new_weeks: Vec::new(),
+        });
+        field.columns.push(column);
+        field
+            .columns
+            .sort_by_key(|column| columns[*column as usize].field_type);
+        column
     }
 }
 
@@ -155,3 +300,53 @@ impl Database {
         })
     }
 }
+
+impl Policy {
+    pub(super) fn new(id: i64, name: String, duration_ns: i64, is_default: bool) -> Self {
+        Self {
+            id,
+            name,
+            duration_ns,
+            is_default,
+            cutoff_ns: i64::MIN,
+            measurements: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where a column of a series is, without holding a lock.
+#[derive(Clone)]
+pub(super) struct Address {
+    pub(super) policy_id: i64,
+    pub(super) measurement: Arc<str>,
+    pub(super) series: u32,
+    pub(super) column: u32,
+}
+
+/// Finds a measurement by its policy's number.
+pub(super) fn measurement_mut<'a>(
+    state: &'a mut [Database],
+    policy_id: i64,
+    name: &str,
+) -> Option<&'a mut Measurement> {
+    state
+        .iter_mut()
+        .flat_map(|database| &mut database.policies)
+        .find(|policy| policy.id == policy_id)?
+        .measurements
+        .get_mut(name)
+}
+
+/// Finds a column's data.
+pub(super) fn data_mut<'a>(
+    state: &'a mut [Database],
+    address: &Address,
+) -> Option<&'a mut FieldData> {
+    measurement_mut(state, address.policy_id, &address.measurement)?
+        .series
+        .get_mut(address.series as usize)?
+        .data_mut(address.column)
+}
+
+/// Numbers of rows on disk by what they stand for, while a transaction makes them.
+pub(super) type Ids<K> = HashMap<K, i64>;

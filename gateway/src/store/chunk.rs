@@ -2,7 +2,8 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
+//! | 4 | CRC-32C of all that follows, little-endian |
 //! | 1 | type of the values ([`FieldType`]) |
 //! | 4 | length of the times, little-endian |
 //! | … | the times: pco, i64 |
@@ -12,10 +13,15 @@ use std::sync::Arc;
 
 use pco::{ChunkConfig, standalone};
 
-use super::column::{Column, FieldType, Values};
+use super::{
+    column::{Column, FieldType, Values},
+    head::ChunkMeta,
+};
 
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 6;
+const VERSION: u8 = 2;
+const HEADER_BYTES: usize = 10;
+/// What the checksum covers starts here.
+const CHECKED_FROM: usize = 5;
 /// zstd's own default: texts are few, so that speed matters more than the last percent.
 const ZSTD_LEVEL: i32 = 3;
 /// No chunk's texts are larger when unpacked: a seal holds less.
@@ -77,11 +83,36 @@ pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
     };
     let values = values.map_err(|e| failed(&e))?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + times.len() + values.len());
-    bytes.extend_from_slice(&[VERSION, field_type as u8]);
+    bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, field_type as u8]);
     bytes.extend_from_slice(&(times.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&times);
     bytes.extend_from_slice(&values);
+    let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+    bytes[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
     Ok(bytes)
+}
+
+/// Compresses a tidy column into the chunk of a number; `None` when the column is empty.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub(super) fn encode_with_meta(
+    column: &Column,
+    id: i64,
+) -> Result<Option<(ChunkMeta, Vec<u8>)>, ChunkError> {
+    let (Some(first), Some(last)) = (column.times.first(), column.times.last()) else {
+        return Ok(None);
+    };
+    let bytes = encode(column)?;
+    let meta = ChunkMeta {
+        id,
+        first: *first,
+        last: *last,
+        points: column.len() as u32,
+        size_bytes: bytes.len() as u32,
+    };
+    Ok(Some((meta, bytes)))
 }
 
 /// Unpacks a chunk.
@@ -96,9 +127,13 @@ pub fn decode(bytes: &[u8]) -> Result<Column, ChunkError> {
     if header[0] != VERSION {
         return Err(damaged(bytes, format!("it has version {}", header[0])));
     }
-    let field_type = FieldType::from_byte(header[1])
-        .ok_or_else(|| damaged(bytes, format!("it has type {}", header[1])))?;
-    let times_bytes = u32::from_le_bytes([header[2], header[3], header[4], header[5]]) as usize;
+    let field_type = FieldType::from_byte(header[5])
+        .ok_or_else(|| damaged(bytes, format!("it has type {}", header[5])))?;
+    let checksum = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
+    if crc32c::crc32c(&bytes[CHECKED_FROM..]) != checksum {
+        return Err(damaged(bytes, "its checksum is wrong"));
+    }
+    let times_bytes = u32::from_le_bytes([header[6], header[7], header[8], header[9]]) as usize;
     let (times, values) = rest
         .split_at_checked(times_bytes)
         .ok_or_else(|| damaged(bytes, "its times are cut off"))?;
@@ -171,6 +206,15 @@ mod tests {
         ) {
             let decoded = decode(&encode(&column).expect("a good column")).expect("a good chunk");
             prop_assert_eq!(decoded, column);
+        }
+
+        #[test]
+        fn a_changed_byte_is_noticed(at in any::<prop::sample::Index>(), flip in 1u8..) {
+            let column = Column { times: (0..50).collect(), values: Values::Float((0..50).map(f64::from).collect()) };
+            let mut bytes = encode(&column).expect("a good column");
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            prop_assert!(decode(&bytes).is_err());
         }
 
         #[test]

@@ -7,10 +7,14 @@
 
 use std::collections::HashMap;
 
-use super::column::FieldType;
+use super::{
+    DEFAULT_POLICY, Store, TypeConflict, catalogue::Database, catalogue::Measurement,
+    catalogue::week_of, column::FieldType, value_type,
+};
+use crate::lines::Point;
 
-/// Where a field belongs: database, retention policy, measurement, field.
-type Place = [Box<str>; 4];
+/// Where a field belongs: database, retention policy, measurement, field; and the week.
+type Place = ([Box<str>; 4], i64);
 
 /// The types that were claimed and not yet learned.
 #[derive(Default)]
@@ -21,19 +25,97 @@ impl Claims {
         self.0.is_empty()
     }
 
-    /// Finds the type that somebody claimed for a field.
-    pub(super) fn get(&self, place: [&str; 4]) -> Option<FieldType> {
-        self.0.get(&place.map(Box::from)).copied()
+    fn get(&self, place: [&str; 4], week: i64) -> Option<FieldType> {
+        self.0.get(&(place.map(Box::from), week)).copied()
     }
 
-    /// Claims a type for a field that has none.
-    pub(super) fn add(&mut self, place: [&str; 4], field_type: FieldType) {
-        self.0.entry(place.map(Box::from)).or_insert(field_type);
+    fn add(&mut self, place: [&str; 4], week: i64, field_type: FieldType) {
+        self.0
+            .entry((place.map(Box::from), week))
+            .or_insert(field_type);
     }
 
     /// Ends the claims on what the store has learned.
-    pub(super) fn settle(&mut self, is_learned: impl Fn([&str; 4]) -> bool) {
-        self.0
-            .retain(|place, _| !is_learned([&place[0], &place[1], &place[2], &place[3]]));
+    pub(super) fn settle(&mut self, state: &[Database]) {
+        self.0.retain(|(place, week), _| {
+            let [database, policy, name, field] = place;
+            measurement(state, database, policy, name)
+                .and_then(|known| known.type_in(field, *week))
+                .is_none()
+        });
+    }
+}
+
+/// The name under which a database knows the policy that is meant.
+fn policy_name<'a>(state: &'a [Database], database: &str, named: Option<&'a str>) -> &'a str {
+    named.unwrap_or_else(|| {
+        let found = state.iter().find(|found| found.name == database);
+        found
+            .and_then(|found| found.policy(None))
+            .map_or(DEFAULT_POLICY, |policy| &policy.name)
+    })
+}
+
+fn measurement<'a>(
+    state: &'a [Database],
+    database: &str,
+    policy: &str,
+    name: &str,
+) -> Option<&'a Measurement> {
+    let database = state.iter().find(|found| found.name == database)?;
+    database.policy(Some(policy))?.measurements.get(name)
+}
+
+impl Store {
+    /// Holds a point's values to the types that the store has learned or others have claimed, and claims the types of
+    /// fields that are new in the point's week.
+    ///
+    /// # Errors
+    ///
+    /// Names both types of the first field that conflicts; nothing is claimed then.
+    pub fn claim_types(
+        &self,
+        database: &str,
+        retention_policy: Option<&str>,
+        received_ns: i64,
+        point: &Point<'_>,
+    ) -> Result<(), TypeConflict> {
+        let state = self.0.state.read();
+        let policy = policy_name(&state, database, retention_policy);
+        let week = week_of(point.time_ns.unwrap_or(received_ns));
+        let known = measurement(&state, database, policy, &point.measurement);
+        let mut claims = None;
+        let mut fresh: Vec<(&str, FieldType)> = Vec::new();
+        for (name, value) in &point.fields {
+            let place = [database, policy, point.measurement.as_ref(), name.as_ref()];
+            let written = value_type(value);
+            let stored = known
+                .and_then(|known| known.type_in(name, week))
+                .or_else(|| {
+                    let claims = claims.get_or_insert_with(|| self.0.claims.lock());
+                    let here = fresh.iter().find(|(fresh, _)| fresh == name);
+                    here.map(|(_, claimed)| *claimed)
+                        .or_else(|| claims.get(place, week))
+                });
+            match stored {
+                Some(stored) if stored != written => {
+                    return Err(TypeConflict {
+                        measurement: point.measurement.to_string(),
+                        field: name.to_string(),
+                        written,
+                        stored,
+                    });
+                }
+                Some(_) => {}
+                None => fresh.push((name, written)),
+            }
+        }
+        if let Some(claims) = &mut claims {
+            for (name, field_type) in fresh {
+                let place = [database, policy, &point.measurement, name];
+                claims.add(place, week, field_type);
+            }
+        }
+        Ok(())
     }
 }

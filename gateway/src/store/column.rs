@@ -5,8 +5,16 @@
 
 use std::{ops::Range, sync::Arc};
 
-/// The type of a field's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+const TIME_BYTES: usize = 8;
+const NUMBER_BYTES: usize = 8;
+
+/// The memory of a text: its pointer, its counters and itself.
+fn text_bytes(text: &str) -> usize {
+    32 + text.len()
+}
+
+/// The type of a field's values. Where a field has several, the smaller one here is the one that it is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum FieldType {
     /// A 64-bit float.
@@ -199,7 +207,7 @@ impl Values {
             (Self::Unsigned(list), Self::Unsigned(mut more)) => list.append(&mut more),
             (Self::Text(list), Self::Text(mut more)) => list.append(&mut more),
             (Self::Boolean(list), Self::Boolean(mut more)) => list.append(&mut more),
-            // A field has one type for ever, so its parts agree.
+            // A column has one type, so its parts agree.
             _ => {}
         }
     }
@@ -289,14 +297,35 @@ impl Column {
         }
     }
 
-    /// Returns roughly how much memory a point of the column takes.
+    /// Returns the points, tidy or not, whose time does not lie between both ends.
+    #[must_use]
+    pub fn outside(&self, first: i64, last: i64) -> Self {
+        let kept: Vec<usize> = (0..self.times.len())
+            .filter(|index| !(first..=last).contains(&self.times[*index]))
+            .collect();
+        self.picked(&kept)
+    }
+
+    /// Returns roughly how much memory the points take.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Text(list) => list.iter().map(|text| text_bytes(text)).sum(),
+            Values::Boolean(list) => list.len(),
+            _ => self.len() * NUMBER_BYTES,
+        };
+        self.len() * TIME_BYTES + values
+    }
+
+    /// Returns roughly how much memory a point with a value takes.
     #[must_use]
     pub fn point_bytes(value: &Value) -> usize {
-        match value {
-            Value::Text(text) => 40 + text.len(),
-            Value::Boolean(_) => 9,
-            _ => 16,
-        }
+        TIME_BYTES
+            + match value {
+                Value::Text(text) => text_bytes(text),
+                Value::Boolean(_) => 1,
+                _ => NUMBER_BYTES,
+            }
     }
 }
 

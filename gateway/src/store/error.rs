@@ -43,6 +43,17 @@ pub enum StoreError {
     /// A database is not there.
     #[error("database not found: {0}")]
     DatabaseUnknown(String),
+    /// A retention policy is not there.
+    #[error("retention policy not found: {0}")]
+    PolicyUnknown(String),
+    /// A retention policy is there with other settings.
+    #[error("retention policy already exists: {0}; ALTER RETENTION POLICY changes it")]
+    PolicyExists(String),
+    /// The default retention policy cannot go.
+    #[error(
+        "{0} is the default retention policy; make another one the default first, or drop the database"
+    )]
+    PolicyIsDefault(String),
     /// A name that cannot be.
     #[error("a database or retention policy needs a name of 1 to 255 bytes")]
     NameInvalid,

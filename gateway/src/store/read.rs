@@ -1,11 +1,16 @@
 //! What readers see: names and types, series by tag, and tidy columns merged from chunks and head.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    FieldType, Store, StoreError, Tags, catalogue::Measurement, chunk, column::Column, disk,
+    FieldType, Store, StoreError, Tags, catalogue::Measurement, chunk, column::Column, disk::rows,
     head::Parts,
 };
+
+/// How often, and how long after one another, a read tries again that met a merge of chunks: the merge is on disk then,
+/// and waits for its turn to be seen.
+const ATTEMPTS: usize = 2_000;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A retention policy as `SHOW RETENTION POLICIES` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +23,7 @@ pub struct PolicyInfo {
     pub is_default: bool,
 }
 
-/// A field's name and type.
+/// A field's name and one of its types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldInfo {
     /// Its name.
@@ -93,10 +98,28 @@ impl Store {
 
 impl View {
     fn with<T>(&self, name: &str, look: impl FnOnce(&Measurement) -> T) -> Option<T> {
+        self.with_policy(name, |measurement, _| look(measurement))
+    }
+
+    /// Shows a measurement and the time before which points are not shown.
+    fn with_policy<T>(&self, name: &str, look: impl FnOnce(&Measurement, i64) -> T) -> Option<T> {
         let state = self.store.0.state.read();
         let database = state.iter().find(|found| found.name == self.database)?;
         let policy = database.policy(Some(&self.policy))?;
-        policy.measurements.get(name).map(look)
+        let measurement = policy.measurements.get(name)?;
+        Some(look(measurement, policy.cutoff_ns))
+    }
+
+    /// Returns the names of the database and the retention policy.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        (&self.database, &self.policy)
+    }
+
+    /// Says whether a measurement is there.
+    #[must_use]
+    pub fn has_measurement(&self, name: &str) -> bool {
+        self.with(name, |_| ()).is_some()
     }
 
     /// Lists the measurements by name.
@@ -111,26 +134,28 @@ impl View {
             .unwrap_or_default()
     }
 
-    /// Lists a measurement's fields by name.
+    /// Lists a measurement's fields by name, once with each of their types.
     #[must_use]
     pub fn fields(&self, measurement: &str) -> Vec<FieldInfo> {
         self.with(measurement, |found| {
-            let info = |(name, field): (&Arc<str>, &super::catalogue::Field)| FieldInfo {
-                name: Arc::clone(name),
-                field_type: field.field_type,
+            let info = |column: &u32| {
+                let column = &found.columns[*column as usize];
+                FieldInfo {
+                    name: Arc::clone(&column.field),
+                    field_type: column.field_type,
+                }
             };
-            found.fields.iter().map(info).collect()
+            let columns = found.fields.values().flat_map(|field| &field.columns);
+            columns.map(info).collect()
         })
         .unwrap_or_default()
     }
 
-    /// Returns a field's type.
+    /// Returns the type that a field is read as: of several, a float before an integer before a text.
     #[must_use]
     pub fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
-        self.with(measurement, |found| {
-            found.fields.get(field).map(|field| field.field_type)
-        })
-        .flatten()
+        self.with(measurement, |found| found.read_type(field))
+            .flatten()
     }
 
     /// Lists a measurement's tag keys by name.
@@ -201,8 +226,8 @@ impl View {
         .unwrap_or_default()
     }
 
-    /// Reads fields of series between two times, the ends included: for each series a list with a column a field,
-    /// `None` where the series lacks the field.
+    /// Reads fields of series between two times, the ends included: for each series a list with the field's columns, one
+    /// a type that has points, none where the series lacks the field.
     ///
     /// # Errors
     ///
@@ -214,63 +239,107 @@ impl View {
         fields: &[&str],
         first: i64,
         last: i64,
-    ) -> Result<Vec<Vec<Option<Column>>>, StoreError> {
-        let parts = self.with(measurement, |found| {
-            let of_series = |number: &u32| {
-                let data = &found.series[*number as usize].data;
-                fields
+    ) -> Result<Vec<Vec<Vec<Column>>>, StoreError> {
+        let taken = self.with_policy(measurement, |found, cutoff_ns| {
+            let first = first.max(cutoff_ns);
+            let columns: Vec<Vec<u32>> = fields
+                .iter()
+                .map(|field| {
+                    let field = found.fields.get(*field);
+                    field.map_or_else(Vec::new, |field| field.columns.clone())
+                })
+                .collect();
+            let of_series = |number: &u32| -> Vec<Vec<(u32, Parts)>> {
+                let series = &found.series[*number as usize];
+                let parts =
+                    |column: &u32| Some((*column, series.data(*column)?.parts(first, last)));
+                columns
                     .iter()
-                    .map(|field| {
-                        Some((
-                            found.fields.get(*field)?.field_type,
-                            data.get(*field)?.parts(first, last),
-                        ))
-                    })
-                    .collect::<Vec<_>>()
+                    .map(|columns| columns.iter().filter_map(parts).collect())
+                    .collect()
             };
-            series.iter().map(of_series).collect::<Vec<_>>()
+            (first, series.iter().map(of_series).collect::<Vec<_>>())
         });
-        parts
-            .unwrap_or_default()
-            .into_iter()
-            .map(|list| {
-                list.into_iter()
-                    .map(|part| match part {
-                        None => Ok(None),
-                        Some((field_type, parts)) => {
-                            self.merge(field_type, parts, first, last).map(Some)
-                        }
+        let Some((first, taken)) = taken else {
+            return Ok(vec![vec![Vec::new(); fields.len()]; series.len()]);
+        };
+        let column = |number, (column, parts)| -> Result<Option<Column>, StoreError> {
+            let merged = self.merge(parts, first, last)?;
+            let merged = match merged {
+                Some(merged) => merged,
+                None => self.again(measurement, number, column, first, last)?,
+            };
+            Ok(Some(merged).filter(|column| !column.is_empty()))
+        };
+        series
+            .iter()
+            .zip(taken)
+            .map(|(number, fields)| {
+                fields
+                    .into_iter()
+                    .map(|columns| {
+                        let columns = columns.into_iter();
+                        columns
+                            .filter_map(|taken| column(*number, taken).transpose())
+                            .collect()
                     })
                     .collect()
             })
             .collect()
     }
 
-    fn merge(
+    /// Reads a column once more whose chunks were merged with others while it was read.
+    fn again(
         &self,
-        field_type: FieldType,
-        parts: Parts,
+        measurement: &str,
+        series: u32,
+        column: u32,
         first: i64,
         last: i64,
     ) -> Result<Column, StoreError> {
-        if parts.chunks.is_empty() && parts.sealing.is_none() {
-            return Ok(parts.head);
-        }
-        let mut merged = Column::new(field_type);
-        if !parts.chunks.is_empty() {
-            self.store.0.disk.read(|reader| {
-                for meta in &parts.chunks {
-                    if let Some(bytes) = disk::chunk(reader, meta.id)? {
-                        merged.append(chunk::decode(&bytes)?.between(first, last));
+        for _ in 0..ATTEMPTS {
+            let taken = self.with(measurement, |found| {
+                let info = found.columns.get(column as usize)?;
+                let data = found.series.get(series as usize)?.data(column);
+                Some((info.field_type, data.map(|data| data.parts(first, last))))
+            });
+            match taken.flatten() {
+                None => return Ok(Column::new(FieldType::Float)),
+                Some((field_type, None)) => return Ok(Column::new(field_type)),
+                Some((_, Some(parts))) => {
+                    if let Some(merged) = self.merge(parts, first, last)? {
+                        return Ok(merged);
                     }
                 }
-                Ok(())
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(StoreError::Catalogue(format!(
+            "a chunk of {measurement} is missing"
+        )))
+    }
+
+    /// Joins a column's parts; `None` when one of the chunks is not there any more.
+    fn merge(&self, parts: Parts, first: i64, last: i64) -> Result<Option<Column>, StoreError> {
+        let mut merged = Column::new(parts.head.values.field_type());
+        if !parts.chunks.is_empty() {
+            let whole = self.store.0.disk.read(|reader| {
+                for meta in &parts.chunks {
+                    let Some(bytes) = rows::chunk(reader, meta.id)? else {
+                        return Ok(false);
+                    };
+                    merged.append(chunk::decode(&bytes)?.between(first, last));
+                }
+                Ok(true)
             })?;
+            if !whole {
+                return Ok(None);
+            }
         }
         if let Some(sealing) = parts.sealing {
-            merged.append(sealing.between(first, last));
+            merged.append(sealing.as_ref().clone().tidied().between(first, last));
         }
-        merged.append(parts.head);
-        Ok(merged.tidied())
+        merged.append(parts.head.tidied().between(first, last));
+        Ok(Some(merged.tidied()))
     }
 }

@@ -1,22 +1,24 @@
-//! Moves the head into chunks on disk, and loads the catalogue at the start.
+//! Moves the head into chunks on disk.
 //!
 //! A slice: its columns' heads are swapped aside under the lock, compressed and inserted without it, and replaced by
-//! their chunks under it again. A reader sees every point at any moment.
+//! their chunks under it again. A reader sees every point at any moment, and a write waits for a slice's swap at most.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use rusqlite::Connection;
+use rusqlite::Transaction;
 
 use super::{
-    Column, Database, FieldType, Policy, Store, StoreError, Tags,
-    catalogue::{Field, Measurement},
-    chunk, disk,
-    head::{ChunkMeta, FieldData},
-    series_key,
+    Column, FieldType, Store, StoreError, Tags,
+    catalogue::{Address, Database, Ids, data_mut, measurement_mut},
+    chunk,
+    disk::rows,
+    head::ChunkMeta,
 };
+
+/// A chunk's points at most: a day by the 10 seconds. Reading a short span unpacks no more.
+pub(super) const CHUNK_POINTS_MAX: usize = 8_192;
+/// Columns that are looked at under one lock.
+const LOOKED_AT_MAX: usize = 20_000;
 
 /// What a seal did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,32 +33,56 @@ pub struct SealReport {
     pub sealed_through: u64,
 }
 
-/// Where a column belongs.
-#[derive(Clone)]
-struct Address {
-    policy_id: i64,
-    measurement: Arc<str>,
-    series: u32,
-    field: Arc<str>,
-}
-
 /// A column that is being sealed.
 struct Job {
     address: Address,
+    field: Arc<str>,
     field_type: FieldType,
-    field_id: Option<i64>,
+    column_id: Option<i64>,
+    new_weeks: Vec<i64>,
     series_id: Option<i64>,
     tags: Arc<Tags>,
     column: Arc<Column>,
+    cutoff_ns: i64,
 }
 
-fn find<'a>(state: &'a mut [Database], address: &Address) -> Option<&'a mut Measurement> {
-    state
-        .iter_mut()
-        .flat_map(|database| &mut database.policies)
-        .find(|policy| policy.id == address.policy_id)?
-        .measurements
-        .get_mut(&address.measurement)
+/// What became of a job on disk.
+struct Sealed {
+    column_id: i64,
+    series_id: i64,
+    chunks: Vec<ChunkMeta>,
+}
+
+/// How far a walk over all columns has come: policy, measurement, and the next series.
+struct Cursor {
+    places: std::vec::IntoIter<(i64, Arc<str>)>,
+    at: Option<(i64, Arc<str>, u32)>,
+}
+
+impl Cursor {
+    fn is_done(&self) -> bool {
+        self.at.is_none() && self.places.as_slice().is_empty()
+    }
+
+    /// Returns the place to go on at; `None` at the end.
+    fn place(&mut self) -> Option<(i64, Arc<str>, u32)> {
+        self.at
+            .take()
+            .or_else(|| self.places.next().map(|(policy, name)| (policy, name, 0)))
+    }
+}
+
+/// How much a slice may hold.
+struct Room {
+    columns: usize,
+    points: usize,
+    looked_at: usize,
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.columns > 0 && self.points > 0 && self.looked_at > 0
+    }
 }
 
 impl Store {
@@ -67,277 +93,223 @@ impl Store {
     /// When the file cannot be written; nothing is lost then, and the next seal takes it up.
     pub fn seal(&self) -> Result<SealReport, StoreError> {
         let _changing = self.0.changing.lock();
-        let (through, addresses) = self.full_heads();
+        // What is applied from here on may be sealed as well; a replay of it changes nothing.
+        let through = self.applied_through();
+        let mut cursor = Cursor {
+            places: self.places().into_iter(),
+            at: None,
+        };
         let mut report = SealReport {
             sealed_through: through,
             ..SealReport::default()
         };
-        if through == self.sealed_through() && addresses.is_empty() {
+        if through == self.sealed_through() && self.head_bytes() == 0 {
             return Ok(report);
         }
-        let before = self.head_bytes();
-        let slices = addresses.chunks(self.0.options.seal_slice_columns.max(1));
-        for slice in slices {
-            let jobs = self.begin_slice(slice);
+        loop {
+            let jobs = self.begin_slice(&mut cursor);
+            if jobs.is_empty() {
+                if cursor.is_done() {
+                    break;
+                }
+                continue;
+            }
+            self.make_room()?;
             self.write_slice(&jobs, &mut report)?;
         }
         self.0
             .disk
-            .write(|transaction| Ok(disk::set_sealed_through(transaction, through)?))?;
+            .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
         self.0.sealed_through.store(through, Ordering::Release);
-        self.0.head_bytes.fetch_sub(before, Ordering::Relaxed);
         Ok(report)
     }
 
-    fn full_heads(&self) -> (u64, Vec<Address>) {
-        let state = self.0.state.read();
-        let through = self.applied_through();
-        let mut addresses = Vec::new();
-        for policy in state.iter().flat_map(|database| &database.policies) {
-            for (measurement, found) in &policy.measurements {
-                for (number, series) in found.series.iter().enumerate() {
-                    for (field, data) in &series.data {
-                        if !data.head_is_empty() || data.sealing.is_some() {
-                            addresses.push(Address {
-                                policy_id: policy.id,
-                                measurement: Arc::clone(measurement),
-                                series: number as u32,
-                                field: Arc::clone(field),
-                            });
-                        }
-                    }
-                }
-            }
-        }
-        (through, addresses)
-    }
-
-    fn begin_slice(&self, slice: &[Address]) -> Vec<Job> {
+    /// Swaps the heads of the next slice aside.
+    fn begin_slice(&self, cursor: &mut Cursor) -> Vec<Job> {
+        let mut room = Room {
+            columns: self.0.options.seal_slice_columns.max(1),
+            points: self.0.options.seal_slice_points.max(1),
+            looked_at: LOOKED_AT_MAX,
+        };
+        let mut jobs = Vec::new();
         let mut state = self.0.state.write();
-        let mut jobs = Vec::with_capacity(slice.len());
-        for address in slice {
-            let Some(measurement) = find(&mut state, address) else {
-                continue;
+        while room.is_left() {
+            let Some((policy_id, name, series)) = cursor.place() else {
+                break;
             };
-            let Some(field) = measurement.fields.get(&address.field) else {
-                continue;
-            };
-            let (field_type, field_id) = (field.field_type, field.id);
-            let series = &mut measurement.series[address.series as usize];
-            let (series_id, tags) = (series.id, Arc::clone(&series.tags));
-            let Some(column) = series
-                .data
-                .get_mut(&address.field)
-                .and_then(|data| data.begin_seal(field_type))
-            else {
-                continue;
-            };
-            jobs.push(Job {
-                address: address.clone(),
-                field_type,
-                field_id,
-                series_id,
-                tags,
-                column,
-            });
+            let next = fill_slice(&mut state, policy_id, &name, series, &mut room, &mut jobs);
+            cursor.at = next.map(|next| (policy_id, name, next));
         }
         jobs
     }
 
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
-        let encoded = jobs
-            .iter()
-            .map(|job| chunk::encode(&job.column))
-            .collect::<Result<Vec<_>, _>>()?;
-        let written = self.0.disk.write(|transaction| {
-            let mut field_ids: HashMap<(i64, &str, &str), i64> = HashMap::new();
-            let mut series_ids: HashMap<(i64, &str, u32), i64> = HashMap::new();
-            let mut written = Vec::with_capacity(jobs.len());
-            for (job, bytes) in jobs.iter().zip(&encoded) {
-                let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
-                let field_key = (policy, name, job.address.field.as_ref());
-                let field_type = job.field_type as u8;
-                let field_id = match job.field_id.or_else(|| field_ids.get(&field_key).copied()) {
-                    Some(id) => id,
-                    None => disk::add_field(transaction, policy, name, field_key.2, field_type)?,
-                };
-                field_ids.insert(field_key, field_id);
-                let series_key = (policy, name, job.address.series);
-                let series_id = match job
-                    .series_id
-                    .or_else(|| series_ids.get(&series_key).copied())
-                {
-                    Some(id) => id,
-                    None => disk::add_series(transaction, policy, name, &tags_text(&job.tags))?,
-                };
-                series_ids.insert(series_key, series_id);
-                let times = &job.column.times;
-                let span = (times[0], times[times.len() - 1]);
-                let id =
-                    disk::add_chunk(transaction, series_id, field_id, span, times.len(), bytes)?;
-                written.push((field_id, series_id, id, span));
-                report.values += times.len();
-                report.size_bytes += bytes.len();
-            }
-            Ok(written)
+        let encoded = jobs.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let mut ids = RowIds::default();
+        let sealed = self.0.disk.write(|transaction| {
+            jobs.iter()
+                .zip(&encoded)
+                .map(|(job, chunks)| {
+                    let column_id = ids.column(transaction, job)?;
+                    let series_id = ids.series(transaction, job)?;
+                    let mut metas = Vec::with_capacity(chunks.len());
+                    for (meta, bytes) in chunks {
+                        let id = rows::add_chunk(transaction, series_id, column_id, *meta, bytes)?;
+                        metas.push(ChunkMeta { id, ..*meta });
+                    }
+                    Ok(Sealed {
+                        column_id,
+                        series_id,
+                        chunks: metas,
+                    })
+                })
+                .collect::<Result<Vec<_>, StoreError>>()
         })?;
-        report.chunks += written.len();
-        let mut state = self.0.state.write();
-        for (job, (field_id, series_id, id, (first, last))) in jobs.iter().zip(written) {
-            let Some(measurement) = find(&mut state, &job.address) else {
-                continue;
-            };
-            if let Some(field) = measurement.fields.get_mut(&job.address.field) {
-                field.id = Some(field_id);
-            }
-            let series = &mut measurement.series[job.address.series as usize];
-            series.id = Some(series_id);
-            if let Some(data) = series.data.get_mut(&job.address.field) {
-                data.end_seal(ChunkMeta { id, first, last });
+        let mut freed = 0;
+        for (job, chunks) in jobs.iter().zip(&encoded) {
+            freed += job.column.memory_bytes();
+            report.chunks += chunks.len();
+            for (meta, _) in chunks {
+                report.values += meta.points as usize;
+                report.size_bytes += meta.size_bytes as usize;
             }
         }
+        let mut state = self.0.state.write();
+        for (job, sealed) in jobs.iter().zip(sealed) {
+            let address = &job.address;
+            let found = measurement_mut(&mut state, address.policy_id, &address.measurement);
+            let Some(measurement) = found else {
+                continue;
+            };
+            if let Some(info) = measurement.columns.get_mut(address.column as usize) {
+                info.id = Some(sealed.column_id);
+                info.new_weeks.retain(|week| !job.new_weeks.contains(week));
+            }
+            measurement.series[address.series as usize].id = Some(sealed.series_id);
+            if let Some(data) = data_mut(&mut state, address) {
+                data.end_seal(sealed.chunks);
+            }
+        }
+        drop(state);
+        self.0.head_bytes.fetch_sub(freed, Ordering::Relaxed);
         Ok(())
     }
 }
 
+/// Takes heads of a measurement from a series on; returns the series to go on at when the room is used up.
+fn fill_slice(
+    state: &mut [Database],
+    policy_id: i64,
+    name: &Arc<str>,
+    first: u32,
+    room: &mut Room,
+    jobs: &mut Vec<Job>,
+) -> Option<u32> {
+    let mut policies = state.iter_mut().flat_map(|database| &mut database.policies);
+    let policy = policies.find(|policy| policy.id == policy_id)?;
+    let cutoff_ns = policy.cutoff_ns;
+    let measurement = policy.measurements.get_mut(name)?;
+    for number in first..measurement.series.len() as u32 {
+        if !room.is_left() {
+            return Some(number);
+        }
+        let series = &mut measurement.series[number as usize];
+        let (series_id, tags) = (series.id, Arc::clone(&series.tags));
+        for (column, data) in series.each_data_mut() {
+            room.looked_at = room.looked_at.saturating_sub(1);
+            let Some(taken) = data.begin_seal() else {
+                continue;
+            };
+            room.columns = room.columns.saturating_sub(1);
+            room.points = room.points.saturating_sub(taken.len());
+            let info = &measurement.columns[column as usize];
+            jobs.push(Job {
+                address: Address {
+                    policy_id,
+                    measurement: Arc::clone(name),
+                    series: number,
+                    column,
+                },
+                field: Arc::clone(&info.field),
+                field_type: info.field_type,
+                column_id: info.id,
+                new_weeks: info.new_weeks.clone(),
+                series_id,
+                tags: Arc::clone(&tags),
+                column: taken,
+                cutoff_ns,
+            });
+        }
+    }
+    None
+}
+
+type Encoded = Vec<(ChunkMeta, Vec<u8>)>;
+
+fn encode(job: &Job) -> Result<Encoded, StoreError> {
+    if job.column.is_tidy() && job.cutoff_ns == i64::MIN {
+        return encode_in_parts(&job.column);
+    }
+    let tidy = job.column.as_ref().clone().tidied();
+    encode_in_parts(&tidy.between(job.cutoff_ns, i64::MAX))
+}
+
+/// Compresses a tidy column into chunks that are not too long.
+pub(super) fn encode_in_parts(column: &Column) -> Result<Encoded, StoreError> {
+    if column.len() <= CHUNK_POINTS_MAX {
+        return Ok(chunk::encode_with_meta(column, 0)?.into_iter().collect());
+    }
+    let parts = column.times.chunks(CHUNK_POINTS_MAX);
+    parts
+        .filter_map(|times| Some(column.between(*times.first()?, *times.last()?)))
+        .map(|part| chunk::encode_with_meta(&part, 0))
+        .filter_map(Result::transpose)
+        .map(|encoded| Ok(encoded?))
+        .collect()
+}
+
+/// The rows that a slice has made for columns and series that are new.
+#[derive(Default)]
+struct RowIds<'a> {
+    columns: Ids<(i64, &'a str, u32)>,
+    series: Ids<(i64, &'a str, u32)>,
+}
+
+impl<'a> RowIds<'a> {
+    fn column(&mut self, transaction: &Transaction<'_>, job: &'a Job) -> Result<i64, StoreError> {
+        let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
+        let key = (policy, name, job.address.column);
+        if let Some(id) = self.columns.get(&key) {
+            return Ok(*id);
+        }
+        let id = match job.column_id {
+            Some(id) => id,
+            None => rows::add_column(transaction, policy, name, &job.field, job.field_type as u8)?,
+        };
+        for week in &job.new_weeks {
+            rows::add_week(transaction, id, *week)?;
+        }
+        self.columns.insert(key, id);
+        Ok(id)
+    }
+
+    fn series(&mut self, transaction: &Transaction<'_>, job: &'a Job) -> Result<i64, StoreError> {
+        if let Some(id) = job.series_id {
+            return Ok(id);
+        }
+        let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
+        let key = (policy, name, job.address.series);
+        if let Some(id) = self.series.get(&key) {
+            return Ok(*id);
+        }
+        let id = rows::add_series(transaction, policy, name, &tags_text(&job.tags))?;
+        self.series.insert(key, id);
+        Ok(id)
+    }
+}
+
 fn tags_text(tags: &Tags) -> String {
-    serde_json::to_string(
-        &tags
-            .iter()
-            .map(|(k, v)| (k.as_ref(), v.as_ref()))
-            .collect::<Vec<(&str, &str)>>(),
-    )
-    .unwrap_or_default()
-}
-
-/// Loads the catalogue and where the chunks lie.
-pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError> {
-    let mut databases: Vec<Database> = disk::databases(connection)?
-        .into_iter()
-        .map(|name| Database {
-            name,
-            policies: Vec::new(),
-        })
-        .collect();
-    for row in disk::policies(connection)? {
-        let Some(database) = databases
-            .iter_mut()
-            .find(|found| found.name == row.database)
-        else {
-            return Err(StoreError::Catalogue(format!(
-                "a policy of {} is left over",
-                row.database
-            )));
-        };
-        database.policies.push(Policy {
-            id: row.id,
-            name: row.name,
-            duration_ns: row.duration_ns,
-            is_default: row.is_default,
-            measurements: std::collections::BTreeMap::new(),
-        });
-    }
-    let mut measurements: HashMap<(i64, Arc<str>), Measurement> = HashMap::new();
-    let fields = load_fields(connection, &mut measurements)?;
-    let series = load_series(connection, &mut measurements)?;
-    load_chunks(connection, &mut measurements, &fields, &series)?;
-    for ((policy_id, name), measurement) in measurements {
-        let policy = databases
-            .iter_mut()
-            .flat_map(|database| &mut database.policies)
-            .find(|policy| policy.id == policy_id)
-            .ok_or_else(|| StoreError::Catalogue(format!("{name} has no policy")))?;
-        policy.measurements.insert(name, measurement);
-    }
-    Ok(databases)
-}
-
-type Place = (i64, Arc<str>);
-
-fn load_fields(
-    connection: &Connection,
-    measurements: &mut HashMap<Place, Measurement>,
-) -> Result<HashMap<i64, (Arc<str>, FieldType)>, StoreError> {
-    let mut fields = HashMap::new();
-    let mut statement =
-        connection.prepare("SELECT id, policy_id, measurement, name, type FROM fields")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (id, byte): (i64, u8) = (row.get(0)?, row.get(4)?);
-        let name: Arc<str> = row.get::<_, String>(3)?.into();
-        let field_type = FieldType::from_byte(byte)
-            .ok_or_else(|| StoreError::Catalogue(format!("the field {name} has type {byte}")))?;
-        let place = (row.get(1)?, row.get::<_, String>(2)?.into());
-        let field = Field {
-            field_type,
-            id: Some(id),
-        };
-        measurements
-            .entry(place)
-            .or_default()
-            .fields
-            .insert(Arc::clone(&name), field);
-        fields.insert(id, (name, field_type));
-    }
-    Ok(fields)
-}
-
-fn load_series(
-    connection: &Connection,
-    measurements: &mut HashMap<Place, Measurement>,
-) -> Result<HashMap<i64, (Place, String)>, StoreError> {
-    let mut series = HashMap::new();
-    let mut statement =
-        connection.prepare("SELECT id, policy_id, measurement, tags FROM series ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let name: Arc<str> = row.get::<_, String>(2)?.into();
-        let text: String = row.get(3)?;
-        let tags: Vec<(String, String)> = serde_json::from_str(&text)
-            .map_err(|error| StoreError::Catalogue(format!("the tags of series {id}: {error}")))?;
-        let key = series_key(&name, tags.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        let place = (row.get(1)?, name);
-        let tags = || {
-            tags.iter()
-                .map(|(k, v)| (k.as_str().into(), v.as_str().into()))
-                .collect()
-        };
-        measurements
-            .entry(place.clone())
-            .or_default()
-            .series_mut(&key, tags)
-            .id = Some(id);
-        series.insert(id, (place, key));
-    }
-    Ok(series)
-}
-
-fn load_chunks(
-    connection: &Connection,
-    measurements: &mut HashMap<Place, Measurement>,
-    fields: &HashMap<i64, (Arc<str>, FieldType)>,
-    series: &HashMap<i64, (Place, String)>,
-) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare("SELECT id, series_id, field_id, first, last FROM chunks ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let meta = ChunkMeta {
-            id: row.get(0)?,
-            first: row.get(3)?,
-            last: row.get(4)?,
-        };
-        let unknown = || StoreError::Catalogue(format!("chunk {} belongs nowhere", meta.id));
-        let (field, field_type) = fields.get(&row.get(2)?).ok_or_else(unknown)?;
-        let (place, key) = series.get(&row.get(1)?).ok_or_else(unknown)?;
-        let measurement = measurements.get_mut(place).ok_or_else(unknown)?;
-        measurement
-            .series_mut(key, Tags::new)
-            .data
-            .entry(Arc::clone(field))
-            .or_insert_with(|| FieldData::new(*field_type))
-            .end_seal(meta);
-    }
-    Ok(())
+    let pairs: Vec<(&str, &str)> = tags.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
+    // Texts always serialise.
+    serde_json::to_string(&pairs).unwrap_or_default()
 }

@@ -1,26 +1,40 @@
-//! The store against a naive model, through seals and new starts.
+//! The store against a naive model, through seals, merges, deletions and new starts.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use headroom_gateway::{
     lines::{FieldValue, Point},
-    store::{Store, StoreOptions, Values},
+    store::{Doomed, PolicyChange, Store, StoreOptions, StoreUsage, Values},
 };
 use proptest::prelude::*;
 
 /// What happens to a store.
 #[derive(Debug, Clone)]
 enum Step {
-    Write { series: u8, time: i64, value: i64 },
+    Write {
+        series: u8,
+        time: i64,
+        value: i64,
+    },
+    Delete {
+        series: Option<u8>,
+        first: i64,
+        last: i64,
+    },
     Seal,
+    Compact,
+    /// The process ends without a word, and a new one replays the journal.
     Reopen,
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let delete = (prop::option::of(0..3u8), 0..40i64, 0..20i64);
     prop_oneof![
-        8 => (0..3u8, 0..40i64, any::<i64>()).prop_map(|(series, time, value)| Step::Write { series, time, value }),
-        1 => Just(Step::Seal),
-        1 => Just(Step::Reopen),
+        16 => (0..3u8, 0..40i64, any::<i64>()).prop_map(|(series, time, value)| Step::Write { series, time, value }),
+        1 => delete.prop_map(|(series, first, length)| Step::Delete { series, first, last: first + length }),
+        4 => Just(Step::Seal),
+        1 => Just(Step::Compact),
+        2 => Just(Step::Reopen),
     ]
 }
 
@@ -48,13 +62,14 @@ fn content(store: &Store) -> BTreeMap<(String, i64), i64> {
         let columns = view
             .scan("m", &[series.number], &["v"], i64::MIN, i64::MAX)
             .expect("the store reads");
-        let column = columns[0][0].as_ref().expect("the field is there");
-        assert!(column.is_tidy());
-        let Values::Integer(values) = &column.values else {
-            panic!("the field's type changed");
-        };
-        for (time, value) in column.times.iter().zip(values) {
-            content.insert((series.key.to_string(), *time), *value);
+        for column in &columns[0][0] {
+            assert!(column.is_tidy());
+            let Values::Integer(values) = &column.values else {
+                panic!("the field's type changed");
+            };
+            for (time, value) in column.times.iter().zip(values) {
+                content.insert((series.key.to_string(), *time), *value);
+            }
         }
     }
     content
@@ -67,13 +82,33 @@ fn options() -> StoreOptions {
     }
 }
 
+fn open(dir: &Path) -> Store {
+    Store::open(dir, options()).expect("the store opens")
+}
+
+fn doomed(store: &Store, series: Option<u8>) -> Vec<Doomed> {
+    let numbers = series.map(|series| {
+        let view = store.view("db", None);
+        let host = format!("h{series}");
+        let found = view.map(|view| view.series("m", &[("host", &host)]));
+        let found = found.unwrap_or_default();
+        found.iter().map(|series| series.number).collect()
+    });
+    vec![Doomed {
+        policy: "autogen".to_owned(),
+        measurement: "m".into(),
+        series: numbers,
+    }]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_last_write_wins_through_seals_and_replays(steps in prop::collection::vec(step(), 1..80)) {
+    fn the_last_write_wins_and_what_was_deleted_stays_away(steps in prop::collection::vec(step(), 1..120)) {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut store = Store::open(dir.path(), options()).expect("the store opens");
+        let mut store = open(dir.path());
+        store.create_database("db").expect("a database");
         let mut journal: Vec<(u8, i64, i64)> = Vec::new();
         let mut model = BTreeMap::new();
         for step in steps {
@@ -83,13 +118,23 @@ proptest! {
                     write(&store, journal.len() as u64, point(series, time, value));
                     model.insert((format!("m,host=h{series}"), time), value);
                 }
+                Step::Delete { series, first, last } => {
+                    store.delete("db", &doomed(&store, series), first, last).expect("points go");
+                    let key = series.map(|series| format!("m,host=h{series}"));
+                    model.retain(|(found, time), _| {
+                        key.as_ref().is_some_and(|key| key != found) || !(first..=last).contains(time)
+                    });
+                }
                 Step::Seal => {
                     let report = store.seal().expect("the store seals");
                     prop_assert_eq!(report.sealed_through, journal.len() as u64);
                 }
+                Step::Compact => {
+                    store.compact().expect("the store merges chunks");
+                }
                 Step::Reopen => {
                     drop(store);
-                    store = Store::open(dir.path(), options()).expect("the store opens again");
+                    store = open(dir.path());
                     let from = store.sealed_through() as usize;
                     for (index, (series, time, value)) in journal.iter().enumerate().skip(from) {
                         write(&store, index as u64 + 1, point(*series, *time, *value));
@@ -98,18 +143,22 @@ proptest! {
             }
             prop_assert_eq!(content(&store), model.clone());
         }
+        store.seal().expect("the store seals");
+        let report = store.check().expect("a sound store");
+        prop_assert!(report.values as usize >= model.len());
+        prop_assert_eq!(store.head_bytes(), 0);
     }
 }
 
 #[test]
 fn replaying_what_is_sealed_already_changes_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::open(dir.path(), options()).expect("the store opens");
+    let store = open(dir.path());
     write(&store, 1, point(0, 10, 1));
     write(&store, 2, point(0, 10, 2));
     store.seal().expect("the store seals");
     drop(store);
-    let store = Store::open(dir.path(), options()).expect("the store opens again");
+    let store = open(dir.path());
     assert_eq!(store.sealed_through(), 2);
     write(&store, 1, point(0, 10, 1));
     write(&store, 2, point(0, 10, 2));
@@ -117,20 +166,124 @@ fn replaying_what_is_sealed_already_changes_nothing() {
 }
 
 #[test]
-fn a_type_conflict_names_both_types() {
+fn many_small_chunks_become_one_and_say_the_same() {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::open(dir.path(), options()).expect("the store opens");
+    let store = open(dir.path());
+    for round in 0..16 {
+        write(&store, round * 2 + 1, point(0, round as i64, round as i64));
+        // A late one that overwrites what is sealed.
+        write(&store, round * 2 + 2, point(0, 0, -(round as i64)));
+        store.seal().expect("the store seals");
+    }
+    let before = content(&store);
+    assert_eq!(store.check().expect("sound").chunks, 16);
+    assert_eq!(store.compact().expect("merged"), 15);
+    assert_eq!(store.check().expect("sound").chunks, 1);
+    assert_eq!(content(&store), before);
+    drop(store);
+    assert_eq!(content(&open(dir.path())), before);
+}
+
+#[test]
+fn points_go_when_they_are_older_than_the_retention() {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    write(&store, 1, point(0, DAY_NS, 1));
+    write(&store, 2, point(1, 5 * DAY_NS, 2));
+    store.seal().expect("the store seals");
+    write(&store, 3, point(0, DAY_NS + 1, 3));
+    let day = PolicyChange {
+        duration_ns: Some(DAY_NS),
+        make_default: false,
+    };
+    store.alter_policy("db", "autogen", day).expect("altered");
+    store.enforce(5 * DAY_NS).expect("old points go");
+    let left = BTreeMap::from([(("m,host=h1".to_owned(), 5 * DAY_NS), 2)]);
+    assert_eq!(content(&store), left);
+    assert_eq!(store.usage().expired_values, 1);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(
+        store.policies("db").expect("a database")[0].duration_ns,
+        DAY_NS
+    );
+    assert_eq!(content(&store), left);
+}
+
+#[test]
+fn the_oldest_points_go_when_the_file_reaches_its_bound() {
+    const MAX_BYTES: u64 = 64 << 20;
+    let dir = tempfile::tempdir().expect("a folder");
+    let bounded = StoreOptions {
+        max_bytes: Some(MAX_BYTES),
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir.path(), bounded).expect("the store opens");
+    let (mut time, mut noise) = (0_i64, 1_u64);
+    let mut usage = StoreUsage::default();
+    for sequence in 1..=56 {
+        let mut points = (0..100_000).map(|_| {
+            // Digits that do not compress, to fill the file soon.
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            time += 1;
+            point((time % 3) as u8, time, noise as i64)
+        });
+        store
+            .apply(sequence, "db", None, 0, &mut points)
+            .expect("the store takes points");
+        if sequence % 4 == 0 {
+            store.seal().expect("the store seals");
+            usage = store.usage();
+            assert!(usage.file_bytes <= MAX_BYTES, "{usage:?}");
+        }
+    }
+    assert!(usage.evicted_values > 0, "{usage:?}");
+    let content = content(&store);
+    let oldest_left = content.keys().map(|(_, time)| *time).min();
+    assert!(usage.evicted_through_ns < oldest_left.map(|time| time + 3 * 8_192));
+    assert!(content.contains_key(&(format!("m,host=h{}", time % 3), time)));
+}
+
+#[test]
+fn a_field_may_have_another_type_in_another_week() {
+    const WEEK_NS: i64 = 7 * 86_400_000_000_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
     write(&store, 1, point(0, 10, 1));
-    let mut other = point(0, 20, 1);
-    other.fields[0].1 = FieldValue::Float(1.5);
-    let conflict = store
-        .claim_types("db", None, &other)
-        .expect_err("another type");
-    let message = conflict.to_string();
+    let float = |time| {
+        let mut point = point(0, time, 1);
+        point.fields[0].1 = FieldValue::Float(1.5);
+        point
+    };
+    let conflict = store.claim_types("db", None, 0, &float(20));
+    let message = conflict.expect_err("another type").to_string();
     assert!(
         message.contains("float") && message.contains("integer"),
         "{message}"
     );
+    store
+        .claim_types("db", None, 0, &float(WEEK_NS))
+        .expect("a new week");
+    write(&store, 2, float(WEEK_NS));
+    store.seal().expect("the store seals");
+    drop(store);
+    let store = open(dir.path());
+    assert!(store.claim_types("db", None, 0, &float(30)).is_err());
+    assert!(
+        store
+            .claim_types("db", None, 0, &point(0, WEEK_NS + 1, 1))
+            .is_err()
+    );
+    let view = store.view("db", None).expect("a view");
+    let names: Vec<_> = view
+        .fields("m")
+        .iter()
+        .map(|field| field.field_type.name())
+        .collect();
+    assert_eq!(names, ["float", "integer"]);
 }
 
 #[test]
@@ -145,13 +298,17 @@ fn a_file_that_is_no_store_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_dropped_database_stays_away_after_a_restart() {
+fn a_dropped_database_stays_away_after_a_replay() {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::open(dir.path(), options()).expect("the store opens");
+    let store = open(dir.path());
     write(&store, 1, point(0, 10, 1));
     store.seal().expect("the store seals");
+    write(&store, 2, point(0, 11, 1));
     store.drop_database("db").expect("the database goes");
     drop(store);
-    let store = Store::open(dir.path(), options()).expect("the store opens again");
+    let store = open(dir.path());
+    write(&store, 2, point(0, 11, 1));
     assert!(store.databases().is_empty());
+    write(&store, 3, point(0, 12, 5));
+    assert_eq!(content(&store).into_values().collect::<Vec<_>>(), [5]);
 }

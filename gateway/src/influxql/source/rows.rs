@@ -12,20 +12,27 @@ use crate::store::{Column, SeriesInfo, Values};
 pub(super) struct SeriesRows<'a> {
     pub(super) series: &'a SeriesInfo,
     pub(super) fields: &'a [&'a str],
-    pub(super) columns: Vec<Option<Column>>,
+    /// For each field its columns, one a type.
+    pub(super) columns: Vec<Vec<Column>>,
 }
 
 impl SeriesRows<'_> {
-    fn column(&self, name: &str) -> Option<&Column> {
-        let index = self.fields.iter().position(|field| *field == name)?;
-        self.columns[index].as_ref()
+    fn columns(&self, name: &str) -> &[Column] {
+        let index = self.fields.iter().position(|field| *field == name);
+        index.map_or(&[], |index| &self.columns[index])
     }
 
     /// Returns a name's column in the type that the query asks for.
     fn typed(&self, reference: &Ref) -> Option<Cow<'_, Column>> {
         let kind = reference.kind.filter(|kind| *kind != Kind::Tag)?;
-        let column = self.column(&reference.name)?;
-        converted(column, kind)
+        joined(self.columns(&reference.name), kind)
+    }
+
+    /// Returns a name's column in the type that it is read as.
+    fn column(&self, name: &str) -> Option<Cow<'_, Column>> {
+        let columns = self.columns(name);
+        let first = columns.first()?.values.field_type();
+        joined(columns, super::kind_of(first))
     }
 
     /// Returns the rows; `None` where there are none.
@@ -65,10 +72,10 @@ impl SeriesRows<'_> {
     /// The common case without a copy: one field, all of its rows.
     fn only_part(&mut self, driver: &Ref) -> Option<Part> {
         let kind = driver.kind?;
-        let column = self.columns.pop()??;
-        let column = match converted(&column, kind)? {
-            Cow::Owned(column) => column,
-            Cow::Borrowed(_) => column,
+        let mut columns = self.columns.pop()?;
+        let column = match joined(&columns, kind)? {
+            Cow::Borrowed(_) if columns.len() == 1 => columns.swap_remove(0),
+            column => column.into_owned(),
         };
         (!column.is_empty()).then_some(Part {
             times: column.times,
@@ -127,7 +134,7 @@ impl SeriesRows<'_> {
                 .column(&reference.name)
                 .filter(|_| reference.kind != Some(Kind::Tag))
             {
-                let mut cells = aligned(column, times);
+                let mut cells = aligned(&column, times);
                 if let Some(kind) = reference.kind {
                     for cell in &mut cells {
                         *cell = cell.take().and_then(|value| cast(&value, kind));
@@ -161,6 +168,23 @@ fn aligned(column: &Column, times: &[i64]) -> Vec<Cell> {
             (column.times.get(next) == Some(time)).then(|| column.values.get(next))
         })
         .collect()
+}
+
+/// Returns the columns of one field as one of a type; what cannot be converted is left out.
+fn joined(columns: &[Column], kind: Kind) -> Option<Cow<'_, Column>> {
+    match columns {
+        [] => None,
+        [column] => converted(column, kind),
+        _ if kind == Kind::AnyField => Some(Cow::Borrowed(&columns[0])),
+        _ => columns
+            .iter()
+            .filter_map(|column| converted(column, kind))
+            .reduce(|joined, next| {
+                let mut joined = joined.into_owned();
+                joined.append(next.into_owned());
+                Cow::Owned(joined.tidied())
+            }),
+    }
 }
 
 /// Returns a column in another numeric type; `None` where the types have nothing in common.

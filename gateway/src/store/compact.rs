@@ -1,0 +1,205 @@
+//! Merges small chunks into larger ones, which compress better and are read faster.
+//!
+//! The newest chunks of a column are merged once they hold at least three times as many points as the oldest of them:
+//! each point is written about log₃(8192 / points of a seal) times. The merged chunk takes the number of the last one,
+//! so that it stays behind all that came before it: the last write still wins.
+
+use std::sync::Arc;
+
+use super::{
+    Column, Store, StoreError,
+    catalogue::{Address, data_mut},
+    chunk,
+    disk::rows,
+    head::ChunkMeta,
+    seal::CHUNK_POINTS_MAX,
+};
+
+/// Chunks that are merged at the least.
+const MERGED_MIN: usize = 4;
+/// How much more than the oldest of the chunks all of them must hold.
+const GROWTH: usize = 3;
+/// Columns that are merged in one transaction.
+const SLICE_COLUMNS: usize = 500;
+/// Series that are looked at under one lock.
+const SLICE_SERIES: usize = 2_000;
+
+/// Finds the newest chunks that are worth merging.
+fn worth_merging(chunks: &[ChunkMeta]) -> Option<&[ChunkMeta]> {
+    let (mut points, mut found) = (0, None);
+    for (index, chunk) in chunks.iter().enumerate().rev() {
+        points += chunk.points as usize;
+        if points > CHUNK_POINTS_MAX {
+            break;
+        }
+        if chunks.len() - index >= MERGED_MIN && chunk.points as usize * GROWTH <= points {
+            found = Some(&chunks[index..]);
+        }
+    }
+    found
+}
+
+/// Chunks of a column to be merged, oldest first.
+struct Merge {
+    address: Address,
+    chunks: Vec<ChunkMeta>,
+    cutoff_ns: i64,
+}
+
+impl Store {
+    /// Merges what is worth merging; returns how many chunks went.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written; every finished slice stays.
+    pub fn compact(&self) -> Result<usize, StoreError> {
+        let _changing = self.0.changing.lock();
+        let mut merged = 0;
+        for (policy_id, name) in self.places() {
+            let mut from = 0;
+            while let Some((merges, next)) = self.find_merges(policy_id, &name, from) {
+                for slice in merges.chunks(SLICE_COLUMNS) {
+                    self.make_room()?;
+                    merged += self.merge_slice(slice)?;
+                }
+                from = next;
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Lists all measurements with their policies' numbers.
+    pub(super) fn places(&self) -> Vec<(i64, Arc<str>)> {
+        let state = self.0.state.read();
+        let policies = state.iter().flat_map(|database| &database.policies);
+        policies
+            .flat_map(|policy| {
+                let names = policy.measurements.keys();
+                names.map(|name| (policy.id, Arc::clone(name)))
+            })
+            .collect()
+    }
+
+    /// Looks for merges among some series from a number on, and returns the number to go on at.
+    fn find_merges(
+        &self,
+        policy_id: i64,
+        name: &Arc<str>,
+        from: usize,
+    ) -> Option<(Vec<Merge>, usize)> {
+        let state = self.0.state.read();
+        let mut policies = state.iter().flat_map(|database| &database.policies);
+        let policy = policies.find(|policy| policy.id == policy_id)?;
+        let series = &policy.measurements.get(name)?.series;
+        if from >= series.len() {
+            return None;
+        }
+        let next = (from + SLICE_SERIES).min(series.len());
+        let mut merges = Vec::new();
+        for (number, series) in (from as u32..).zip(&series[from..next]) {
+            for (column, data) in series.each_data() {
+                if let Some(chunks) = worth_merging(&data.chunks) {
+                    merges.push(Merge {
+                        address: Address {
+                            policy_id,
+                            measurement: Arc::clone(name),
+                            series: number,
+                            column,
+                        },
+                        chunks: chunks.to_vec(),
+                        cutoff_ns: policy.cutoff_ns,
+                    });
+                }
+            }
+        }
+        Some((merges, next))
+    }
+
+    fn merge_slice(&self, merges: &[Merge]) -> Result<usize, StoreError> {
+        let made = merges
+            .iter()
+            .map(|merge| self.merged(merge))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.0.disk.write(|transaction| {
+            for (merge, made) in merges.iter().zip(&made) {
+                let kept = made.as_ref().map(|(meta, _)| meta.id);
+                for chunk in merge.chunks.iter().filter(|chunk| Some(chunk.id) != kept) {
+                    rows::drop_chunk(transaction, chunk.id)?;
+                }
+                if let Some((meta, bytes)) = made {
+                    rows::change_chunk(transaction, *meta, bytes)?;
+                }
+            }
+            Ok(())
+        })?;
+        let mut gone = 0;
+        let mut state = self.0.state.write();
+        for (merge, made) in merges.iter().zip(made) {
+            let Some(data) = data_mut(&mut state, &merge.address) else {
+                continue;
+            };
+            let at = data
+                .chunks
+                .iter()
+                .position(|chunk| chunk.id == merge.chunks[0].id);
+            if let Some(at) = at {
+                let made = made.map(|(meta, _)| meta);
+                gone += merge.chunks.len() - usize::from(made.is_some());
+                data.chunks.splice(at..at + merge.chunks.len(), made);
+            }
+        }
+        Ok(gone)
+    }
+
+    fn merged(&self, merge: &Merge) -> Result<Option<(ChunkMeta, Vec<u8>)>, StoreError> {
+        let mut columns = Vec::with_capacity(merge.chunks.len());
+        self.0.disk.read(|reader| {
+            for meta in &merge.chunks {
+                let bytes = rows::chunk(reader, meta.id)?;
+                let missing = || StoreError::Catalogue(format!("chunk {} is missing", meta.id));
+                columns.push(chunk::decode(&bytes.ok_or_else(missing)?)?);
+            }
+            Ok(())
+        })?;
+        let whole = columns.into_iter().reduce(|mut whole: Column, next| {
+            whole.append(next);
+            whole
+        });
+        let (Some(whole), Some(last)) = (whole, merge.chunks.last()) else {
+            return Ok(None);
+        };
+        let whole = whole.tidied().between(merge.cutoff_ns, i64::MAX);
+        Ok(chunk::encode_with_meta(&whole, last.id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(points: &[u32]) -> Vec<ChunkMeta> {
+        let meta = |(id, points): (i64, &u32)| ChunkMeta {
+            id,
+            first: 0,
+            last: 0,
+            points: *points,
+            size_bytes: 0,
+        };
+        (0..).zip(points).map(meta).collect()
+    }
+
+    #[test]
+    fn small_chunks_are_merged_and_large_ones_are_left_alone() {
+        let count = |points: &[u32]| worth_merging(&chunks(points)).map_or(0, <[_]>::len);
+        assert_eq!(count(&[90, 90, 90]), 0, "too few");
+        assert_eq!(count(&[90, 90, 90, 90]), 4);
+        assert_eq!(count(&[360, 90, 90, 90]), 0, "the oldest is too large");
+        assert_eq!(count(&[360, 360, 90, 90, 90, 90]), 6);
+        assert_eq!(count(&[8000, 90, 90, 90, 90]), 4, "a full one stays");
+        assert_eq!(
+            count(&[4000, 4000, 4000, 4000]),
+            0,
+            "they would be over the size"
+        );
+    }
+}
