@@ -30,6 +30,10 @@ demo: build ## six simulated hosts, from history to forecasts; DEMO_EXIT=1 ends 
 test: libtorch ## run every test of both services
 	$(CARGO) test --locked --workspace
 
+.PHONY: bench
+bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
+	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
+
 .PHONY: servers
 servers: ## build or install the real servers of the end-to-end run (once)
 	@$(PYTHON) .dev/servers.py

@@ -68,7 +68,7 @@ fn scopes_of(path: &str) -> &'static [Scope] {
         OPEN_PATHS.contains(&path) || OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
     match path {
         _ if open => &[],
-        "/query" => &[Scope::Read, Scope::Write],
+        "/query" | "/api/v1/validate" => &[Scope::Read, Scope::Write],
         _ => &[Scope::Write],
     }
 }

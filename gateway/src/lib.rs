@@ -8,6 +8,8 @@ pub mod body;
 
 pub mod lines;
 
+pub mod validate;
+
 pub mod ingest;
 
 pub mod journal;

@@ -1,7 +1,9 @@
 //! The gateway's command line.
 
 use std::{
-    io::IsTerminal,
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Read},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -11,8 +13,10 @@ use anyhow::Context;
 use clap::Parser;
 use headroom_gateway::{
     app::App,
-    config::{Cli, Command, LogFormat, Settings},
+    config::{Cli, Command, Flags, LogFormat, Settings},
+    lines::Precision,
     openapi,
+    validate::{self, ReportFormat},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -20,12 +24,17 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command.as_ref().unwrap_or(&Command::Serve) {
-        Command::Serve => serve(&cli),
+    let outcome = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&cli.flags),
         Command::Openapi => print_openapi(),
+        Command::Validate {
+            precision,
+            format,
+            file,
+        } => validate_file(&file, precision, format),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("headroom-gateway: {error:#}");
             ExitCode::FAILURE
@@ -33,14 +42,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn print_openapi() -> anyhow::Result<()> {
+fn print_openapi() -> anyhow::Result<ExitCode> {
     print!("{}", openapi::print()?);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+fn validate_file(
+    path: &Path,
+    precision: Precision,
+    format: ReportFormat,
+) -> anyhow::Result<ExitCode> {
+    let name = path.display().to_string();
+    let mut text = Vec::new();
+    if name == "-" {
+        io::stdin().lock().read_to_end(&mut text)
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+    }
+    .with_context(|| format!("cannot read {name}"))?;
+    let out = BufWriter::new(io::stdout().lock());
+    let tally = validate::write_report(&name, &text, precision, format, out)?;
+    if format == ReportFormat::Text {
+        eprintln!("{} lines, {} refused", tally.lines, tally.rejected);
+    }
+    Ok(ExitCode::from(u8::from(tally.rejected > 0)))
 }
 
 #[tokio::main]
-async fn serve(cli: &Cli) -> anyhow::Result<()> {
-    let settings = Settings::load(&cli.flags)?;
+async fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(flags)?;
     start_logging(settings.log_format);
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -49,7 +79,7 @@ async fn serve(cli: &Cli) -> anyhow::Result<()> {
     let app = App::bind(settings, Arc::new(now_ns))?;
     tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
     app.serve(stop).await?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn start_logging(format: LogFormat) {

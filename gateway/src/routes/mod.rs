@@ -4,6 +4,7 @@ mod health;
 mod metrics;
 mod passthrough;
 pub mod query;
+mod validate;
 mod write;
 
 use std::time::Instant;
@@ -35,6 +36,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(write::write_v2)
         .service(write::write_v1)
         .service(write::write_v3)
+        .service(validate::validate)
         .configure(query::configure)
         .service(health::ping)
         .service(health::ping_head)
@@ -70,6 +72,11 @@ pub(crate) fn app(
         .wrap(from_fn(access::guard))
         .wrap(from_fn(observe))
         .wrap(TracingLogger::<PathSpan>::new())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn bad_query(error: Error) -> Failure {
+    Failure::Invalid(format!("the query string is malformed: {error}"))
 }
 
 async fn unmatched(

@@ -98,7 +98,7 @@ pub(super) async fn write_v2(
     query: Result<Query<WriteV2>, actix_web::Error>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(bad_query).and_then(|Query(query)| {
+    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
         let bucket = query.bucket.unwrap_or_default();
         let (database, policy) = match bucket.split_once('/') {
             Some((database, policy)) => (database.to_owned(), Some(policy.to_owned())),
@@ -138,7 +138,7 @@ pub(super) async fn write_v1(
     query: Result<Query<WriteV1>, actix_web::Error>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(bad_query).and_then(|Query(query)| {
+    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
         let precision = Precision::of_v1(query.precision.as_deref().unwrap_or_default())?;
         destination("db", query.db.unwrap_or_default(), query.rp, precision)
     });
@@ -173,18 +173,13 @@ pub(super) async fn write_v3(
     query: Result<Query<WriteV3>, actix_web::Error>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(bad_query).and_then(|Query(query)| {
+    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
         let precision = Precision::of_v3(query.precision.as_deref().unwrap_or_default())?;
         destination("db", query.db.unwrap_or_default(), None, precision)
     });
     write(&state, &request, destination, payload)
         .await
         .map_err(|failure| failure.for_dialect(Dialect::V3))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn bad_query(error: actix_web::Error) -> Failure {
-    Failure::Invalid(format!("the query string is malformed: {error}"))
 }
 
 fn destination(

@@ -7,7 +7,7 @@ use crate::{
     body,
     error::Failure,
     journal::{Batch, Encoding},
-    lines::{self, Precision},
+    lines::{Judged, Precision, Scanner},
 };
 
 /// The accepted lines of a batch, each with a timestamp in the precision that is sent.
@@ -34,9 +34,10 @@ impl Outgoing {
             text: Vec::with_capacity(body.len() + body.len() / 8),
             lines: Vec::new(),
         };
-        for line in lines::split(body) {
+        let mut lines = Scanner::new(body, batch.precision);
+        while let Some(line) = lines.next_line() {
             if !batch.refuses(&line.bytes) {
-                outgoing.add(&body[line.bytes], batch);
+                outgoing.add(&line, body, batch);
             }
         }
         Ok(outgoing)
@@ -57,25 +58,23 @@ impl Outgoing {
         }
     }
 
-    fn add(&mut self, line: &[u8], batch: &Batch) {
+    fn add(&mut self, line: &Judged<'_, '_>, body: &[u8], batch: &Batch) {
         let start = self.text.len();
-        match lines::timestamp(line) {
+        let text = &body[line.bytes.clone()];
+        let parts = line.verdict.as_ref().ok();
+        match parts.and_then(|parts| Some((parts.timestamp?, parts.time_ns?))) {
             None => {
                 let now = self.precision.from_ns(batch.received_ns);
-                self.text.extend_from_slice(line);
+                self.text.extend_from_slice(text);
                 self.text.extend_from_slice(format!(" {now}").as_bytes());
             }
-            Some(range) if self.precision != batch.precision => {
-                let time_ns = std::str::from_utf8(&line[range.clone()])
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .and_then(|timestamp| batch.precision.to_ns(timestamp))
-                    .unwrap_or(batch.received_ns);
-                self.text.extend_from_slice(&line[..range.start]);
+            Some((timestamp, time_ns)) if self.precision != batch.precision => {
+                let fields_end = timestamp.start - line.bytes.start;
+                self.text.extend_from_slice(&text[..fields_end]);
                 let scaled = self.precision.from_ns(time_ns);
                 self.text.extend_from_slice(scaled.to_string().as_bytes());
             }
-            Some(_) => self.text.extend_from_slice(line),
+            Some(_) => self.text.extend_from_slice(text),
         }
         self.text.push(b'\n');
         self.lines.push(start..self.text.len());
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     fn batch(body: &str, precision: Precision) -> Batch {
-        let refused = lines::scan(body.as_bytes(), precision)
+        let refused = crate::lines::scan(body.as_bytes(), precision)
             .filter(|line| line.verdict.is_err())
             .map(|line| line.bytes.start as u32..line.bytes.end as u32)
             .collect();

@@ -1,0 +1,179 @@
+//! Where the parts of a line stand in the text, and the rules that hold between them.
+
+use std::ops::Range;
+
+use super::{KEY_MAX_BYTES, Refusal, Rule};
+
+/// Tag keys that InfluxDB keeps for its own columns.
+const RESERVED_TAGS: [&[u8]; 4] = [b"time", b"_field", b"_measurement", b"\0"];
+/// What InfluxDB puts between a series key and a field key, and counts with them.
+const KEY_SEPARATOR_BYTES: usize = 4;
+/// Up to here every tag is compared with every other one; more are sorted.
+const TAGS_FEW: usize = 8;
+
+/// A range of bytes in a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its first byte.
+    pub start: usize,
+    /// The byte behind its last.
+    pub end: usize,
+}
+
+impl Span {
+    /// The bytes it covers.
+    #[inline]
+    #[must_use]
+    pub fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.end]
+    }
+
+    /// How many bytes it covers.
+    #[must_use]
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether it covers none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+impl From<Span> for Range<usize> {
+    fn from(span: Span) -> Self {
+        span.start..span.end
+    }
+}
+
+/// What a field's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A finite number.
+    Float,
+    /// Digits and an `i`.
+    Integer,
+    /// Digits and a `u`.
+    Unsigned,
+    /// A text within quotes.
+    Text,
+    /// One of the five words for true, and the five for false.
+    Boolean,
+}
+
+/// A tag, as it is escaped in the text.
+#[derive(Debug, Clone, Copy)]
+pub struct TagSpan {
+    /// Its key.
+    pub key: Span,
+    /// Its value.
+    pub value: Span,
+}
+
+/// A field, as it is escaped in the text.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldSpan {
+    /// Its key.
+    pub key: Span,
+    /// Its value, a text's quotes and a number's letter included.
+    pub value: Span,
+    /// What the value is.
+    pub kind: Kind,
+}
+
+/// The parts of an accepted line.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The measurement.
+    pub measurement: Span,
+    /// The tags in the client's order.
+    pub tags: Vec<TagSpan>,
+    /// The fields in the client's order.
+    pub fields: Vec<FieldSpan>,
+    /// The timestamp's bytes; `None`: the line has none.
+    pub timestamp: Option<Span>,
+    /// The timestamp in nanoseconds since 1970.
+    pub time_ns: Option<i64>,
+}
+
+impl Parts {
+    pub(super) fn clear(&mut self) {
+        self.tags.clear();
+        self.fields.clear();
+        self.timestamp = None;
+        self.time_ns = None;
+    }
+
+    /// The end of measurement and tags.
+    fn series_end(&self) -> usize {
+        self.tags
+            .last()
+            .map_or(self.measurement.end, |tag| tag.value.end)
+    }
+
+    /// Holds the names of a line that begins at `start` to the rules on lengths, reserved names and repetitions.
+    pub(super) fn check(&self, text: &[u8], start: usize) -> Result<(), Refusal> {
+        let series_bytes = self.series_end() - start;
+        let longest = KEY_MAX_BYTES.saturating_sub(series_bytes + KEY_SEPARATOR_BYTES);
+        for field in &self.fields {
+            if field.key.len() > longest {
+                return Err(Refusal::at(
+                    Rule::TooLong,
+                    field.key.start - start,
+                    format!(
+                        "measurement, tags and this field key together are over {KEY_MAX_BYTES} bytes"
+                    ),
+                ));
+            }
+            if field.key.of(text) == b"time" {
+                return Err(Refusal::at(
+                    Rule::ReservedName,
+                    field.key.start - start,
+                    "the field key \"time\" is reserved; rename the field",
+                ));
+            }
+        }
+        for tag in &self.tags {
+            if RESERVED_TAGS.contains(&tag.key.of(text)) {
+                return Err(Refusal::at(
+                    Rule::ReservedName,
+                    tag.key.start - start,
+                    "this tag key is reserved, as are time, _field and _measurement; rename the tag",
+                ));
+            }
+        }
+        match self.repeated_tag(text) {
+            None => Ok(()),
+            Some(key) => Err(Refusal::at(
+                Rule::DuplicateTag,
+                key.start - start,
+                "this tag key stands twice; a series has one value for each key",
+            )),
+        }
+    }
+
+    fn repeated_tag(&self, text: &[u8]) -> Option<Span> {
+        // Telegraf sorts its tags, and nothing in order repeats itself.
+        if self
+            .tags
+            .is_sorted_by(|one, next| one.key.of(text) < next.key.of(text))
+        {
+            return None;
+        }
+        if self.tags.len() <= TAGS_FEW {
+            return self.tags.iter().enumerate().find_map(|(index, tag)| {
+                let mut before = self.tags[..index].iter();
+                before
+                    .any(|other| other.key.of(text) == tag.key.of(text))
+                    .then_some(tag.key)
+            });
+        }
+        let mut keys: Vec<Span> = self.tags.iter().map(|tag| tag.key).collect();
+        keys.sort_by_key(|key| (key.of(text), key.start));
+        let repeated = keys
+            .windows(2)
+            .filter(|pair| pair[0].of(text) == pair[1].of(text));
+        repeated.map(|pair| pair[1]).min_by_key(|key| key.start)
+    }
+}

@@ -1,0 +1,104 @@
+//! What an accepted line says: its parts with their escapes resolved.
+
+use std::borrow::Cow;
+
+use super::{
+    parts::{Kind, Parts, Span},
+    value,
+};
+
+/// The value of a field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FieldValue<'a> {
+    /// `1`, `-0.5`, `1e3`; always finite.
+    Float(f64),
+    /// `1i`.
+    Integer(i64),
+    /// `1u`.
+    Unsigned(u64),
+    /// `"text"`, its escapes resolved.
+    Text(Cow<'a, str>),
+    /// `t`, `T`, `true`, `True`, `TRUE` and their opposites.
+    Boolean(bool),
+}
+
+/// What an accepted line says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point<'a> {
+    /// The measurement's name.
+    pub measurement: Cow<'a, str>,
+    /// The tags in the client's order; keys are unique.
+    pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The fields in the client's order, at least one; where a key stands twice, the later value counts.
+    pub fields: Vec<(Cow<'a, str>, FieldValue<'a>)>,
+    /// The time in nanoseconds since 1970, scaled from the batch's precision; `None`: the time of receipt.
+    pub time_ns: Option<i64>,
+}
+
+impl<'a> Point<'a> {
+    /// Builds the point of a line that was judged to be good UTF-8.
+    pub(super) fn of(parts: &Parts, text: &'a [u8]) -> Self {
+        let name = |span, escaped| unescaped(span, text, escaped);
+        let value = |span: Span, kind| {
+            let bytes = span.of(text);
+            let number = &bytes[..bytes.len() - 1];
+            match kind {
+                Kind::Float => FieldValue::Float(value::float(bytes).unwrap_or_default()),
+                Kind::Integer => FieldValue::Integer(
+                    value::integer(number)
+                        .and_then(Result::ok)
+                        .unwrap_or_default(),
+                ),
+                Kind::Unsigned => FieldValue::Unsigned(value::unsigned(number).unwrap_or_default()),
+                Kind::Boolean => FieldValue::Boolean(value::boolean(bytes).unwrap_or_default()),
+                Kind::Text => FieldValue::Text(name(
+                    Span {
+                        start: span.start + 1,
+                        end: span.end - 1,
+                    },
+                    b"\"\\",
+                )),
+            }
+        };
+        Self {
+            measurement: name(parts.measurement, b", "),
+            tags: parts
+                .tags
+                .iter()
+                .map(|tag| (name(tag.key, b", ="), name(tag.value, b", =")))
+                .collect(),
+            fields: parts
+                .fields
+                .iter()
+                .map(|field| (name(field.key, b", =\""), value(field.value, field.kind)))
+                .collect(),
+            time_ns: parts.time_ns,
+        }
+    }
+}
+
+/// Takes the backslashes away that stand before one of `escaped`; all others are text.
+fn unescaped<'a>(span: Span, text: &'a [u8], escaped: &[u8]) -> Cow<'a, str> {
+    let text = String::from_utf8_lossy(span.of(text));
+    if !text.contains('\\') {
+        return text;
+    }
+    let mut resolved = String::with_capacity(text.len());
+    let mut rest = text.as_ref();
+    while let Some(at) = rest.find('\\') {
+        let behind = &rest[at + 1..];
+        let skip = usize::from(
+            !behind
+                .bytes()
+                .next()
+                .is_some_and(|byte| escaped.contains(&byte)),
+        );
+        resolved.push_str(&rest[..at + skip]);
+        // An escaped byte is ASCII, and is text even if it is a backslash.
+        let kept = usize::from(skip == 0);
+        resolved.push_str(&behind[..kept]);
+        rest = &behind[kept..];
+    }
+    resolved.push_str(rest);
+    Cow::Owned(resolved)
+}

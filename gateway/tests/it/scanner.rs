@@ -1,0 +1,282 @@
+//! What holds of the scanner whatever the text, and beside the crate `influxdb-line-protocol`.
+
+use std::borrow::Cow;
+
+use headroom_gateway::lines::{FieldValue, Point, Precision, Rule, scan};
+use influxdb_line_protocol::{FieldValue as Crates, LineProtocolBuilder, ParsedLine, parse_lines};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+/// What lines are made of, the well-formed parts and those that break them.
+const PIECES: [&str; 40] = [
+    "m",
+    "cpu",
+    ",",
+    ",host=a",
+    ",t=b",
+    "=",
+    " ",
+    " f=1",
+    " g=2i",
+    ",h=\"x y\"",
+    "\"",
+    "\\",
+    "\\\"",
+    "\\ ",
+    "\\,",
+    "\\=",
+    "f=",
+    "1",
+    "-",
+    ".5",
+    "1.",
+    "e5",
+    "i",
+    "u",
+    "t",
+    "true",
+    "NaN",
+    "1e400",
+    " 17",
+    " 1735689600000000000",
+    "9223372036854775807",
+    "#",
+    "\t",
+    "\0",
+    "\r",
+    "é",
+    "\u{1f600}",
+    "time=1",
+    ",time=a",
+    "k=v",
+];
+
+fn line() -> impl Strategy<Value = String> {
+    let free = vec(select(&PIECES[..]), 1..12).prop_map(|pieces| pieces.concat());
+    let near = (
+        vec(select(&PIECES[..]), 0..3),
+        vec(select(&PIECES[..]), 0..3),
+    )
+        .prop_map(|(before, behind)| {
+            format!("m,a=b{} f=1,g=\"x\"{} 17", before.concat(), behind.concat())
+        });
+    prop_oneof![free, near]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    vec(
+        (
+            line(),
+            select(&["\n", "\r\n", "\n\n", "\n# it's \"odd\n"][..]),
+        ),
+        0..6,
+    )
+    .prop_map(|lines| {
+        lines
+            .into_iter()
+            .flat_map(|(line, end)| [line, end.to_owned()])
+            .collect()
+    })
+}
+
+/// A name that survives being written: no newline, no backslash, which the builder writes as it stands.
+fn name() -> impl Strategy<Value = String> {
+    "[a-z_éß😀,= \"'#/.:-]{0,8}[a-z]".prop_filter("not reserved", |name| name != "time")
+}
+
+fn value() -> impl Strategy<Value = FieldValue<'static>> {
+    prop_oneof![
+        any::<f64>()
+            .prop_filter("finite", |value| value.is_finite())
+            .prop_map(FieldValue::Float),
+        any::<i64>().prop_map(FieldValue::Integer),
+        any::<u64>().prop_map(FieldValue::Unsigned),
+        any::<bool>().prop_map(FieldValue::Boolean),
+        "[a-z\"\\\\\n ,=é]{0,12}".prop_map(|text| FieldValue::Text(text.into())),
+    ]
+}
+
+fn point() -> impl Strategy<Value = Point<'static>> {
+    let tags = prop::collection::btree_map(name(), name(), 0..4);
+    let fields = vec((name(), value()), 1..5);
+    let time = prop::option::of(-1_000_000_000_000_i64..4_000_000_000_000_000_000);
+    (name(), tags, fields, time).prop_map(|(measurement, tags, fields, time_ns)| Point {
+        // An equals sign behind a comma would be a tag that was lost.
+        measurement: measurement
+            .replace('=', "")
+            .trim_start_matches([' ', '#', ','])
+            .to_owned()
+            .into(),
+        tags: tags
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect(),
+        fields: fields
+            .into_iter()
+            .map(|(key, value)| (key.into(), value))
+            .collect(),
+        time_ns,
+    })
+}
+
+/// Writes points as the crate does.
+fn build(points: &[Point<'_>]) -> String {
+    let mut lines = LineProtocolBuilder::new();
+    for point in points {
+        let mut line = lines.measurement(&point.measurement);
+        for (key, value) in &point.tags {
+            line = line.tag(key, value);
+        }
+        macro_rules! field {
+            ($line:expr, $field:expr) => {
+                match &$field.1 {
+                    FieldValue::Float(value) => $line.field(&$field.0, *value),
+                    FieldValue::Integer(value) => $line.field(&$field.0, *value),
+                    FieldValue::Unsigned(value) => $line.field(&$field.0, *value),
+                    FieldValue::Boolean(value) => $line.field(&$field.0, *value),
+                    FieldValue::Text(value) => $line.field(&$field.0, value.as_ref()),
+                }
+            };
+        }
+        let (first, others) = point.fields.split_first().expect("a field");
+        let line = others
+            .iter()
+            .fold(field!(line, first), |line, other| field!(line, other));
+        lines = match point.time_ns {
+            Some(time) => line.timestamp(time).close_line(),
+            None => line.close_line(),
+        };
+    }
+    String::from_utf8(lines.build()).expect("UTF-8")
+}
+
+fn of_crate(line: &ParsedLine<'_>) -> Point<'static> {
+    let own = |text: &dyn ToString| Cow::Owned(text.to_string());
+    Point {
+        measurement: own(&line.series.measurement),
+        tags: line
+            .series
+            .tag_set
+            .iter()
+            .flatten()
+            .map(|(key, value)| (own(key), own(value)))
+            .collect(),
+        fields: line
+            .field_set
+            .iter()
+            .map(|(key, value)| {
+                let value = match value {
+                    Crates::F64(value) => FieldValue::Float(*value),
+                    Crates::I64(value) => FieldValue::Integer(*value),
+                    Crates::U64(value) => FieldValue::Unsigned(*value),
+                    Crates::Boolean(value) => FieldValue::Boolean(*value),
+                    Crates::String(value) => FieldValue::Text(own(value)),
+                };
+                (own(key), value)
+            })
+            .collect(),
+        time_ns: line.timestamp,
+    }
+}
+
+/// The rules by which we refuse a line that the crate takes: it does not look at these at all, or reads a structure into
+/// the line that InfluxDB does not.
+fn crate_is_laxer(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::DuplicateTag
+            | Rule::ReservedName
+            | Rule::NumberRange
+            | Rule::TooLong
+            | Rule::TimeRange
+            | Rule::Tag
+            | Rule::Field
+            | Rule::Measurement
+    )
+}
+
+/// What the crate refuses, and InfluxDB takes.
+fn crate_is_stricter(line: &str) -> bool {
+    let bare_point = line.split(['=', ',', ' ']).any(|word| {
+        let digits = word.trim_start_matches('-');
+        digits.starts_with('.') || digits.ends_with('.') || digits.contains(".e")
+    });
+    bare_point
+        || line.ends_with(' ')
+        || line.contains(['\t', '\0', '\r', '\\'])
+        || line.contains("==")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn what_was_built_is_scanned_and_built_again(points in vec(point(), 0..6)) {
+        let text = build(&points);
+        let scanned: Result<Vec<_>, _> = scan(text.as_bytes(), Precision::Nanoseconds).map(|line| line.verdict).collect();
+        prop_assert_eq!(scanned.as_ref(), Ok(&points), "{}", text);
+        prop_assert_eq!(build(&scanned.expect("just compared")), text);
+    }
+
+    #[test]
+    fn differences_from_the_crate_are_explained_by_rules(line in line()) {
+        prop_assume!(!line.trim_start_matches([' ', '\t', '\0', '\r']).is_empty());
+        let ours = scan(line.as_bytes(), Precision::Nanoseconds).next();
+        let theirs = parse_lines(&line).next();
+        match (ours.map(|line| line.verdict), theirs) {
+            (None, theirs) => prop_assert!(theirs.is_none() || line.contains(['#', '\0', '\r', '\t']), "{:?}", theirs),
+            (Some(Ok(point)), Some(Ok(parsed))) => {
+                // After a backslash the crate and InfluxDB go different ways.
+                if !line.contains('\\') {
+                    prop_assert_eq!(point, of_crate(&parsed));
+                }
+            }
+            (Some(Ok(_)), theirs) => prop_assert!(crate_is_stricter(&line), "refused by the crate alone: {:?}", theirs),
+            (Some(Err(refusal)), Some(Ok(_))) => prop_assert!(
+                crate_is_laxer(refusal.rule) || line.contains(['\\', '\r', '\t', '\0']),
+                "refused by us alone: {}", refusal
+            ),
+            (Some(Err(_)), _) => {}
+        }
+    }
+
+    #[test]
+    fn every_split_of_a_text_at_a_lines_end_gives_the_same_verdicts(text in text()) {
+        let verdicts = |text: &str| -> Vec<(String, bool)> {
+            scan(text.as_bytes(), Precision::Nanoseconds)
+                .map(|line| (text[line.bytes].to_owned(), line.verdict.is_ok()))
+                .collect()
+        };
+        let whole = verdicts(&text);
+        for line in scan(text.as_bytes(), Precision::Nanoseconds) {
+            let end = text[line.bytes.end..].find('\n').map_or(text.len(), |newline| line.bytes.end + newline + 1);
+            let mut parts = verdicts(&text[..end]);
+            parts.extend(verdicts(&text[end..]));
+            prop_assert_eq!(&parts, &whole, "split at {}", end);
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_that_an_editor_shows(text in text()) {
+        for line in scan(text.as_bytes(), Precision::Nanoseconds) {
+            let newlines = text[..line.bytes.start].matches('\n').count();
+            prop_assert_eq!(line.number, newlines + 1);
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_and_lines_never_overlap(mut text in vec(any::<u8>(), 0..400), pieces in vec((0..400_usize, select(&PIECES[..])), 0..40)) {
+        for (at, piece) in pieces {
+            let at = at.min(text.len());
+            text.splice(at..at, piece.bytes());
+        }
+        let mut end = 0;
+        for line in scan(&text, Precision::Hours) {
+            prop_assert!(line.bytes.start >= end && line.bytes.end <= text.len() && !line.bytes.is_empty());
+            end = line.bytes.end;
+            if let Err(refusal) = line.verdict {
+                let column = refusal.column.expect("every fault of the text has one");
+                prop_assert!(column >= 1 && column <= text.len() - line.bytes.start + 1, "{}", refusal);
+            }
+        }
+    }
+}
