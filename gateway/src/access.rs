@@ -16,7 +16,14 @@ use crate::{
 };
 
 /// What probes, scrapers and people who look for the documentation need.
-const OPEN_PATHS: [&str; 5] = ["/", "/ping", "/health", "/ready", "/metrics"];
+const OPEN_PATHS: [&str; 6] = [
+    "/",
+    "/ping",
+    "/api/v2/ping",
+    "/health",
+    "/ready",
+    "/metrics",
+];
 const OPEN_PREFIXES: [&str; 2] = ["/docs", "/api-docs/"];
 
 /// Lets a request pass if its credentials have the scope that its path needs.
@@ -61,14 +68,16 @@ pub fn check(request: &HttpRequest, tokens: Option<&Tokens>, needed: Scope) -> R
     }
 }
 
-/// The scopes of which a path needs one; none: the path is open. The handler of `/query` asks for the one that its
-/// statements need.
+/// The scopes of which a path needs one; none: the path is open. The handlers of `/query`, of
+/// new buckets and of deletions ask for what those need.
 fn scopes_of(path: &str) -> &'static [Scope] {
     let open =
         OPEN_PATHS.contains(&path) || OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
     match path {
         _ if open => &[],
-        "/query" | "/api/v1/validate" => &[Scope::Read, Scope::Write],
+        "/query" | "/api/v1/validate" | "/api/v2/buckets" | "/api/v2/orgs" => {
+            &[Scope::Read, Scope::Write]
+        }
         _ => &[Scope::Write],
     }
 }

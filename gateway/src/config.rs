@@ -22,7 +22,7 @@ use headroom_openapi::access::{Tokens, TokensError, may_listen};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use command::{Cli, Command};
+pub use command::{Cli, Command, ExportArgs, ExportFormat, ImportArgs};
 pub use size::ByteSize;
 
 use crate::{

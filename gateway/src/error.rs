@@ -137,6 +137,9 @@ pub enum Failure {
         /// The limit.
         limit: usize,
     },
+    /// A bucket is there already.
+    #[error("bucket with name {0} already exists")]
+    BucketExists(String),
     /// Something that should not happen.
     #[error("the gateway failed; its log says more")]
     Internal,
@@ -160,6 +163,7 @@ impl Failure {
             | Self::Journal(JournalError::BatchInvalid { .. }) => {
                 (StatusCode::BAD_REQUEST, "invalid")
             }
+            Self::BucketExists(_) => (StatusCode::UNPROCESSABLE_ENTITY, "conflict"),
             Self::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
             Self::Starting | Self::QueriesBusy { .. } | Self::Store(_) | Self::Journal(_) => {

@@ -29,3 +29,5 @@ pub mod error;
 pub mod openapi;
 
 pub mod app;
+
+pub mod commands;

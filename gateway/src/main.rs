@@ -13,7 +13,8 @@ use anyhow::Context;
 use clap::Parser;
 use headroom_gateway::{
     app::App,
-    config::{Cli, Command, Flags, LogFormat, Settings},
+    commands,
+    config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings},
     lines::Precision,
     openapi,
     validate::{self, ReportFormat},
@@ -32,6 +33,10 @@ fn main() -> ExitCode {
             format,
             file,
         } => validate_file(&file, precision, format),
+        Command::Check => check(&cli.flags),
+        Command::Backup { to } => backup(&cli.flags, &to),
+        Command::Export(args) => export(&cli.flags, &args),
+        Command::Import(args) => import(&args),
     };
     match outcome {
         Ok(code) => code,
@@ -69,12 +74,50 @@ fn validate_file(
 }
 
 #[tokio::main]
+async fn check(flags: &Flags) -> anyhow::Result<ExitCode> {
+    println!(
+        "{}",
+        commands::check(&Settings::load(flags)?.data_dir).await?
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn backup(flags: &Flags, to: &Path) -> anyhow::Result<ExitCode> {
+    let size_bytes = commands::backup(&Settings::load(flags)?.data_dir, to)?;
+    println!("{} has the backup, {size_bytes} bytes", to.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn export(flags: &Flags, args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let values = commands::export(&Settings::load(flags)?.data_dir, args).await?;
+    eprintln!("{values} values");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    start_logging(LogFormat::Text);
+    start_tls()?;
+    let report = commands::import(args).await?;
+    println!(
+        "{} batches were taken whole, {} with lines refused, {} bytes",
+        report.batches, report.batches_with_refusals, report.sent_bytes
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_tls() -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))
+}
+
+#[tokio::main]
 async fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(flags)?;
     start_logging(settings.log_format);
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))?;
+    start_tls()?;
     let stop = stop_on_signal()?;
     let app = App::bind(settings, Arc::new(now_ns))?;
     tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -58,6 +58,7 @@ pub struct RefusedLineV3 {
     tags(
         (name = "write", description = "Push line protocol"),
         (name = "query", description = "Read with InfluxQL"),
+        (name = "buckets", description = "Buckets and their points, as InfluxDB 2 has them"),
         (name = "health", description = "How the gateway is"),
     )
 )]

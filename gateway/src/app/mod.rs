@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use embedded::Embedded;
 pub use queries::Queries;
+pub use recovery::open_data;
 pub use state::{Clock, Core, Sink, State};
 
 use crate::{

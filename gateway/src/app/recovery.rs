@@ -11,9 +11,9 @@ use crate::{
     config::{InfluxSettings, Settings},
     influxql::QueryLimits,
     ingest::Ingest,
-    journal::{Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    journal::{self, Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     lines::{self, Point},
-    store::{Store, StoreOptions},
+    store::{self, Store, StoreOptions},
     upstream::Upstream,
 };
 
@@ -64,7 +64,7 @@ fn open_journal(data_dir: &Path, max_bytes: u64, start_after: u64) -> Result<Jou
         segment_max_bytes: SEGMENT_MAX_BYTES.min(max_bytes / SEGMENTS_AT_LEAST),
         start_after,
     };
-    Ok(Journal::open(&data_dir.join("journal"), options)?)
+    Ok(Journal::open(&data_dir.join(journal::DIR_NAME), options)?)
 }
 
 fn open_influx(
@@ -84,7 +84,7 @@ fn open_embedded(
     query_limits: QueryLimits,
     stop: &CancellationToken,
 ) -> Result<(Journal, Sink), StartError> {
-    let dir = data_dir.join("store");
+    let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
     let journal = open_journal(data_dir, journal_max_bytes, store.sealed_through())?;
@@ -96,6 +96,26 @@ fn open_embedded(
         journal_max_bytes,
     );
     Ok((journal, Sink::Embedded(embedded)))
+}
+
+/// Opens a data folder whose points are to be read, as a gateway would.
+///
+/// # Errors
+///
+/// When a gateway runs on it, there is no store in it, or something is damaged.
+pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
+    let dir = data_dir.join(store::DIR_NAME);
+    if !dir.join(store::FILE_NAME).exists() {
+        return Err(StartError::DataDir {
+            path: data_dir.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, "it holds no embedded store"),
+        });
+    }
+    // The journal's lock first: a store whose gateway runs is not to be opened at all.
+    let journal = open_journal(data_dir, u64::MAX, 0)?;
+    let store = Store::open(&dir, StoreOptions::default())?;
+    replay(&journal, &store, &CancellationToken::new())?;
+    Ok((journal, store))
 }
 
 /// Applies what the journal holds beyond the last seal.

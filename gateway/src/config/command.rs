@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
 
-use super::Flags;
+use super::{Flags, Secret};
 use crate::{lines::Precision, validate::ReportFormat};
 
 /// The command line.
@@ -20,7 +22,7 @@ pub struct Cli {
 }
 
 /// What the program can do.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Takes pushes and answers queries until it is told to stop.
     Serve,
@@ -38,4 +40,85 @@ pub enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Reads journal and store through and says whether they are sound; the gateway must not run.
+    Check,
+    /// Copies journal and store into a new folder, while the gateway runs or not; the copy is a data folder.
+    Backup {
+        /// The folder to make.
+        #[arg(value_name = "FOLDER")]
+        to: PathBuf,
+    },
+    /// Writes points as text; the gateway must not run (export a backup otherwise).
+    Export(ExportArgs),
+    /// Pushes a file of line protocol to a running gateway.
+    Import(ImportArgs),
+}
+
+/// What to export.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The form.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// The database.
+    #[arg(long, value_name = "NAME", default_value = "telegraf")]
+    pub database: String,
+    /// The retention policy; without it the database's default.
+    #[arg(long, value_name = "NAME")]
+    pub retention_policy: Option<String>,
+    /// One measurement; without it all.
+    #[arg(long, value_name = "NAME")]
+    pub measurement: Option<String>,
+    /// The first instant, such as 2024-03-29T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<DateTime<Utc>>,
+    /// The instant before which it ends.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<DateTime<Utc>>,
+    /// The file, compressed if its name ends in .gz; without it the standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// In which form points are exported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Line protocol with nanoseconds.
+    #[default]
+    Lp,
+    /// One value a row: measurement, tags as JSON, time, field, type, value.
+    Csv,
+}
+
+/// What to import, and where to.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The file of line protocol, gzip or plain.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The gateway.
+    #[arg(
+        long,
+        env = "HEADROOM_GATEWAY_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8186"
+    )]
+    pub url: Url,
+    /// A token with the scope write.
+    #[arg(
+        long,
+        env = "HEADROOM_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<Secret>,
+    /// The database.
+    #[arg(long, value_name = "NAME", default_value = "telegraf")]
+    pub database: String,
+    /// The retention policy; without it the database's default.
+    #[arg(long, value_name = "NAME")]
+    pub retention_policy: Option<String>,
+    /// The unit of the file's timestamps: ns, u, ms or s.
+    #[arg(long, value_name = "UNIT", default_value = "ns")]
+    pub precision: String,
 }

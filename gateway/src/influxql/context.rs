@@ -109,6 +109,11 @@ impl<'a> Context<'a> {
         )))
     }
 
+    /// Returns how many values were read.
+    pub(super) fn values_read(&self) -> usize {
+        self.values.get()
+    }
+
     /// Counts values, and fails over the limit.
     pub(super) fn count_values(&self, values: usize) -> Outcome<()> {
         let total = self.values.get() + values;

@@ -12,11 +12,13 @@
 //! What InfluxDB 1.x answers is what this answers, down to its surprises (`Where 1.6 is plainly wrong` is said where it
 //! stands). Text that is no InfluxQL is a [`ParseError`], for status 400; all else is an error within the answer.
 
+mod admin;
 pub mod answer;
 pub mod ast;
 mod condition;
 mod context;
 mod error;
+mod explain;
 mod formula;
 mod function;
 mod lexer;
@@ -24,6 +26,7 @@ mod merge;
 mod names;
 mod parser;
 mod plan;
+mod predicate;
 mod print;
 mod rewrite;
 mod select;
@@ -44,6 +47,7 @@ use context::{Context, End};
 use error::Outcome;
 pub use error::{ParseError, StatementError};
 pub use parser::parse;
+pub use predicate::delete;
 
 use tokio_util::sync::CancellationToken;
 
@@ -115,12 +119,9 @@ pub fn execute(
 }
 
 fn run(statement: &Statement, context: &Context<'_>) -> Outcome<Vec<Series>> {
-    let failed = |error: crate::store::StoreError| match error {
-        crate::store::StoreError::DatabaseUnknown(name) => StatementError::DatabaseUnknown(name),
-        other => StatementError::Store(other.to_string()),
-    };
     match statement {
         Statement::Select(select) => rows(select, context),
+        Statement::Explain { analyze, select } => explain::explain(*analyze, select, context),
         Statement::ShowDatabases => Ok(show::databases(context)),
         Statement::ShowRetentionPolicies { database } => {
             show::policies(database.as_deref(), context)
@@ -138,40 +139,10 @@ fn run(statement: &Statement, context: &Context<'_>) -> Outcome<Vec<Series>> {
             clauses,
         } => show::cardinality(counted, *exact, clauses, context),
         Statement::ShowContinuousQueries => Ok(show::continuous_queries(context)),
-        Statement::CreateDatabase { name } => {
-            context.store.create_database(name).map_err(failed)?;
-            Ok(Vec::new())
-        }
-        Statement::DropDatabase { name } => {
-            context.store.drop_database(name).map_err(failed)?;
-            Ok(Vec::new())
-        }
-        Statement::CreateRetentionPolicy {
-            name,
-            database,
-            duration_ns,
-            default,
-        } => {
-            if context.store.policies(database).is_none() {
-                return Err(StatementError::DatabaseUnknown(database.clone()));
-            }
-            let made = context
-                .store
-                .create_policy(database, name, *duration_ns, *default);
-            made.map_err(failed)?;
-            Ok(Vec::new())
-        }
-        Statement::DropMeasurement { name } => {
-            let database = context.database.ok_or(StatementError::DatabaseMissing)?;
-            context
-                .store
-                .drop_measurement(database, name)
-                .map_err(failed)?;
-            Ok(Vec::new())
-        }
         Statement::Unsupported { text, instead } => Err(StatementError::invalid(format!(
             "{text} is not supported by the embedded store; {instead}"
         ))),
+        _ => admin::change(statement, context).map(|()| Vec::new()),
     }
 }
 

@@ -53,10 +53,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use error::JournalError;
 pub use reader::Reader;
 pub use record::{Batch, Encoding};
+pub use segment::is_segment;
 
 use segment::Segment;
 use writer::{Append, Request, Writer};
 
+/// The journal's folder in the data folder.
+pub const DIR_NAME: &str = "journal";
 /// A segment is closed at this size: large enough that files are few, small enough that trimming frees disk early.
 pub const SEGMENT_MAX_BYTES: u64 = 32 << 20;
 /// How many batches may wait for the writer thread; beyond it, appends wait for a place.

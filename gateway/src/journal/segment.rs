@@ -17,6 +17,12 @@ pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
 const MAGIC: &[u8; 8] = b"HDRMJRN1";
 const EXTENSION: &str = "segment";
 
+/// Says whether a path is named as a segment is.
+#[must_use]
+pub fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|found| found == EXTENSION)
+}
+
 /// One segment file.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {

@@ -17,6 +17,14 @@ use crate::{
 const INFLUXDB_VERSION: (&str, &str) = ("X-Influxdb-Version", "1.8.10-headroom");
 const INFLUXDB_BUILD: (&str, &str) = ("X-Influxdb-Build", "OSS");
 
+/// Answers 204 with the version by which InfluxDB's clients go.
+pub(super) fn alive() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header(INFLUXDB_VERSION)
+        .insert_header(INFLUXDB_BUILD)
+        .finish()
+}
+
 /// Ask for a sign of life (InfluxDB)
 ///
 /// Answers 204 with the headers by which InfluxDB's clients tell the server's version.
@@ -30,10 +38,7 @@ const INFLUXDB_BUILD: (&str, &str) = ("X-Influxdb-Build", "OSS");
 )]
 #[get("/ping")]
 pub(super) async fn ping() -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header(INFLUXDB_VERSION)
-        .insert_header(INFLUXDB_BUILD)
-        .finish()
+    alive()
 }
 
 /// Ask for a sign of life without a body (InfluxDB)
@@ -46,10 +51,7 @@ pub(super) async fn ping() -> HttpResponse {
 )]
 #[head("/ping")]
 pub(super) async fn ping_head() -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header(INFLUXDB_VERSION)
-        .insert_header(INFLUXDB_BUILD)
-        .finish()
+    alive()
 }
 
 /// Ask whether the process lives

@@ -1,5 +1,6 @@
 //! The HTTP surface: every route, and what stands around each request.
 
+mod buckets;
 mod health;
 mod metrics;
 mod passthrough;
@@ -38,6 +39,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(write::write_v3)
         .service(validate::validate)
         .configure(query::configure)
+        .configure(buckets::configure)
         .service(health::ping)
         .service(health::ping_head)
         .service(health::health)

@@ -76,7 +76,7 @@ struct Query {
         })),
         (status = 400, description = "The text is no InfluxQL", body = ErrorV1),
         (status = 401, description = "No known token", body = ErrorV1),
-        (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
+        (status = 403, description = "The token lacks the scope `read`, `write` for CREATE DATABASE, or `admin` for statements that change or delete", body = ErrorV1),
         (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
         (status = 503, description = "The gateway is starting, or as many queries run as may", body = ErrorV1),
     )
@@ -99,7 +99,7 @@ async fn query_get(state: Data<State>, request: HttpRequest) -> Result<HttpRespo
         (status = 200, description = "The results, one a statement", body = QueryAnswer, example = json!({"results": [{"statement_id": 0}]})),
         (status = 400, description = "The text is no InfluxQL", body = ErrorV1),
         (status = 401, description = "No known token", body = ErrorV1),
-        (status = 403, description = "The token lacks the scope `read`, or `write` for statements that change something", body = ErrorV1),
+        (status = 403, description = "The token lacks the scope `read`, `write` for CREATE DATABASE, or `admin` for statements that change or delete", body = ErrorV1),
         (status = 502, description = "The InfluxDB behind the gateway cannot be reached", body = ErrorV1),
         (status = 503, description = "The gateway is starting, or as many queries run as may", body = ErrorV1),
     )
@@ -160,12 +160,14 @@ async fn answer(
         method,
     };
     let statements = asked.statements();
-    // InfluxDB may know statements that are not known here; what is not known for a query needs the right to change.
-    let changes = statements.as_ref().map_or(passes_on, |found| {
-        found.iter().any(influxql::ast::Statement::changes)
+    // InfluxDB may know statements that are not known here; what is not known for a query needs every right.
+    let unknown = if passes_on { Scope::Admin } else { Scope::Read };
+    let needed = statements.as_ref().map_or(vec![unknown], |found| {
+        found.iter().map(influxql::ast::Statement::scope).collect()
     });
-    let needed = if changes { Scope::Write } else { Scope::Read };
-    access::check(request, state.tokens.as_ref(), needed)?;
+    for scope in needed {
+        access::check(request, state.tokens.as_ref(), scope)?;
+    }
     match &core?.sink {
         Sink::Influx(upstream) => {
             let query = PassedQuery {

@@ -65,13 +65,4 @@ impl Store {
         })?;
         Ok(report)
     }
-
-    /// Writes a whole copy of the sealed part into a new file, while points come and queries run.
-    ///
-    /// # Errors
-    ///
-    /// When the file is there already or cannot be written.
-    pub fn copy_to(&self, path: &std::path::Path) -> Result<(), StoreError> {
-        self.0.disk.copy_to(path)
-    }
 }

@@ -50,9 +50,10 @@ pub use column::{Column, FieldType, Value, Values};
 pub use databases::PolicyChange;
 use delete::Deletions;
 pub use delete::Doomed;
+pub use disk::copy_file;
 use disk::{Disk, rows};
 pub use error::{StoreError, TypeConflict};
-pub use read::{FieldInfo, PolicyInfo, SeriesInfo, View};
+pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
 pub use seal::SealReport;
 
@@ -60,6 +61,8 @@ use crate::lines::{FieldValue, Point};
 
 /// The retention policy of a database that names none.
 pub const DEFAULT_POLICY: &str = "autogen";
+/// The store's folder in the data folder.
+pub const DIR_NAME: &str = "store";
 /// The store's file in its folder.
 pub const FILE_NAME: &str = "store.sqlite";
 

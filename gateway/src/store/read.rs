@@ -15,6 +15,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A retention policy as `SHOW RETENTION POLICIES` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyInfo {
+    /// Its number, which no other policy ever has.
+    pub id: i64,
     /// Its name.
     pub name: String,
     /// How long points are kept; 0: for ever.
@@ -53,6 +55,17 @@ impl SeriesInfo {
     }
 }
 
+/// How much a read would touch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Chunks.
+    pub chunks: usize,
+    /// Their size.
+    pub size_bytes: u64,
+    /// The values in them.
+    pub values: u64,
+}
+
 /// One retention policy of one database, to read from.
 #[derive(Clone)]
 pub struct View {
@@ -75,6 +88,7 @@ impl Store {
         let state = self.0.state.read();
         let found = state.iter().find(|found| found.name == database)?;
         let info = |policy: &super::Policy| PolicyInfo {
+            id: policy.id,
             name: policy.name.clone(),
             duration_ns: policy.duration_ns,
             is_default: policy.is_default,
@@ -222,6 +236,26 @@ impl View {
                 series.sort_unstable_by(|a, b| a.key.cmp(&b.key));
             }
             series
+        })
+        .unwrap_or_default()
+    }
+
+    /// Measures the chunks of series that a read between two times would touch.
+    #[must_use]
+    pub fn extent(&self, measurement: &str, series: &[u32], first: i64, last: i64) -> Extent {
+        self.with(measurement, |found| {
+            let mut extent = Extent::default();
+            let series = series.iter().map(|number| &found.series[*number as usize]);
+            for (_, data) in series.flat_map(super::catalogue::Series::each_data) {
+                for chunk in &data.chunks {
+                    if chunk.first <= last && chunk.last >= first {
+                        extent.chunks += 1;
+                        extent.size_bytes += u64::from(chunk.size_bytes);
+                        extent.values += u64::from(chunk.points);
+                    }
+                }
+            }
+            extent
         })
         .unwrap_or_default()
     }

@@ -6,11 +6,16 @@ use crate::support::{TestApp, read};
 
 const WRITER: &str = "writer-0123456789";
 const READER: &str = "reader-0123456789";
+const ADMIN: &str = "admin-0123456789";
 
 async fn guarded() -> TestApp {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("tokens");
-    std::fs::write(&path, format!("{WRITER} write\n{READER} read\n")).expect("writable");
+    std::fs::write(
+        &path,
+        format!("{WRITER} write\n{READER} read\n{ADMIN} admin\n"),
+    )
+    .expect("writable");
     TestApp::start_with(Flags {
         tokens_file: Some(path),
         ..Flags::default()
@@ -94,6 +99,50 @@ async fn queries_need_read_and_changes_need_write() {
             .0,
         401
     );
+}
+
+#[tokio::test]
+async fn what_takes_points_away_needs_admin() {
+    let app = guarded().await;
+    assert_eq!(
+        read(
+            app.post("/write?db=telegraf")
+                .bearer_auth(WRITER)
+                .body("m f=1 1")
+        )
+        .await
+        .0,
+        204
+    );
+    let statements = [
+        "DELETE FROM m",
+        "DROP SERIES FROM m",
+        "DROP MEASUREMENT m",
+        "CREATE RETENTION POLICY w ON telegraf DURATION 1w REPLICATION 1",
+        "ALTER RETENTION POLICY w ON telegraf DURATION 2w",
+        "DROP RETENTION POLICY w ON telegraf",
+        "DROP DATABASE telegraf",
+    ];
+    for (token, status) in [(READER, 403), (WRITER, 403), (ADMIN, 200)] {
+        for q in statements {
+            let form = [("db", "telegraf"), ("q", q)];
+            let asked = app.post("/query").bearer_auth(token).form(&form);
+            let (answered, body) = read(asked).await;
+            assert_eq!(answered, status, "{q}: {body}");
+            assert_eq!(body.contains("error"), status == 403, "{q}: {body}");
+        }
+    }
+    for path in ["/api/v2/buckets", "/api/v2/delete?bucket=telegraf"] {
+        let asked = app.post(path).bearer_auth(WRITER).body("{}");
+        assert_eq!(read(asked).await.0, 403, "{path}");
+    }
+    for token in [READER, WRITER] {
+        let asked = app
+            .client
+            .get(app.url("/api/v2/buckets"))
+            .bearer_auth(token);
+        assert_eq!(read(asked).await.0, 200);
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,9 @@ async fn spawn(data_dir: &Path) -> Gateway {
             "127.0.0.1:0",
             "--log-format",
             "json",
+            // A seal is due at a quarter of it, every few seconds of this load.
+            "--journal-max-bytes",
+            "1MiB",
             "--data-dir",
         ])
         .arg(data_dir)
@@ -158,4 +161,46 @@ async fn every_acked_line_survives_a_kill() {
         "{} acked lines are lost: {lost:?}",
         lost.len()
     );
+}
+
+/// Asks a gateway something that changes it, or that reads from it.
+async fn ask(gateway: &Gateway, q: &str) -> serde_json::Value {
+    let request = Client::new().post(format!("{}/query", gateway.base));
+    let form = [("db", "telegraf"), ("epoch", "ns"), ("q", q)];
+    let answer = request.form(&form).send().await.expect("an answer");
+    answer.json::<serde_json::Value>().await.expect("JSON")["results"][0].take()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answered_deletion_survives_a_kill_and_the_replay() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let push = async |gateway: &Gateway, lines: &'static str| {
+        let request = Client::new().post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = request.body(lines).send().await.expect("an answer");
+        assert_eq!(answer.status(), 204);
+    };
+    let mut gateway = spawn(dir.path()).await;
+    push(
+        &gateway,
+        "m,host=a v=1 1\nm,host=a v=2 2\nm,host=b v=3 3\ngone v=4 4",
+    )
+    .await;
+    for q in [
+        "DELETE FROM m WHERE host = 'a' AND time >= 2",
+        "DROP MEASUREMENT gone",
+        "DROP SERIES FROM m WHERE host = 'b'",
+    ] {
+        let done = serde_json::json!({"statement_id": 0});
+        assert_eq!(ask(&gateway, q).await, done, "{q}");
+    }
+    push(&gateway, "m,host=b v=5 5").await;
+    gateway.process.kill().expect("SIGKILL");
+    gateway.process.wait().expect("it is gone");
+    let gateway = spawn(dir.path()).await;
+    let left = ask(&gateway, "SELECT v FROM m").await;
+    let rows = serde_json::json!([[1, 1], [5, 5]]);
+    assert_eq!(left["series"][0]["values"], rows);
+    let names = ask(&gateway, "SHOW MEASUREMENTS").await;
+    assert_eq!(names["series"][0]["values"], serde_json::json!([["m"]]));
 }

@@ -1,7 +1,9 @@
 //! The gateway over real sockets.
 
 mod access;
+mod admin;
 mod bad_input;
+mod commands;
 mod conformance;
 mod crash;
 mod health;

@@ -95,6 +95,13 @@ impl TestApp {
             .expect("an orderly stop");
     }
 
+    /// Stops as SIGTERM does, and leaves the data folder.
+    pub(crate) async fn stop_keeping_data(self) -> Arc<TempDir> {
+        let data_dir = Arc::clone(&self.data_dir);
+        self.stop().await;
+        data_dir
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use regex::Regex;
 
-pub use statement::{Counted, KeySelection, ShowClauses, Statement};
+pub use statement::{Counted, KeySelection, PolicyOptions, ShowClauses, Statement};
 
 /// A place in the text, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

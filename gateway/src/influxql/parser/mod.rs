@@ -1,5 +1,6 @@
 //! Parses InfluxQL into the tree, by recursive descent; expressions by precedence climbing.
 
+mod admin;
 mod expr;
 mod select;
 mod show;
@@ -224,29 +225,20 @@ impl Parser<'_> {
             "CREATE" => self.create(),
             "DROP" => self.drop_statement(),
             "EXPLAIN" => {
-                if !matches!(self.peek()?.token, Token::Keyword("SELECT" | "ANALYZE")) {
-                    return self.unexpected(&["SELECT"]);
+                let analyze = self.take_bare("ANALYZE")?;
+                if !self.take_word("SELECT")? {
+                    return self.unexpected(&["ANALYZE", "SELECT"]);
                 }
-                self.unsupported(
-                    "EXPLAIN",
-                    "ask the query itself; the metrics page shows how long queries take",
-                )
+                let select = Box::new(self.select()?);
+                Ok(Statement::Explain { analyze, select })
             }
-            "DELETE" => {
-                if !matches!(self.peek()?.token, Token::Keyword("FROM" | "WHERE")) {
-                    return self.unexpected(&["FROM", "WHERE"]);
-                }
-                self.unsupported(
-                    "DELETE",
-                    "drop the database, or use InfluxDB as the upstream",
-                )
-            }
+            "DELETE" => self.delete(),
+            "ALTER" => self.alter_policy(),
             "GRANT" => self.unsupported(
                 "GRANT",
                 "write the tokens and their scopes into the tokens file",
             ),
             "REVOKE" => self.unsupported("REVOKE", "take the token out of the tokens file"),
-            "ALTER" => self.unsupported("ALTER", "create a further retention policy"),
             "SET" => self.unsupported(
                 "SET",
                 "write the tokens and their scopes into the tokens file",

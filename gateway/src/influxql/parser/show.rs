@@ -1,7 +1,8 @@
-//! `SHOW`, `CREATE` and `DROP`.
+//! `SHOW`.
 
-use super::super::ast::{Counted, Expr, KeySelection, MeasurementName, ShowClauses, Statement};
-use super::super::error::ParseError;
+use super::super::ast::{
+    Counted, KeySelection, Measurement, MeasurementName, ShowClauses, Statement,
+};
 use super::super::lexer::Token;
 use super::{Parsed, Parser};
 
@@ -76,14 +77,16 @@ impl Parser<'_> {
         }
     }
 
-    fn show_sources(&mut self, clauses: &mut ShowClauses) -> Parsed<()> {
+    /// Parses `FROM measurements` when it stands next.
+    pub(super) fn measurements_after_from(&mut self) -> Parsed<Vec<Measurement>> {
+        let mut sources = Vec::new();
         if !self.take_word("FROM")? {
-            return Ok(());
+            return Ok(sources);
         }
         loop {
-            clauses.sources.push(self.measurement()?);
+            sources.push(self.measurement()?);
             if !self.take_mark(",")? {
-                return Ok(());
+                return Ok(sources);
             }
         }
     }
@@ -93,7 +96,7 @@ impl Parser<'_> {
             database: self.on_database()?,
             ..ShowClauses::default()
         };
-        self.show_sources(&mut clauses)?;
+        clauses.sources = self.measurements_after_from()?;
         self.show_rest(&mut clauses, with_condition)?;
         Ok(clauses)
     }
@@ -141,7 +144,7 @@ impl Parser<'_> {
                 database: self.on_database()?,
                 ..ShowClauses::default()
             };
-            self.show_sources(&mut clauses)?;
+            clauses.sources = self.measurements_after_from()?;
             let counted = Counted::TagValues(self.key_selection()?);
             self.show_rest(&mut clauses, true)?;
             return Ok(Statement::ShowCardinality {
@@ -154,7 +157,7 @@ impl Parser<'_> {
             database: self.on_database()?,
             ..ShowClauses::default()
         };
-        self.show_sources(&mut clauses)?;
+        clauses.sources = self.measurements_after_from()?;
         let keys = self.key_selection()?;
         self.show_rest(&mut clauses, true)?;
         Ok(Statement::ShowTagValues { keys, clauses })
@@ -196,102 +199,5 @@ impl Parser<'_> {
             exact,
             clauses: self.show_clauses(true)?,
         })
-    }
-
-    /// Parses what stands behind CREATE.
-    pub(super) fn create(&mut self) -> Parsed<Statement> {
-        match self.expect_one_of(&[
-            "CONTINUOUS",
-            "DATABASE",
-            "USER",
-            "RETENTION",
-            "SUBSCRIPTION",
-        ])? {
-            "DATABASE" => {
-                let name = self.name()?;
-                if self.take_word("WITH")? {
-                    self.skip_policy_options()?;
-                }
-                Ok(Statement::CreateDatabase { name })
-            }
-            "RETENTION" => self.create_policy(),
-            "USER" => self.unsupported(
-                "CREATE USER",
-                "write the token and its scopes into the tokens file",
-            ),
-            "CONTINUOUS" => self.unsupported(
-                "CREATE CONTINUOUS QUERY",
-                "query with GROUP BY time instead",
-            ),
-            _ => self.unsupported("CREATE SUBSCRIPTION", "have Telegraf write to both places"),
-        }
-    }
-
-    fn skip_policy_options(&mut self) -> Parsed<()> {
-        while !matches!(self.peek()?.token, Token::End | Token::Mark(";")) {
-            self.advance()?;
-        }
-        Ok(())
-    }
-
-    fn create_policy(&mut self) -> Parsed<Statement> {
-        self.expect_word("POLICY")?;
-        let name = self.name()?;
-        self.expect_word("ON")?;
-        let database = self.name()?;
-        self.expect_word("DURATION")?;
-        let duration_ns = self.policy_duration()?;
-        self.expect_word("REPLICATION")?;
-        self.count()?;
-        let mut default = false;
-        loop {
-            if self.take_word("SHARD")? {
-                self.expect_word("DURATION")?;
-                self.policy_duration()?;
-            } else if self.take_word("DEFAULT")? {
-                default = true;
-            } else {
-                return Ok(Statement::CreateRetentionPolicy {
-                    name,
-                    database,
-                    duration_ns,
-                    default,
-                });
-            }
-        }
-    }
-
-    fn policy_duration(&mut self) -> Parsed<i64> {
-        if self.take_word("INF")? {
-            return Ok(0);
-        }
-        let at = self.at()?;
-        match self.expr()? {
-            Expr::Duration(nanos) if nanos >= 0 => Ok(nanos),
-            other => Err(ParseError::expected(
-                &other.to_string(),
-                at,
-                &["duration", "INF"],
-            )),
-        }
-    }
-
-    /// Parses what stands behind DROP.
-    pub(super) fn drop_statement(&mut self) -> Parsed<Statement> {
-        const DROPPED: &[&str] = &[
-            "CONTINUOUS",
-            "DATABASE",
-            "MEASUREMENT",
-            "RETENTION",
-            "SERIES",
-            "SHARD",
-            "SUBSCRIPTION",
-            "USER",
-        ];
-        match self.expect_one_of(DROPPED)? {
-            "DATABASE" => Ok(Statement::DropDatabase { name: self.name()? }),
-            "MEASUREMENT" => Ok(Statement::DropMeasurement { name: self.name()? }),
-            _ => self.unsupported("this DROP", "drop the measurement or the database"),
-        }
     }
 }

@@ -105,20 +105,13 @@ impl Disk {
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let kept = self.readers.lock().pop();
-        let reader = kept.map_or_else(|| self.open_reader(), Ok)?;
+        let reader = kept.map_or_else(|| open_reader(&self.path), Ok)?;
         let answer = work(&reader)?;
         let mut readers = self.readers.lock();
         if readers.len() < READERS_KEPT {
             readers.push(reader);
         }
         Ok(answer)
-    }
-
-    fn open_reader(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(&self.path, flags)?;
-        reader.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(reader)
     }
 
     /// Runs a function in a transaction, which is committed when the function succeeds.
@@ -163,15 +156,28 @@ impl Disk {
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
 
-    /// Writes a whole and compact copy as of now, while others read and write.
-    pub(super) fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        let path = path.to_string_lossy();
-        self.read(|reader| {
-            reader.execute("VACUUM INTO ?1", [path.as_ref()])?;
-            Ok(())
-        })
-    }
+/// Writes a whole and compact copy of a store's file, as of now, while its gateway reads and writes.
+///
+/// # Errors
+///
+/// When the copy is there already or cannot be written, or the file cannot be read.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Open {
+        path: from.to_owned(),
+        source,
+    };
+    let reader = open_reader(from).map_err(failed)?;
+    reader.execute("VACUUM INTO ?1", [to.to_string_lossy().as_ref()])?;
+    Ok(())
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(path, flags)?;
+    reader.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(reader)
 }
 
 fn prepare(writer: &Connection) -> rusqlite::Result<()> {

@@ -1,10 +1,12 @@
 //! Prints the tree back to InfluxQL that parses to the same tree.
 
+mod statement;
+
 use std::fmt::{self, Display, Formatter};
 
 use super::ast::{
-    Call, Counted, Direction, Expr, Field, Fill, KeySelection, Limits, Measurement,
-    MeasurementName, Operator, Pattern, Ref, Select, ShowClauses, Source, Statement, duration_text,
+    Call, Direction, Expr, Field, Fill, Limits, Measurement, MeasurementName, Operator, Pattern,
+    Ref, Select, Source, duration_text,
 };
 use super::lexer::is_bare_name;
 
@@ -198,127 +200,4 @@ impl Display for Select {
         self.zone
             .map_or(Ok(()), |zone| write!(f, " tz('{}')", zone.name()))
     }
-}
-
-impl Display for KeySelection {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(" WITH KEY ")?;
-        match self {
-            Self::Is(key) => write!(f, "= {}", Name(key)),
-            Self::IsNot(key) => write!(f, "!= {}", Name(key)),
-            Self::In(keys) => {
-                f.write_str("IN (")?;
-                list(f, keys.iter().map(|key| Name(key)))?;
-                f.write_str(")")
-            }
-            Self::Matches(pattern) => write!(f, "=~ {pattern}"),
-            Self::MatchesNot(pattern) => write!(f, "!~ {pattern}"),
-        }
-    }
-}
-
-impl ShowClauses {
-    fn write(&self, f: &mut Formatter<'_>, infix: &dyn Display) -> fmt::Result {
-        if let Some(database) = &self.database {
-            write!(f, " ON {}", Name(database))?;
-        }
-        if !self.sources.is_empty() {
-            f.write_str(" FROM ")?;
-            list(f, &self.sources)?;
-        }
-        write!(f, "{infix}")?;
-        if let Some(condition) = &self.condition {
-            write!(f, " WHERE {condition}")?;
-        }
-        self.limits.fmt(f)
-    }
-}
-
-impl Display for Statement {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let on = |f: &mut Formatter<'_>, database: &Option<String>| match database {
-            Some(database) => write!(f, " ON {}", Name(database)),
-            None => Ok(()),
-        };
-        match self {
-            Self::Select(select) => select.fmt(f),
-            Self::ShowDatabases => f.write_str("SHOW DATABASES"),
-            Self::ShowRetentionPolicies { database } => {
-                f.write_str("SHOW RETENTION POLICIES")?;
-                on(f, database)
-            }
-            Self::ShowMeasurements { name, clauses } => {
-                f.write_str("SHOW MEASUREMENTS")?;
-                let infix = match name {
-                    None => String::new(),
-                    Some(MeasurementName::Exactly(name)) => {
-                        format!(" WITH MEASUREMENT = {}", Name(name))
-                    }
-                    Some(MeasurementName::Matching(pattern)) => {
-                        format!(" WITH MEASUREMENT =~ {pattern}")
-                    }
-                };
-                clauses.write(f, &infix)
-            }
-            Self::ShowTagKeys(clauses) => {
-                f.write_str("SHOW TAG KEYS")?;
-                clauses.write(f, &"")
-            }
-            Self::ShowTagValues { keys, clauses } => {
-                f.write_str("SHOW TAG VALUES")?;
-                clauses.write(f, keys)
-            }
-            Self::ShowFieldKeys(clauses) => {
-                f.write_str("SHOW FIELD KEYS")?;
-                clauses.write(f, &"")
-            }
-            Self::ShowSeries(clauses) => {
-                f.write_str("SHOW SERIES")?;
-                clauses.write(f, &"")
-            }
-            Self::ShowCardinality {
-                counted,
-                exact,
-                clauses,
-            } => write_cardinality(f, counted, *exact, clauses),
-            Self::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
-            Self::CreateDatabase { name } => write!(f, "CREATE DATABASE {}", Name(name)),
-            Self::DropDatabase { name } => write!(f, "DROP DATABASE {}", Name(name)),
-            Self::CreateRetentionPolicy {
-                name,
-                database,
-                duration_ns,
-                default,
-            } => {
-                let (name, database) = (Name(name), Name(database));
-                write!(f, "CREATE RETENTION POLICY {name} ON {database} DURATION ")?;
-                match duration_ns {
-                    0 => f.write_str("INF")?,
-                    nanos => f.write_str(&duration_text(*nanos))?,
-                }
-                f.write_str(" REPLICATION 1")?;
-                f.write_str(if *default { " DEFAULT" } else { "" })
-            }
-            Self::DropMeasurement { name } => write!(f, "DROP MEASUREMENT {}", Name(name)),
-            Self::Unsupported { text, .. } => f.write_str(text),
-        }
-    }
-}
-
-fn write_cardinality(
-    f: &mut Formatter<'_>,
-    counted: &Counted,
-    exact: bool,
-    clauses: &ShowClauses,
-) -> fmt::Result {
-    let (subject, keys) = match counted {
-        Counted::Series => ("SERIES", None),
-        Counted::Measurements => ("MEASUREMENT", None),
-        Counted::TagKeys => ("TAG KEY", None),
-        Counted::TagValues(keys) => ("TAG VALUES", Some(keys)),
-        Counted::FieldKeys => ("FIELD KEY", None),
-    };
-    let exact = if exact { " EXACT" } else { "" };
-    write!(f, "SHOW {subject}{exact} CARDINALITY")?;
-    clauses.write(f, &keys.map_or_else(String::new, KeySelection::to_string))
 }

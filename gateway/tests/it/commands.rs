@@ -1,0 +1,123 @@
+//! Backup, check, export and import, on the data of a gateway that runs.
+
+use std::{io::Read, path::Path};
+
+use flate2::read::MultiGzDecoder;
+use headroom_gateway::{
+    commands,
+    config::{ExportArgs, ExportFormat, ImportArgs},
+};
+
+use crate::support::TestApp;
+
+const LINES: &str = "cpu,host=a\\ b usage=1.5,n=7i,text=\"two\nlines \\\"quoted\\\"\" 1000000000\n\
+                     cpu,host=a\\ b up=true,total=18446744073709551615u 2000000000\n\
+                     mem,host=c used=3 3000000000\n";
+
+fn export_args(output: &Path) -> ExportArgs {
+    ExportArgs {
+        format: ExportFormat::Lp,
+        database: "telegraf".to_owned(),
+        retention_policy: None,
+        measurement: None,
+        since: None,
+        until: None,
+        output: Some(output.to_owned()),
+    }
+}
+
+fn import_args(file: &Path, app: &TestApp) -> ImportArgs {
+    ImportArgs {
+        file: file.to_owned(),
+        url: app.url("").parse().expect("a URL"),
+        token: None,
+        database: "telegraf".to_owned(),
+        retention_policy: None,
+        precision: "ns".to_owned(),
+    }
+}
+
+fn unzipped(path: &Path) -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(std::fs::File::open(path).expect("a file"))
+        .read_to_string(&mut text)
+        .expect("line protocol");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_running_gateway_is_exported_and_imported_elsewhere() {
+    let app = TestApp::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    assert_eq!(app.push("/write?db=telegraf", LINES).await.0, 204);
+
+    let refused = commands::check(app.data_dir())
+        .await
+        .expect_err("a gateway runs");
+    assert!(refused.to_string().contains("backup"), "{refused}");
+
+    let copy = dir.path().join("copy");
+    commands::backup(app.data_dir(), &copy).expect("a backup");
+    // What comes later is not in the copy.
+    assert_eq!(app.push("/write?db=telegraf", "late v=1").await.0, 204);
+    let refused = commands::backup(app.data_dir(), &copy).expect_err("it is there");
+    assert!(refused.to_string().contains("already"), "{refused}");
+    let word = commands::check(&copy).await.expect("a sound copy");
+    assert!(word.contains("journal goes to batch 1"), "{word}");
+
+    let file = dir.path().join("points.lp.gz");
+    let values = commands::export(&copy, &export_args(&file))
+        .await
+        .expect("an export");
+    assert_eq!(values, 6);
+    let other = TestApp::start().await;
+    let report = commands::import(&import_args(&file, &other))
+        .await
+        .expect("an import");
+    assert_eq!(report.batches_with_refusals, 0, "{report:?}");
+    for q in ["SELECT * FROM cpu GROUP BY *", "SELECT * FROM mem"] {
+        let answer = other.query(q).await;
+        assert_eq!(answer, app.query(q).await);
+        assert!(answer["results"][0]["series"].is_array(), "{answer}");
+    }
+    assert!(unzipped(&file).starts_with("cpu,host=a\\ b n=7i,text=\"two\nlines"));
+
+    let mut part = export_args(&dir.path().join("part.csv"));
+    part.format = ExportFormat::Csv;
+    part.measurement = Some("cpu".to_owned());
+    part.since = Some(chrono::DateTime::from_timestamp_nanos(1_500_000_000));
+    part.until = Some(chrono::DateTime::from_timestamp_nanos(2_000_000_001));
+    assert_eq!(commands::export(&copy, &part).await.expect("an export"), 2);
+    let text = std::fs::read_to_string(part.output.expect("a path")).expect("CSV");
+    assert_eq!(
+        text,
+        "measurement,tags,time,field,type,value\n\
+         cpu,\"{\"\"host\"\":\"\"a b\"\"}\",2000000000,total,unsigned,18446744073709551615\n\
+         cpu,\"{\"\"host\"\":\"\"a b\"\"}\",2000000000,up,boolean,true\n"
+    );
+    app.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_byte_in_a_chunk_is_found() {
+    let app = TestApp::start().await;
+    let lines: String = (0..500)
+        .flat_map(|n| ["m v=".to_owned(), n.to_string(), format!(" {n}\n")])
+        .collect();
+    assert_eq!(app.push("/write?db=telegraf", lines).await.0, 204);
+    let dir = tempfile::tempdir().expect("a folder");
+    // The stop seals.
+    let data_dir = app.stop_keeping_data().await;
+    let copy = dir.path().join("copy");
+    commands::backup(data_dir.path(), &copy).expect("a backup");
+    commands::check(&copy).await.expect("a sound copy");
+    let path = copy.join("store/store.sqlite");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    // Blobs fill their page from its end; the last one of the file is the chunk's.
+    let at = bytes.iter().rposition(|byte| *byte != 0).expect("content");
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).expect("a damaged file");
+    let found = commands::check(&copy).await.expect_err("damage");
+    assert!(found.to_string().contains("damaged"), "{found}");
+}
