@@ -36,9 +36,11 @@ use crate::{
     gateway::Gateway,
     jobs::{
         Book,
+        base::FleetBase,
         trainer::{Train, Trainer},
     },
     metrics::Metrics,
+    model::BaseError,
     newcomers::Newcomers,
     openapi,
     registry::{Registry, RegistryError},
@@ -67,6 +69,8 @@ pub struct App {
     pub gateway: Arc<Gateway>,
     /// The models.
     pub champions: Arc<Champions>,
+    /// What networks begin from.
+    pub base: Arc<FleetBase>,
     /// What forecasts.
     pub serving: Arc<Serving>,
     /// The jobs.
@@ -136,6 +140,9 @@ pub enum StartError {
     /// TLS cannot be set up.
     #[error("no HTTP client can be made: {0}")]
     Client(#[from] reqwest::Error),
+    /// The program was built with a broken base.
+    #[error("the base that is part of the program cannot be read: {0}")]
+    Base(#[from] BaseError),
     /// A figure is registered twice.
     #[error("the figures cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -195,6 +202,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
     let metrics = Arc::new(Metrics::new()?);
     let gateway = Arc::new(Gateway::new(settings.gateway.clone())?);
     let registry = Registry::open(&settings.data_dir.join("registry"))?;
+    let base = Arc::new(FleetBase::load(registry.clone())?);
     let champions = Arc::new(Champions::new(registry));
     let ledger = Arc::new(Ledger::open(&settings.data_dir.join("alerts.sqlite"))?);
     let fleet = Arc::new(Fleet::new(
@@ -206,6 +214,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         fleet: Arc::clone(&fleet),
         gateway: Arc::clone(&gateway),
         champions: Arc::clone(&champions),
+        base: Arc::clone(&base),
         ledger: Arc::clone(&ledger),
         file_thresholds: settings.alerts.thresholds.clone(),
         stale_after_s: settings.forecasting.stale_after_s,
@@ -217,6 +226,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         fleet,
         gateway,
         champions,
+        base,
         serving,
         book,
         ledger,
@@ -328,6 +338,7 @@ fn start_loops(
         metrics: Arc::clone(&app.metrics),
         settings: settings.training.clone(),
         budget: parts.budget,
+        base: Arc::clone(&app.base),
         train: parts.train,
         trained: tell,
     };

@@ -109,14 +109,14 @@ pub fn predict(
         .iter()
         .map(|(target, grid)| Asked::new(manifest, target, grid))
         .collect();
-    let series: Vec<Option<Series>> = asked
+    let series: Vec<Option<(Series, usize)>> = asked
         .iter()
         .map(|asked| asked.as_ref().ok().and_then(Asked::series))
         .collect();
     let of_network: Vec<(&Series, usize)> = series
         .iter()
         .flatten()
-        .map(|series| (series, series.len()))
+        .map(|(series, origin)| (series, *origin))
         .collect();
     // A refusal of libtorch is every answer's: the naive forecasts stand in.
     let (mut answers, refusal) = match model.answer(&of_network) {
@@ -132,9 +132,9 @@ pub fn predict(
             let asked = asked?;
             let answer = match of_network {
                 Some(path) => Answer {
-                    kind: ModelKind::Lstm,
+                    kind: asked.known.serves,
                     path,
-                    fallback_reason: None,
+                    fallback_reason: asked.known.fallback_reason.clone(),
                 },
                 None => naive(asked.known, &asked.history, refusal.as_ref())?,
             };
@@ -189,10 +189,12 @@ impl<'a> Asked<'a> {
     }
 
     /// Returns the series to ask the network about; `None` when it does not serve the target.
-    fn series(&self) -> Option<Series> {
+    fn series(&self) -> Option<(Series, usize)> {
         let entry = self.known.series?;
-        (self.known.serves == ModelKind::Lstm)
-            .then(|| Series::new(entry.index, entry.scale, &self.history))
+        self.known
+            .serves
+            .is_network()
+            .then(|| entry.series(&self.history))
     }
 
     fn forecast(self, answer: Answer, steps: usize) -> TargetForecast {

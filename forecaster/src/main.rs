@@ -31,6 +31,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Some(Command::Openapi) => print!("{}", openapi::rendered()?),
         Some(Command::Backtest(flags)) => backtest(*flags).await?,
+        Some(Command::Pretrain(flags)) => {
+            let pretraining = (*flags).into();
+            tokio::task::spawn_blocking(move || commands::pretrain::pretrain(&pretraining))
+                .await??;
+        }
         _ => serve(cli.settings()?).await?,
     }
     Ok(())

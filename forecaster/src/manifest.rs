@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use crate::{
     backtest::Scores,
-    baseline::SeasonalNaive,
+    baseline::{DAY_STEPS, SeasonalNaive},
     grid::STEP_S,
     model::{NetworkEntry, SeriesEntry},
-    target::Kind,
+    target::{Kind, Target},
 };
 
 /// The form of the manifest. A reader refuses any other.
@@ -26,6 +26,8 @@ pub const FORMAT: u32 = 1;
 pub enum ModelKind {
     /// The host's patch LSTM.
     Lstm,
+    /// The base, which learned from other hosts and never from this one.
+    Base,
     /// The value a day ago.
     SeasonalNaiveDay,
     /// The value a week ago.
@@ -36,18 +38,26 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Lstm,
+        Self::Base,
         Self::SeasonalNaiveDay,
         Self::SeasonalNaiveWeek,
         Self::Persistence,
     ];
+
+    /// Returns whether a network answers.
+    #[must_use]
+    pub fn is_network(self) -> bool {
+        matches!(self, Self::Lstm | Self::Base)
+    }
 
     /// Returns the name as it stands in answers and points.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Lstm => "lstm",
+            Self::Base => "base",
             Self::SeasonalNaiveDay => "seasonal_naive_day",
             Self::SeasonalNaiveWeek => "seasonal_naive_week",
             Self::Persistence => "persistence",
@@ -132,11 +142,36 @@ pub struct TargetModel {
 }
 
 impl TargetModel {
+    /// Makes what serves a target of a host without a model of its own, from the values that there are: the base, or
+    /// the newest value where they never changed.
+    pub(crate) fn of_newcomer(target: &Target, values: &[f32], reason: &str) -> Self {
+        let series = SeriesEntry::of_newcomer(target.kind, values);
+        let mut naive: BTreeMap<_, _> =
+            [(ModelKind::Persistence, SeasonalNaive::persistence())].into();
+        if let Some(day) = SeasonalNaive::fit(values, DAY_STEPS) {
+            naive.insert(ModelKind::SeasonalNaiveDay, day);
+        }
+        Self {
+            metric: target.metric.clone(),
+            kind: target.kind,
+            unit: target.unit.clone(),
+            serves: if series.is_some() {
+                ModelKind::Base
+            } else {
+                ModelKind::Persistence
+            },
+            fallback_reason: Some(reason.to_owned()),
+            scores: BTreeMap::new(),
+            naive,
+            series,
+        }
+    }
+
     /// Returns whether there is a model of this kind for the target.
     #[must_use]
     pub fn has(&self, kind: ModelKind) -> bool {
         match kind {
-            ModelKind::Lstm => self.series.is_some(),
+            network if network.is_network() => self.series.is_some(),
             naive => self.naive.contains_key(&naive),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     forecast::{HISTORY_STEPS, TargetForecast},
     gateway::{Gateway, GatewayError},
     history::{self, Span},
+    jobs::base::FleetBase,
     metrics::Metrics,
     target::Target,
     threshold::Crossing,
@@ -146,6 +147,8 @@ pub struct Serving {
     pub gateway: Arc<Gateway>,
     /// The models.
     pub champions: Arc<Champions>,
+    /// What answers for a host without a model.
+    pub base: Arc<FleetBase>,
     /// Thresholds that were set.
     pub ledger: Arc<Ledger>,
     /// Thresholds of the settings file.
@@ -198,9 +201,10 @@ impl Serving {
         let champion = self.champions.of(name);
         let answers = {
             let (champion, host) = (champion.clone(), name.to_owned());
+            let base = self.base.current();
             tokio::task::spawn_blocking(move || match champion {
                 Some(champion) => champion.predict(&recent, steps),
-                None => cold_start::predict(&host, &recent, steps),
+                None => cold_start::predict(&host, &base, &recent, steps),
             })
             .await
             .map_err(|_| ServeError::ModelBroke {

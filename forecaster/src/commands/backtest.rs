@@ -13,16 +13,21 @@ use crate::{
     backtest::Scores,
     clock::{Clock, SystemClock},
     config::Settings,
-    evaluation::{self, Files, Form, Outcome, Served, Watch},
+    evaluation::{self, Files, Form, Outcome, Plan, Served, Watch},
     fleet::Fleet,
     forecast::predict,
     gateway::Gateway,
     grid::{Grid, STEP_S},
     history::{self, Span},
     manifest::{ModelKind, TargetModel},
+    model::Base,
     quantile::HORIZON_STEPS,
     target::Target,
-    training::{Budget, TrainRequest, train_host},
+    training::{
+        Budget, Event, Part, Progress, Recipe, TrainRequest,
+        fleet::{self, Effort},
+        train_host,
+    },
 };
 
 /// An evaluation that is to be run.
@@ -38,11 +43,29 @@ pub struct Evaluation {
     pub seed: u64,
     /// Which models answer.
     pub served: Served,
+    /// The base that is begun from; the one that is part of the program where none is named.
+    pub base: Option<PathBuf>,
+    /// What of a training is left out.
+    pub without: Vec<Part>,
 }
 
-impl Watch for Shown {
+/// Shows the passes over the fleet, then the hosts.
+struct Steps {
+    fleet: Shown,
+    hosts: Shown,
+}
+
+impl Progress for Steps {
+    fn report(&self, event: Event) {
+        if let Event::Fitted { training_loss, .. } = event {
+            self.fleet.done(&format!("loss {training_loss:.4}"));
+        }
+    }
+}
+
+impl Watch for Steps {
     fn host_done(&self, host: &str) {
-        self.done(host);
+        self.hosts.done(host);
     }
 }
 
@@ -57,13 +80,11 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let out = File::create(&evaluation.out)
         .with_context(|| format!("cannot write {}", evaluation.out.display()))?;
     let asked = hosts.iter().filter(|host| host.is_asked()).count();
-    let outcomes = evaluation::run(
-        &hosts,
-        evaluation.served,
-        evaluation.seed,
-        Budget::default(),
-        &Shown::new("host", asked as u64),
-    )?;
+    let steps = Steps {
+        fleet: Shown::new("pass over the fleet", fleet::PASSES as u64),
+        hosts: Shown::new("host", asked as u64),
+    };
+    let outcomes = evaluation::run(&hosts, &evaluation.plan()?, &steps)?;
     for outcome in &outcomes {
         if let Some(reason) = &outcome.refused {
             eprintln!("{} has no model: {reason}", outcome.host);
@@ -86,6 +107,27 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
         peak_memory().map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.0} MB"))
     );
     Ok(())
+}
+
+impl Evaluation {
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let base = match &self.base {
+            None => Base::shipped()?,
+            Some(path) => {
+                let bytes =
+                    fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Arc::new(Base::from_bytes(&bytes)?)
+            }
+        };
+        Ok(Plan {
+            served: self.served,
+            seed: self.seed,
+            base,
+            recipe: Recipe::without(&self.without),
+            budget: Budget::default(),
+            effort: Effort::default(),
+        })
+    }
 }
 
 /// Says how many windows each kind of model answered.
@@ -170,6 +212,8 @@ fn judged(host: String, target: &Target, grid: &Grid, seed: u64) -> anyhow::Resu
         seed,
         trained_at_s: before.end_s(),
         budget: Budget::default(),
+        base: Base::shipped()?,
+        recipe: Recipe::default(),
     };
     let model = train_host(&request, &(), &CancellationToken::new())?;
     let forecast = predict(&model, &[(target.clone(), before.clone())], HORIZON_STEPS)

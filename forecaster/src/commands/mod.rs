@@ -2,4 +2,5 @@
 
 pub mod backtest;
 mod plot;
+pub mod pretrain;
 mod progress;

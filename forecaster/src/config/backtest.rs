@@ -7,6 +7,7 @@ use crate::{
     commands::backtest::Evaluation,
     evaluation::{Files, Served},
     manifest::ModelKind,
+    training::Part,
 };
 
 /// The flags of `backtest`: files, or a host of the gateway.
@@ -35,6 +36,14 @@ pub struct Backtest {
     /// What answers: best, or one kind for every target that has it, such as lstm or `seasonal_naive_day`
     #[arg(long, default_value = "best", requires = "series", value_parser = served)]
     model: Served,
+
+    /// Base to begin from [default: the one that is part of the program]
+    #[arg(long, value_name = "FILE", requires = "series")]
+    base: Option<PathBuf>,
+
+    /// Leave a part of the training out, to see what it is worth: base, fleet, tuning, widening or refresh
+    #[arg(long, value_name = "PART", requires = "series")]
+    without: Vec<Part>,
 
     /// A host of the gateway to judge instead of files
     #[arg(long, conflicts_with = "series", requires = "metric")]
@@ -106,6 +115,8 @@ impl Backtest {
                 out,
                 seed: self.seed,
                 served: self.model,
+                base: self.base,
+                without: self.without,
             }),
             _ => Judged::Host {
                 settings: Box::new(self.gateway.settings(self.seed)?),

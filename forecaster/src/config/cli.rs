@@ -13,8 +13,8 @@ use url::Url;
 use super::{
     ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE,
     DISCOVERY_INTERVAL_S, FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL,
-    GatewaySettings, HISTORY_DAYS, LISTEN, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S, Secret,
-    Settings, SettingsError, TRAIN_TIMEOUT_S, TrainingSettings, WebhookSettings, rules,
+    GatewaySettings, HISTORY_DAYS, LISTEN, Pretrain, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S,
+    Secret, Settings, SettingsError, TRAIN_TIMEOUT_S, TrainingSettings, WebhookSettings, rules,
 };
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
@@ -50,6 +50,8 @@ pub enum Command {
     Openapi,
     /// Judge forecasts on history: of files, for a scoring program, or of a host of the gateway
     Backtest(Box<Backtest>),
+    /// Make a base, the network that every host's own begins from
+    Pretrain(Box<Pretrain>),
 }
 
 /// The flags of `serve`.

@@ -5,6 +5,7 @@
 
 mod backtest;
 mod cli;
+mod pretrain;
 mod raw;
 mod rules;
 mod schedule;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use backtest::{Backtest, Judged};
 pub use cli::{Cli, Command};
+pub use pretrain::Pretrain;
 pub use raw::{Raw, RawThreshold};
 pub use rules::{RawRule, Rule, RuleError, default_rules};
 pub use schedule::{Schedule, ScheduleError};

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The scope that every window belongs to.
-const SCOPE_OF_ALL: &str = "full_all";
+pub const SCOPE_OF_ALL: &str = "full_all";
 
 /// Where an evaluation lies.
 #[derive(Debug, Clone)]

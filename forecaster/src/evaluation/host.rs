@@ -1,15 +1,17 @@
 //! One host of an evaluation: trained on the first part of its series, asked at the origins behind it.
 
-use super::SCORED_STEPS;
+use std::sync::Arc;
+
+use super::{Plan, SCORED_STEPS};
 use crate::{
     baseline::SeasonalNaive,
     forecast::{HISTORY_STEPS, predict},
     grid::{Grid, STEP_S},
     manifest::ModelKind,
-    model::HostModel,
+    model::{Base, HostModel},
     quantile::{HORIZON_STEPS, QuantilePath},
     target::Target,
-    training::{Budget, TrainRequest},
+    training::TrainRequest,
 };
 
 /// The series of one host.
@@ -55,7 +57,7 @@ pub struct WindowForecast {
 impl EvaluatedHost {
     /// Returns what the host is trained on.
     #[must_use]
-    pub fn train_request(&self, seed: u64, budget: Budget) -> TrainRequest {
+    pub fn train_request(&self, plan: &Plan, base: &Arc<Base>) -> TrainRequest {
         let targets = self.series.iter().map(|series| {
             let values = &series.grid.values;
             let grid = Grid {
@@ -67,10 +69,18 @@ impl EvaluatedHost {
         TrainRequest {
             host: self.host.clone(),
             targets: targets.collect(),
-            seed,
+            seed: plan.seed,
             trained_at_s: 0,
-            budget,
+            budget: plan.budget,
+            base: Arc::clone(base),
+            recipe: plan.recipe.clone(),
         }
+    }
+
+    /// Returns how many series it has.
+    #[must_use]
+    pub fn series_count(&self) -> usize {
+        self.series.len()
     }
 
     /// Returns whether any of its windows is in the scope.

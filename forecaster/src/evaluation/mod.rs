@@ -7,7 +7,8 @@
 //! | `series.csv`, beside them | `series_id`, `n_train`: the bins that may be learned from |
 //!
 //! Each host is trained on the first `n_train` bins of its series, and asked at each origin with the bins
-//! before it: by the same code that serves. Nothing at or behind an origin is ever read.
+//! before it: by the same code that serves. As in a retrain of the whole fleet, a base is fitted over the training parts
+//! of all hosts first. Nothing at or behind an origin is ever read.
 //!
 //! In the order in which data flows: `files` reads, `host` is trained and asked, `run` does so for all hosts on
 //! every core, `output` writes.
@@ -20,10 +21,10 @@ mod run;
 use std::{io, path::PathBuf};
 
 pub use self::{
-    files::{Files, read},
+    files::{Files, SCOPE_OF_ALL, read},
     host::{EvaluatedHost, Served, WindowForecast},
     output::{Form, OutputError},
-    run::{Outcome, RunError, Watch, run},
+    run::{Outcome, Plan, RunError, Watch, run},
 };
 
 /// The steps of a window that are scored: four hours.

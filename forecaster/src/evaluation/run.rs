@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -15,8 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EvaluatedHost, Served, WindowForecast};
 use crate::{
-    model::HostModel,
-    training::{Budget, TrainError, train_host},
+    model::{Base, FitError, HostModel, WeightsError},
+    training::{
+        Budget, Part, Progress, Recipe, TrainError, TrainRequest,
+        fleet::{self, Effort},
+        train_host,
+    },
 };
 
 /// What came of one host.
@@ -30,47 +34,90 @@ pub struct Outcome {
     pub refused: Option<String>,
 }
 
+/// How an evaluation is run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Which models answer.
+    pub served: Served,
+    /// The seed of every training.
+    pub seed: u64,
+    /// What the trainings begin from.
+    pub base: Arc<Base>,
+    /// What the trainings do.
+    pub recipe: Recipe,
+    /// The work that a host's fit may take.
+    pub budget: Budget,
+    /// The work that the fleet's base may take.
+    pub effort: Effort,
+}
+
 /// Why a run was given up.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A training broke off.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The fleet's base could not be fitted.
+    #[error("the fleet's base could not be fitted: {0}")]
+    Fleet(#[from] FitError),
+    /// There is nothing to begin from.
+    #[error("a base without weights could not be made: {0}")]
+    Base(#[from] WeightsError),
 }
 
 /// Hears how a run goes on.
-pub trait Watch: Sync {
+pub trait Watch: Progress {
     /// A host is done.
     fn host_done(&self, host: &str);
 }
 
-/// Trains every host that has windows, and forecasts them; the outcomes stand in the order of `hosts`.
+/// Fits the fleet's base, trains every host that has windows, and forecasts them; the outcomes stand in the order of
+/// `hosts`.
 ///
 /// # Errors
 ///
 /// When a training breaks off. A host that cannot be trained is no error.
 pub fn run(
     hosts: &[EvaluatedHost],
-    served: Served,
-    seed: u64,
-    budget: Budget,
+    plan: &Plan,
     watch: &dyn Watch,
 ) -> Result<Vec<Outcome>, RunError> {
+    let base = fleet_base(hosts, plan, watch)?;
     let asked: Vec<&EvaluatedHost> = hosts.iter().filter(|host| host.is_asked()).collect();
     in_parallel(&asked, |host| {
-        let outcome = evaluate(host, served, seed, budget);
+        let outcome = evaluate(host, plan, &base);
         watch.host_done(&host.host);
         outcome
     })
 }
 
-fn evaluate(
-    host: &EvaluatedHost,
-    served: Served,
-    seed: u64,
-    budget: Budget,
-) -> Result<Outcome, RunError> {
-    let request = host.train_request(seed, budget);
+fn fleet_base(
+    hosts: &[EvaluatedHost],
+    plan: &Plan,
+    watch: &dyn Watch,
+) -> Result<Arc<Base>, RunError> {
+    let from = if plan.recipe.has(Part::Base) {
+        Arc::clone(&plan.base)
+    } else {
+        Arc::new(Base::untaught(plan.base.shape(), plan.seed)?)
+    };
+    if !plan.recipe.has(Part::Fleet) {
+        return Ok(from);
+    }
+    let series = hosts.iter().map(EvaluatedHost::series_count).sum::<usize>();
+    let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
+    let requests: Vec<TrainRequest> = hosts
+        .iter()
+        .step_by(stride)
+        .map(|host| host.train_request(plan, &from))
+        .collect();
+    let cancelled = CancellationToken::new();
+    let fitted = fleet::fit_base(&from, &requests, plan.effort, plan.seed, watch, &cancelled)?;
+    Ok(fitted.map_or(from, Arc::new))
+}
+
+fn evaluate(host: &EvaluatedHost, plan: &Plan, base: &Arc<Base>) -> Result<Outcome, RunError> {
+    let request = host.train_request(plan, base);
     let (model, refused) = match train_host(&request, &(), &CancellationToken::new()) {
         Ok(model) => (model, None),
         Err(error @ TrainError::NothingToTrain { .. }) => {
@@ -78,7 +125,7 @@ fn evaluate(
         }
         Err(error) => return Err(error.into()),
     };
-    let model = match served {
+    let model = match plan.served {
         Served::Best => model,
         Served::Only(kind) => model.serving_only(kind),
     };

@@ -3,6 +3,7 @@
 //! The [`Book`] keeps what is queued, running and finished, bounded; the [`trainer`] takes one job at a time, so no two
 //! trains ever overlap.
 
+pub mod base;
 mod book;
 pub mod trainer;
 

@@ -14,7 +14,10 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Book, HostState, Work};
+use super::{
+    Book, HostState, Work,
+    base::{self, FleetBase},
+};
 use crate::{
     champions::Champions,
     clock::Clock,
@@ -24,9 +27,9 @@ use crate::{
     grid::STEP_S,
     history::{self, Span},
     metrics::Metrics,
-    model::HostModel,
+    model::{Base, BaseError, HostModel},
     registry::RegistryError,
-    training::{Budget, Event, Progress, TrainError, TrainRequest},
+    training::{Budget, Event, Progress, Recipe, TrainError, TrainRequest, fleet},
 };
 
 /// How long a train that ran out of time, or was cancelled, may take to notice.
@@ -57,6 +60,8 @@ enum TrainingFailure {
     TimedOut { timeout_s: u64 },
     #[error("the training was cancelled")]
     Cancelled,
+    #[error(transparent)]
+    Base(#[from] BaseError),
     #[error("no thread can be started for the training: {0}")]
     NoThread(std::io::Error),
     #[error("the new model cannot be published: {0}")]
@@ -81,6 +86,8 @@ pub struct Trainer {
     pub settings: TrainingSettings,
     /// The work that a fit may take.
     pub budget: Budget,
+    /// What the networks begin from.
+    pub base: Arc<FleetBase>,
     /// What trains.
     pub train: Arc<Train>,
     /// Hears of every host that has a new model.
@@ -105,6 +112,15 @@ impl Trainer {
 
     async fn work(&self, work: &Work, shutdown: &CancellationToken) {
         tracing::info!(job = %work.id, hosts = work.hosts.len(), "retrain begins");
+        if work.hosts.len() >= base::HOSTS_MIN {
+            tokio::select! {
+                () = self.fit_base(work) => {}
+                () = shutdown.cancelled() => {
+                    work.cancelled.cancel();
+                    return;
+                }
+            }
+        }
         for host in &work.hosts {
             if work.cancelled.is_cancelled() || shutdown.is_cancelled() {
                 break;
@@ -119,6 +135,39 @@ impl Trainer {
             };
             self.note_outcome(work, host, started.elapsed(), outcome)
                 .await;
+        }
+    }
+
+    /// Fits the fleet's base over the job's hosts; whatever goes wrong, the hosts are trained from the present one.
+    async fn fit_base(&self, work: &Work) {
+        let started = Instant::now();
+        let mut requests = Vec::new();
+        let targets = |host: &String| self.fleet.host(host).map_or(0, |host| host.targets.len());
+        let series: usize = work.hosts.iter().map(targets).sum();
+        let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
+        for host in work.hosts.iter().step_by(stride) {
+            match self.request(host, Base::shipped()).await {
+                Ok(request) => requests.push(request),
+                Err(error) => tracing::debug!(%host, %error, "host is not part of the base"),
+            }
+            if work.cancelled.is_cancelled() {
+                return;
+            }
+        }
+        let (hosts, cancelled) = (requests.len(), work.cancelled.child_token());
+        let fit = self
+            .base
+            .fit(requests, self.settings.seed, cancelled.clone());
+        let fitted = tokio::time::timeout(self.settings.timeout, fit).await;
+        cancelled.cancel();
+        let seconds = started.elapsed().as_secs_f64();
+        match fitted {
+            Ok(Ok(())) => tracing::info!(hosts, seconds, "the fleet's base is fitted"),
+            Ok(Err(error)) => tracing::warn!(%error, "the fleet's base stays as it was"),
+            Err(_) => tracing::warn!(
+                seconds,
+                "the fleet's base took too long and stays as it was"
+            ),
         }
     }
 
@@ -158,25 +207,7 @@ impl Trainer {
         self.book.note(&work.id, host, |progress| {
             progress.state = HostState::Reading;
         });
-        if self.fleet.host(host).is_none() {
-            self.fleet.refresh().await?;
-        }
-        let known = self
-            .fleet
-            .host(host)
-            .ok_or_else(|| TrainingFailure::HostUnknown {
-                host: host.to_owned(),
-            })?;
-        let now_s = self.clock.now_s();
-        let steps = self.settings.history_days as usize * 86_400 / STEP_S as usize;
-        let span = Span::before(now_s, steps);
-        let request = TrainRequest {
-            host: host.to_owned(),
-            targets: history::read(&self.gateway, host, &known.targets, span).await?,
-            seed: self.settings.seed,
-            trained_at_s: now_s,
-            budget: self.budget,
-        };
+        let request = self.request(host, Ok(self.base.current())).await?;
         self.book.note(&work.id, host, |progress| {
             progress.state = HostState::Training;
         });
@@ -192,6 +223,35 @@ impl Trainer {
                 message: error.to_string(),
             }),
         }
+    }
+
+    /// Reads a host's history and says how it is trained.
+    async fn request(
+        &self,
+        host: &str,
+        base: Result<Arc<Base>, BaseError>,
+    ) -> Result<TrainRequest, TrainingFailure> {
+        if self.fleet.host(host).is_none() {
+            self.fleet.refresh().await?;
+        }
+        let known = self
+            .fleet
+            .host(host)
+            .ok_or_else(|| TrainingFailure::HostUnknown {
+                host: host.to_owned(),
+            })?;
+        let now_s = self.clock.now_s();
+        let steps = self.settings.history_days as usize * 86_400 / STEP_S as usize;
+        let span = Span::before(now_s, steps);
+        Ok(TrainRequest {
+            host: host.to_owned(),
+            targets: history::read(&self.gateway, host, &known.targets, span).await?,
+            seed: self.settings.seed,
+            trained_at_s: now_s,
+            budget: self.budget,
+            base: base?,
+            recipe: Recipe::default(),
+        })
     }
 
     async fn train_within_time(

@@ -1,9 +1,9 @@
 //! Fitting a network: Adam over windows drawn at random, stopped by the loss on later windows.
 //!
 //! Everything random comes from the seed and nothing from the clock, so that data, seed and budget make the
-//! same weights on the same machine. One thread does the arithmetic; hosts are trained side by side.
+//! same weights on the same machine, however many cores it has.
 
-use std::{f64::consts::PI, ops::Range};
+use std::{f64::consts::PI, ops::Range, panic::resume_unwind, thread};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,27 +14,16 @@ use tch::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    loss::Answers,
+    CONTEXT_STEPS,
+    loss::{Answers, Came},
     network::{Batch, PatchLstm, assign},
     weights::WeightsError,
-    window::{Series, Window},
+    window::{NEWCOMER_STEPS_MIN, Series, Window},
 };
-use crate::training::{Budget, Event, Progress};
-
-/// The highest learning rate.
-const RATE_MAX: f64 = 3e-3;
+use crate::training::{Event, Progress};
 
 /// The first share of the steps, over which the learning rate rises.
 const WARM_UP_SHARE: f64 = 0.05;
-
-/// The learning rate of a refresh, as a share of [`RATE_MAX`].
-const REFRESH_RATE_SHARE: f64 = 0.3;
-
-/// The steps of a refresh, as a share of a whole fit's.
-const REFRESH_STEPS_SHARE: f64 = 0.25;
-
-/// The looks without a better validation loss that end the fit.
-const PATIENCE: usize = 8;
 
 /// The most validation windows of all series together.
 const VALIDATION_WINDOWS_MAX: usize = 512;
@@ -42,6 +31,28 @@ const VALIDATION_WINDOWS_MAX: usize = 512;
 const GRADIENT_NORM_MAX: f64 = 1.0;
 
 const WEIGHT_DECAY: f64 = 1e-4;
+
+/// How long a fit goes on, and how boldly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Course {
+    /// The most passes between two looks at the validation windows.
+    pub(crate) epochs: usize,
+    /// The optimiser's steps within a pass.
+    pub(crate) batches: usize,
+    /// The windows in a batch.
+    pub(crate) batch_windows: usize,
+    /// The highest learning rate.
+    pub(crate) rate_max: f64,
+    /// The looks without a better validation loss that end the fit.
+    pub(crate) patience: usize,
+    /// The copies that learn side by side, each from windows of its own, and are averaged after each pass (local SGD,
+    /// Stich 2019). Part of the result, so never the number of cores.
+    pub(crate) copies: usize,
+    /// The share of windows whose series is not told, which teaches the row for series never seen.
+    pub(crate) nameless_share: f64,
+    /// The share of windows that are seen as a new host's would be: hours of history, and no scale of their own.
+    pub(crate) newcomer_share: f64,
+}
 
 /// Why a network was not fitted.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +85,8 @@ pub(crate) struct Lesson {
     pub(crate) training: Range<usize>,
     /// Origins whose horizons lie in the validation part.
     pub(crate) validation: Range<usize>,
+    /// Origins whose horizons lie in the test part.
+    pub(crate) test: Range<usize>,
 }
 
 /// How a fit went.
@@ -85,43 +98,25 @@ pub(crate) struct Fitted {
     pub(crate) validation_loss: f64,
 }
 
-/// Draws windows and takes the optimiser's steps.
-struct Fit<'a> {
-    network: &'a PatchLstm,
-    lessons: Vec<&'a Lesson>,
-    optimizer: nn::Optimizer,
-    random: ChaCha8Rng,
-    budget: Budget,
-    cancelled: &'a CancellationToken,
-}
-
 /// Fits a network on the lessons' training origins, and keeps the weights that were best on their validation
 /// origins.
 pub(crate) fn fit(
     network: &PatchLstm,
     lessons: &[Lesson],
     seed: u64,
-    budget: Budget,
+    course: Course,
     progress: &dyn Progress,
     cancelled: &CancellationToken,
 ) -> Result<Fitted, FitError> {
-    let mut fit = Fit::new(network, lessons, seed, budget, cancelled)?;
+    let mut copies = Copies::new(network, lessons, seed, course, cancelled)?;
     let validation = Validation::new(lessons)?;
-    let epochs_max = budget.epochs_max.max(1);
-    let steps = epochs_max * budget.batches_per_epoch;
     let mut best = Fitted {
         epoch: 0,
         validation_loss: validation.loss(network)?.unwrap_or(f64::INFINITY),
     };
     let mut kept = snapshot(network)?;
-    for epoch in 1..=epochs_max {
-        let mut training_loss = 0.0;
-        for batch in 0..budget.batches_per_epoch {
-            let step = (epoch - 1) * budget.batches_per_epoch + batch;
-            fit.optimizer
-                .set_lr(RATE_MAX * rate_share(step as f64 / steps as f64));
-            training_loss += fit.step()? / budget.batches_per_epoch as f64;
-        }
+    for epoch in 1..=course.epochs {
+        let training_loss = copies.pass(epoch)?;
         // Without a validation window the newest weights are kept.
         let validation_loss = validation.loss(network)?;
         let newest_is_best = validation_loss.is_none_or(|loss| loss < best.validation_loss);
@@ -139,47 +134,96 @@ pub(crate) fn fit(
         }
         progress.report(Event::Fitted {
             epoch,
-            epochs_max,
+            epochs_max: course.epochs,
             training_loss,
             validation_loss,
         });
-        if epoch >= best.epoch + PATIENCE {
+        if epoch >= best.epoch + course.patience {
             break;
         }
     }
-    for (variable, values) in kept {
-        assign(&variable, &values)?;
-    }
+    restore(&kept)?;
     Ok(best)
 }
 
-/// Goes on for a while at a low learning rate, with every value up to the end of each series.
-pub(crate) fn refresh(
-    network: &PatchLstm,
-    lessons: &[Lesson],
-    seed: u64,
-    budget: Budget,
-    cancelled: &CancellationToken,
-) -> Result<(), FitError> {
-    let mut fit = Fit::new(network, lessons, seed.wrapping_add(1), budget, cancelled)?;
-    let steps = (budget.epochs_max * budget.batches_per_epoch) as f64 * REFRESH_STEPS_SHARE;
-    for step in 0..steps as usize {
-        let share = REFRESH_RATE_SHARE * rate_share(step as f64 / steps);
-        fit.optimizer.set_lr(RATE_MAX * share);
-        let loss = fit.step()?;
-        if !loss.is_finite() {
-            return Err(FitError::Diverged { epoch: 0, loss });
-        }
-    }
-    Ok(())
+/// The copies of a network that learn side by side.
+struct Copies<'a> {
+    network: &'a PatchLstm,
+    fits: Vec<Fit<'a>>,
 }
 
-impl<'a> Fit<'a> {
+impl<'a> Copies<'a> {
     fn new(
         network: &'a PatchLstm,
         lessons: &'a [Lesson],
         seed: u64,
-        budget: Budget,
+        course: Course,
+        cancelled: &'a CancellationToken,
+    ) -> Result<Self, FitError> {
+        let fits = (0..course.copies.max(1) as u64).map(|copy| {
+            Fit::new(
+                network.copy()?,
+                lessons,
+                seed.wrapping_add(copy << 32),
+                course,
+                cancelled,
+            )
+        });
+        Ok(Self {
+            network,
+            fits: fits.collect::<Result<_, FitError>>()?,
+        })
+    }
+
+    /// Lets each copy take a pass's steps, and carries their average to the network and back to all of them;
+    /// returns the mean loss.
+    fn pass(&mut self, epoch: usize) -> Result<f64, FitError> {
+        let losses: Result<Vec<f64>, FitError> = thread::scope(|scope| {
+            let passes: Vec<_> = self
+                .fits
+                .iter_mut()
+                .map(|fit| scope.spawn(move || fit.pass(epoch)))
+                .collect();
+            passes
+                .into_iter()
+                .map(|pass| pass.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        let count = self.fits.len() as f32;
+        for (place, (variable, mut sums)) in snapshot(self.network)?.into_iter().enumerate() {
+            sums.fill(0.0);
+            for fit in &self.fits {
+                let values = super::weights::values(&fit.network.variables()[place].1)?;
+                sums.iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, value)| *sum += value / count);
+            }
+            assign(&variable, &sums)?;
+            for fit in &self.fits {
+                assign(&fit.network.variables()[place].1, &sums)?;
+            }
+        }
+        let losses = losses?;
+        Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+}
+
+/// Draws windows and takes the optimiser's steps.
+struct Fit<'a> {
+    network: PatchLstm,
+    lessons: Vec<&'a Lesson>,
+    optimizer: nn::Optimizer,
+    random: ChaCha8Rng,
+    course: Course,
+    cancelled: &'a CancellationToken,
+}
+
+impl<'a> Fit<'a> {
+    fn new(
+        network: PatchLstm,
+        lessons: &'a [Lesson],
+        seed: u64,
+        course: Course,
         cancelled: &'a CancellationToken,
     ) -> Result<Self, FitError> {
         let lessons = lessons
@@ -191,45 +235,90 @@ impl<'a> Fit<'a> {
             ..nn::AdamW::default()
         };
         Ok(Self {
-            network,
             lessons,
-            optimizer: adam.build(network.store(), RATE_MAX)?,
+            optimizer: adam.build(network.store(), course.rate_max)?,
+            network,
             random: ChaCha8Rng::seed_from_u64(seed),
-            budget,
+            course,
             cancelled,
         })
     }
 
-    /// Takes one step on a batch of windows drawn evenly over series and origins, and returns its loss.
+    /// Takes the steps of a pass, and returns their mean loss.
+    fn pass(&mut self, epoch: usize) -> Result<f64, FitError> {
+        super::use_one_thread();
+        let Course {
+            epochs,
+            batches,
+            rate_max,
+            ..
+        } = self.course;
+        let mut sum = 0.0;
+        for batch in 0..batches {
+            let done = ((epoch - 1) * batches + batch) as f64 / (epochs * batches) as f64;
+            self.optimizer.set_lr(rate_max * rate_share(done));
+            sum += self.step()?;
+        }
+        Ok(sum / batches.max(1) as f64)
+    }
+
+    /// Draws a window, evenly over series and origins, and what came behind it.
+    fn draw(&mut self) -> Option<(Window, Came)> {
+        let lesson = self.lessons[self.random.random_range(0..self.lessons.len())];
+        let origin = self.random.random_range(lesson.training.clone());
+        let nameless = self.random.random::<f64>() < self.course.nameless_share;
+        let newcomer = self.random.random::<f64>() < self.course.newcomer_share;
+        let known = self.random.random_range(NEWCOMER_STEPS_MIN..CONTEXT_STEPS);
+        let (mut window, came) = if newcomer {
+            let (series, origin) = lesson.series.newcomer(origin, known);
+            seen(&series, origin)?
+        } else {
+            seen(&lesson.series, origin)?
+        };
+        if nameless {
+            window.index = 0;
+        }
+        Some((window, came))
+    }
+
+    /// Takes one step on a batch, and returns its loss.
     fn step(&mut self) -> Result<f64, FitError> {
         if self.cancelled.is_cancelled() {
             return Err(FitError::Cancelled);
         }
-        let mut asked = Vec::with_capacity(self.budget.batch_windows);
-        let mut windows = Vec::with_capacity(self.budget.batch_windows);
+        let size = self.course.batch_windows;
+        let mut windows = Vec::with_capacity(size);
+        let mut came = Vec::with_capacity(size);
         // A window may lack too much of its context; a bounded number of draws makes up for those.
-        for _ in 0..2 * self.budget.batch_windows {
-            if windows.len() == self.budget.batch_windows {
+        for _ in 0..2 * size {
+            if windows.len() == size {
                 break;
             }
-            let lesson = self.lessons[self.random.random_range(0..self.lessons.len())];
-            let origin = self.random.random_range(lesson.training.clone());
-            if let Some(window) = lesson.series.window(origin) {
-                asked.push((&lesson.series, origin));
+            if let Some((window, behind)) = self.draw() {
                 windows.push(window);
+                came.push(behind);
             }
         }
         if windows.is_empty() {
             return Ok(0.0);
         }
-        let answers = Answers::new(&asked, &windows)?;
-        let loss = answers.loss(&self.network.forward(&Batch::new(&windows)?)?)?;
+        let quantiles = self.network.forward(&Batch::new(&windows)?)?;
+        let loss = Answers::new(&came)?.loss(&quantiles)?;
         self.optimizer.zero_grad();
         loss.f_backward()?;
         self.optimizer.clip_grad_norm(GRADIENT_NORM_MAX);
         self.optimizer.step();
         Ok(loss.f_double_value(&[])?)
     }
+}
+
+fn seen(series: &Series, origin: usize) -> Option<(Window, Came)> {
+    let window = series.window(origin)?;
+    let came = Came {
+        values: series.answer(origin, window.scale),
+        weight: series.scale().weight(window.scale),
+    };
+    Some((window, came))
 }
 
 /// The windows that stop a fit, made once.
@@ -243,18 +332,17 @@ impl Validation {
     fn new(lessons: &[Lesson]) -> Result<Self, FitError> {
         let origins: usize = lessons.iter().map(|lesson| lesson.validation.len()).sum();
         let stride = origins.div_ceil(VALIDATION_WINDOWS_MAX).max(1);
-        let (asked, windows): (Vec<(&Series, usize)>, Vec<Window>) = lessons
+        let (windows, came): (Vec<Window>, Vec<Came>) = lessons
             .iter()
             .flat_map(|lesson| {
                 let origins = lesson.validation.clone().step_by(stride);
-                origins.map(move |origin| (&lesson.series, origin))
+                origins.filter_map(|origin| seen(&lesson.series, origin))
             })
-            .filter_map(|(series, origin)| Some(((series, origin), series.window(origin)?)))
             .unzip();
         Ok(Self {
             windows: windows.len(),
             batch: Batch::new(&windows)?,
-            answers: Answers::new(&asked, &windows)?,
+            answers: Answers::new(&came)?,
         })
     }
 
@@ -276,6 +364,11 @@ fn rate_share(done: f64) -> f64 {
         let done = (done - WARM_UP_SHARE) / (1.0 - WARM_UP_SHARE);
         0.5 * (1.0 + (PI * done).cos())
     }
+}
+
+fn restore(kept: &[(Tensor, Vec<f32>)]) -> Result<(), TchError> {
+    kept.iter()
+        .try_for_each(|(variable, values)| assign(variable, values))
 }
 
 fn snapshot(network: &PatchLstm) -> Result<Vec<(Tensor, Vec<f32>)>, TchError> {

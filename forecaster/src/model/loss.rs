@@ -2,8 +2,19 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::window::{Series, Window};
 use crate::quantile::{HORIZON_STEPS, LEVELS};
+
+/// An answer is cut here: one jump out of a window that was all but flat must not outweigh everything else.
+const ANSWER_MAX: f32 = 32.0;
+
+/// What came behind one window.
+#[derive(Debug)]
+pub(super) struct Came {
+    /// Normalised, NaN where missing.
+    pub(super) values: Vec<f32>,
+    /// What the window counts for.
+    pub(super) weight: f32,
+}
 
 /// What came behind the windows of a batch.
 #[derive(Debug)]
@@ -15,19 +26,26 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Stacks what came behind the windows at the given origins.
-    pub(super) fn new(asked: &[(&Series, usize)], windows: &[Window]) -> Result<Self, TchError> {
-        let mut values = Vec::with_capacity(windows.len() * HORIZON_STEPS);
-        let mut weights = Vec::with_capacity(windows.len() * HORIZON_STEPS);
-        for ((series, origin), window) in asked.iter().zip(windows) {
-            let weight = series.scale().weight(window.scale);
-            for value in series.answer(*origin, window.scale) {
+    /// Stacks what came behind windows.
+    pub(super) fn new(came: &[Came]) -> Result<Self, TchError> {
+        let mut values = Vec::with_capacity(came.len() * HORIZON_STEPS);
+        let mut weights = Vec::with_capacity(came.len() * HORIZON_STEPS);
+        for Came {
+            values: behind,
+            weight,
+        } in came
+        {
+            for value in behind {
                 let missing = value.is_nan();
-                values.push(if missing { 0.0 } else { value });
-                weights.push(if missing { 0.0 } else { weight });
+                values.push(if missing {
+                    0.0
+                } else {
+                    value.clamp(-ANSWER_MAX, ANSWER_MAX)
+                });
+                weights.push(if missing { 0.0 } else { *weight });
             }
         }
-        let shape = [windows.len() as i64, HORIZON_STEPS as i64, 1];
+        let shape = [came.len() as i64, HORIZON_STEPS as i64, 1];
         Ok(Self {
             values: Tensor::f_from_slice(&values)?.f_view(shape)?,
             weights: Tensor::f_from_slice(&weights)?.f_view(shape)?,

@@ -1,9 +1,10 @@
 //! A host's model: the manifest, and the network with its weights.
 //!
 //! One network serves a host, over all its targets; libtorch appears in this module alone. In the order in
-//! which data flows: `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
+//! which data flows: `base` is where a fit begins, `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
 //! `widening` calibrates, `weights` carries to disk and back.
 
+mod base;
 mod fit;
 mod loss;
 mod network;
@@ -12,24 +13,36 @@ mod weights;
 mod widening;
 mod window;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 use tch::TchError;
 
 use self::network::Batch;
-pub use self::{
-    fit::FitError, network::Shape, scale::SeriesScale, weights::WeightsError, widening::Widening,
-};
 pub(crate) use self::{
-    fit::{Lesson, fit, refresh},
+    base::SeriesName,
+    fit::{Course, Lesson, fit},
     network::PatchLstm,
     weights::{digest, to_bytes},
     window::Series,
 };
+pub use self::{
+    base::{Base, BaseError},
+    fit::FitError,
+    network::Shape,
+    scale::SeriesScale,
+    weights::WeightsError,
+    widening::Widening,
+    window::NEWCOMER_STEPS_MIN,
+};
 use crate::{
+    grid::Grid,
     manifest::{Manifest, ModelKind},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
+    target::Kind,
 };
 
 /// The steps that the network sees before an origin: a day.
@@ -75,6 +88,27 @@ pub struct SeriesEntry {
     pub scale: SeriesScale,
 }
 
+impl SeriesEntry {
+    /// The place of a series that no network ever saw, with the scale of its first values; `None` when they do not
+    /// differ.
+    pub(crate) fn of_newcomer(kind: Kind, values: &[f32]) -> Option<Self> {
+        let scale = SeriesScale::fit(kind, values)?;
+        Some(Self { index: 0, scale })
+    }
+
+    /// Makes the series of a grid ready, and returns the origin at its end. A history shorter than the context of a
+    /// series that was never seen is taken for all there is.
+    pub(crate) fn series(&self, grid: &Grid) -> (Series, usize) {
+        let series = Series::new(self.index, self.scale, grid);
+        let end = series.len();
+        if self.index == 0 && end < CONTEXT_STEPS {
+            series.newcomer(end, end)
+        } else {
+            (series, end)
+        }
+    }
+}
+
 /// Why a manifest and weights do not make a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -118,6 +152,20 @@ impl HostModel {
     /// Makes a model of a host that knows no target.
     pub(crate) fn empty(host: &str) -> Self {
         Self::new(Manifest::empty(host), None)
+    }
+
+    /// Makes a model of a host that was never trained: the base answers.
+    pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base) -> Self {
+        let network = base.network(&[]).ok();
+        manifest.network = network.as_ref().map(|network| NetworkEntry {
+            shape: network.shape(),
+            parameters: network.parameters(),
+            weights_sha256: String::new(),
+            epoch: 0,
+            validation_loss: 0.0,
+            widening: Widening::default(),
+        });
+        Self::new(manifest, network)
     }
 
     /// Lets one kind serve every target that has it; the others keep theirs.
@@ -224,12 +272,19 @@ pub(crate) fn answer(
     Ok(paths.collect())
 }
 
-/// Finds how the intervals must be widened, at the lessons' validation windows.
-pub(crate) fn calibrate(network: &PatchLstm, lessons: &[Lesson]) -> Result<Widening, TchError> {
+/// Finds how the intervals must be widened, at windows that the network never learned from: of each lesson, those at
+/// the origins that `unseen` names.
+pub(crate) fn calibrate(
+    network: &PatchLstm,
+    lessons: &[Lesson],
+    unseen: impl Fn(&Lesson) -> Vec<Range<usize>>,
+) -> Result<Widening, TchError> {
     let mut quantiles = Vec::new();
     let mut answers = Vec::new();
     for lesson in lessons {
-        let origins = lesson.validation.clone().step_by(SEGMENT_STEPS);
+        let origins = unseen(lesson)
+            .into_iter()
+            .flat_map(|range| range.step_by(SEGMENT_STEPS));
         let (windows, came): (Vec<_>, Vec<_>) = origins
             .filter_map(|origin| {
                 let window = lesson.series.window(origin)?;

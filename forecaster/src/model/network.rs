@@ -31,6 +31,9 @@ use crate::{
 };
 
 const PATCHES: usize = CONTEXT_STEPS / PATCH_STEPS;
+/// The name of the series' embedding.
+const SERIES: &str = "series";
+
 const KIND_WIDTH: i64 = 4;
 const SERIES_WIDTH: i64 = 8;
 const POSITION_WIDTH: i64 = 16;
@@ -136,7 +139,7 @@ impl PatchLstm {
         let mut network = Self {
             shape,
             kinds: table("kinds", target::Kind::ALL.len(), KIND_WIDTH)?,
-            series: table("series", shape.series + 1, SERIES_WIDTH)?,
+            series: table(SERIES, shape.series + 1, SERIES_WIDTH)?,
             positions: table("positions", SEGMENTS, POSITION_WIDTH)?,
             patch: Linear::new(&(&root / "patch"), PATCH_FEATURES as i64, hidden)?,
             statics: Linear::new(&(&root / "statics"), STATIC_WIDTH, hidden)?,
@@ -152,6 +155,44 @@ impl PatchLstm {
         };
         network.initialise(seed)?;
         Ok(network)
+    }
+
+    /// Makes another network with the same weights.
+    pub(crate) fn copy(&self) -> Result<Self, TchError> {
+        let copy = Self::new(self.shape, 0)?;
+        for ((_, to), (_, from)) in copy.variables().iter().zip(self.variables()) {
+            tch::no_grad(|| to.shallow_clone().f_copy_(&from))?;
+        }
+        Ok(copy)
+    }
+
+    /// Makes a network for other series: everything but the series' embedding is the same, and the new rows are
+    /// copies of `rows`; the first is that of a series never seen.
+    pub(crate) fn for_series(&self, rows: &[usize]) -> Result<Self, TchError> {
+        let series = rows.len();
+        let copy = Self::new(
+            Shape {
+                series,
+                ..self.shape
+            },
+            0,
+        )?;
+        let rows: Vec<i64> = [0].iter().chain(rows).map(|row| *row as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?;
+        for ((name, to), (_, from)) in copy.variables().iter().zip(self.variables()) {
+            let from = if name == SERIES {
+                from.f_index_select(0, &rows)?
+            } else {
+                from
+            };
+            tch::no_grad(|| to.shallow_clone().f_copy_(&from))?;
+        }
+        Ok(copy)
+    }
+
+    /// Returns the sizes.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Returns the variables, by name.

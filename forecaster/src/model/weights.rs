@@ -1,5 +1,7 @@
 //! Weights as bytes: the safetensors form, which other tools read too.
 
+use std::collections::HashMap;
+
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use tch::{TchError, Tensor};
@@ -27,6 +29,14 @@ pub enum WeightsError {
 
 /// Returns a network's weights in the safetensors form.
 pub(crate) fn to_bytes(network: &PatchLstm) -> Result<Vec<u8>, WeightsError> {
+    to_bytes_with(network, None)
+}
+
+/// Returns a network's weights in the safetensors form, with metadata.
+pub(super) fn to_bytes_with(
+    network: &PatchLstm,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>, WeightsError> {
     let mut tensors = Vec::new();
     for (name, variable) in network.variables() {
         let bytes: Vec<u8> = values(&variable)?
@@ -40,7 +50,7 @@ pub(crate) fn to_bytes(network: &PatchLstm) -> Result<Vec<u8>, WeightsError> {
         .iter()
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    Ok(safetensors::serialize(views, None)?)
+    Ok(safetensors::serialize(views, metadata)?)
 }
 
 /// Makes a network of a shape with the weights that `bytes` hold.

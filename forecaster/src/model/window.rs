@@ -36,8 +36,11 @@ pub(super) const PATCH_FEATURES: usize = 2 * PATCH_STEPS + CALENDAR;
 /// A segment's calendar, and whether the value a week earlier is known.
 pub(super) const SEGMENT_FEATURES: usize = CALENDAR + 1;
 
-/// The share of the context that must be observed for the network to be asked.
-const OBSERVED_SHARE_MIN: f32 = 0.25;
+/// The steps of the context that must be observed for the network to be asked: a quarter of it.
+const OBSERVED_STEPS_MIN: usize = CONTEXT_STEPS / 4;
+
+/// The steps that must be observed of a host that has only just been heard of: two hours.
+pub const NEWCOMER_STEPS_MIN: usize = 24;
 
 /// Normalised inputs are cut here: an outlier tells that it is one, not how large.
 const INPUT_MAX: f32 = 8.0;
@@ -56,6 +59,8 @@ pub(crate) struct Series {
     /// The series' place in the embedding; 0 is any series that the network never saw.
     pub(crate) index: usize,
     scale: SeriesScale,
+    /// The steps of a context without which there is no window.
+    observed_min: usize,
     start_s: i64,
     step_s: i64,
     /// Transformed, NaN where missing.
@@ -96,6 +101,7 @@ impl Series {
         Self {
             index,
             scale,
+            observed_min: OBSERVED_STEPS_MIN,
             start_s: grid.start_s,
             step_s: i64::from(grid.step_s),
             filled: filled_forward(&values),
@@ -120,7 +126,7 @@ impl Series {
             .values
             .get(origin.checked_sub(CONTEXT_STEPS)?..origin)?;
         let observed: Vec<f32> = context.iter().copied().filter(|v| !v.is_nan()).collect();
-        if (observed.len() as f32) < OBSERVED_SHARE_MIN * CONTEXT_STEPS as f32 {
+        if observed.len() < self.observed_min {
             return None;
         }
         let scale = self.scale.window(observed)?;
@@ -129,10 +135,37 @@ impl Series {
             kind: self.scale.kind_index(),
             scale,
             patches: self.patches(context, origin, scale),
-            statics: self.scale.place(scale),
+            statics: if self.is_newcomer() {
+                [0.0; 2]
+            } else {
+                self.scale.place(scale)
+            },
             candidates: self.candidates(origin, scale),
             segments: self.segments(origin),
         })
+    }
+
+    /// Returns the stretch about an origin as of a host that was only heard of `known` steps before, and the
+    /// origin's place in it: the day and the week before are unknown, and so is where the window lies in its series.
+    pub(crate) fn newcomer(&self, origin: usize, known: usize) -> (Self, usize) {
+        let known = known.min(CONTEXT_STEPS).min(origin);
+        let end = (origin + HORIZON_STEPS).min(self.values.len());
+        let mut values = vec![f32::NAN; CONTEXT_STEPS - known];
+        values.extend(&self.values[origin - known..end]);
+        let series = Self {
+            index: 0,
+            scale: self.scale,
+            observed_min: NEWCOMER_STEPS_MIN,
+            start_s: self.start_s + (origin as i64 - CONTEXT_STEPS as i64) * self.step_s,
+            step_s: self.step_s,
+            filled: filled_forward(&values),
+            values,
+        };
+        (series, CONTEXT_STEPS)
+    }
+
+    fn is_newcomer(&self) -> bool {
+        self.observed_min == NEWCOMER_STEPS_MIN
     }
 
     /// Returns what came in the horizon behind an origin, normalised, NaN where missing or not known.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! registry/
+//!   base.safetensors                what the fleet's networks begin from; absent before the first retrain of many hosts
 //!   <host, escaped>/
 //!     000001/manifest.json         what is known about the model, with the weights' SHA-256
 //!     000001/weights.safetensors   absent when no target has a network
@@ -21,13 +22,14 @@ mod files;
 mod name;
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     manifest::{FORMAT, Manifest},
-    model::{HostModel, ModelError, WeightsError},
+    model::{Base, BaseError, HostModel, ModelError, WeightsError},
 };
 
 /// How many versions of a host are kept: the champion, and enough before it to go back to.
@@ -36,6 +38,7 @@ pub const VERSIONS_KEPT: usize = 5;
 const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "weights.safetensors";
 const CHAMPION: &str = "champion";
+const BASE: &str = "base.safetensors";
 const UNFINISHED: &str = ".new-";
 
 /// Why models could not be read or written.
@@ -85,6 +88,15 @@ pub enum RegistryError {
         /// What is wrong.
         #[source]
         source: ModelError,
+    },
+    /// The fleet's base is not one.
+    #[error("the base {path} cannot be used: {source}; retrain all hosts to replace it")]
+    BaseInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: BaseError,
     },
     /// The network would not hand over its weights.
     #[error("the weights of host {host:?} cannot be written: {source}")]
@@ -268,6 +280,38 @@ impl Registry {
             })
         });
         Ok(entries.collect())
+    }
+
+    /// Keeps the fleet's base in the place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; the old base stays.
+    pub fn publish_base(&self, base: &Base) -> Result<(), RegistryError> {
+        let path = self.root.join(BASE);
+        let invalid = |source| RegistryError::BaseInvalid {
+            path: path.clone(),
+            source,
+        };
+        let bytes = base.to_bytes(HashMap::new()).map_err(invalid)?;
+        files::replace(&path, &bytes)
+    }
+
+    /// Loads the fleet's base; `None` before the first one.
+    ///
+    /// # Errors
+    ///
+    /// When there is one that cannot be read.
+    pub fn load_base(&self) -> Result<Option<Base>, RegistryError> {
+        let path = self.root.join(BASE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(disk("read", &path)(error)),
+        };
+        let base = Base::from_bytes(&bytes)
+            .map_err(|source| RegistryError::BaseInvalid { path, source })?;
+        Ok(Some(base))
     }
 
     fn folder(&self, host: &str) -> PathBuf {

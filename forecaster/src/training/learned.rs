@@ -3,20 +3,27 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, TrainRequest, history::History};
+use super::{Budget, Part, Progress, TrainRequest, history::History};
 use crate::{
     model::{
-        CONTEXT_STEPS, FitError, Lesson, NetworkEntry, PatchLstm, Series, SeriesEntry, SeriesScale,
-        Shape, answer, calibrate, digest, fit, refresh, to_bytes, use_one_thread,
+        Base, CONTEXT_STEPS, Course, FitError, Lesson, NetworkEntry, PatchLstm, Series,
+        SeriesEntry, SeriesName, SeriesScale, Widening, answer, calibrate, digest, fit, to_bytes,
+        use_one_thread,
     },
     quantile::{HORIZON_STEPS, QuantilePath},
 };
 
-/// The width of the network: the widest whose fit keeps to the default budget's time.
-const HIDDEN: usize = 64;
+/// The highest learning rate on the host's own series.
+const RATE_MAX: f64 = 1e-3;
 
-/// The width of its decoder.
-const DECODER: usize = 128;
+/// The looks without a better validation loss that end the fit.
+const PATIENCE: usize = 4;
+
+/// The learning rate of a refresh, as a share of [`RATE_MAX`].
+const REFRESH_RATE_SHARE: f64 = 0.3;
+
+/// The steps of a refresh, as a share of a whole fit's.
+const REFRESH_STEPS_SHARE: f64 = 0.25;
 
 /// The origins that are asked in one batch.
 const ASKED_MAX: usize = 256;
@@ -51,27 +58,40 @@ impl Learned {
         if lessons.is_empty() {
             return Ok(None);
         }
-        let shape = Shape {
-            series: lessons.len(),
-            hidden: HIDDEN,
-            decoder: DECODER,
+        let names: Vec<SeriesName> = taught
+            .iter()
+            .map(|place| {
+                (
+                    request.host.clone(),
+                    histories[*place].target.metric.clone(),
+                )
+            })
+            .collect();
+        let network = if request.recipe.has(Part::Base) || request.recipe.has(Part::Fleet) {
+            request.base.network(&names)?
+        } else {
+            Base::untaught(request.base.shape(), request.seed)?.network(&names)?
         };
-        let network = PatchLstm::new(shape, request.seed)?;
         let fitted = fit(
             &network,
             &lessons,
             request.seed,
-            request.budget,
+            tuning(request),
             progress,
             cancelled,
         )?;
+        let widening = if request.recipe.has(Part::Widening) {
+            calibrate(&network, &lessons, |lesson| vec![lesson.validation.clone()])?
+        } else {
+            Widening::default()
+        };
         let entry = NetworkEntry {
-            shape,
+            shape: network.shape(),
             parameters: network.parameters(),
             weights_sha256: String::new(),
             epoch: fitted.epoch,
             validation_loss: fitted.validation_loss,
-            widening: calibrate(&network, &lessons)?,
+            widening,
         };
         Ok(Some(Self {
             network,
@@ -113,21 +133,28 @@ impl Learned {
     }
 
     /// Goes on learning with the values that were kept back, and hands out the network as it will serve.
+    ///
+    /// The intervals are widened anew, now that the scores are taken, by all that the network has not seen yet. What was
+    /// learned is kept only where it made the answers to the newest part better.
     pub(super) fn refreshed(
         mut self,
         request: &TrainRequest,
         cancelled: &CancellationToken,
     ) -> Result<(PatchLstm, NetworkEntry), FitError> {
-        for lesson in &mut self.lessons {
-            lesson.training = CONTEXT_STEPS..origins_end(lesson.series.len());
+        if request.recipe.has(Part::Widening) {
+            self.entry.widening = calibrate(&self.network, &self.lessons, |lesson| {
+                vec![lesson.validation.clone(), lesson.test.clone()]
+            })?;
         }
-        refresh(
-            &self.network,
-            &self.lessons,
-            request.seed,
-            request.budget,
-            cancelled,
-        )?;
+        if request.recipe.has(Part::Refresh) {
+            for lesson in &mut self.lessons {
+                lesson.training = CONTEXT_STEPS..origins_end(lesson.series.len());
+                lesson.validation = lesson.test.clone();
+            }
+            let seed = request.seed.wrapping_add(1);
+            let course = refresh(request);
+            fit(&self.network, &self.lessons, seed, course, &(), cancelled)?;
+        }
         self.entry.weights_sha256 = digest(&to_bytes(&self.network)?);
         Ok((self.network, self.entry))
     }
@@ -137,7 +164,41 @@ impl Learned {
     }
 }
 
-fn lesson(history: &History, index: usize) -> Option<(Lesson, SeriesScale)> {
+/// Returns how the base is fitted to the host.
+fn tuning(request: &TrainRequest) -> Course {
+    let Budget {
+        epochs_max,
+        batches_per_epoch,
+        batch_windows,
+    } = request.budget;
+    Course {
+        epochs: if request.recipe.has(Part::Tuning) {
+            epochs_max
+        } else {
+            0
+        },
+        batches: batches_per_epoch,
+        batch_windows,
+        rate_max: RATE_MAX,
+        patience: PATIENCE,
+        copies: 1,
+        nameless_share: 0.0,
+        newcomer_share: 0.0,
+    }
+}
+
+/// Returns how the network goes on with what was kept back: for a while, at a low rate.
+fn refresh(request: &TrainRequest) -> Course {
+    let epochs = request.budget.epochs_max as f64 * REFRESH_STEPS_SHARE;
+    Course {
+        epochs: epochs.ceil() as usize,
+        rate_max: REFRESH_RATE_SHARE * RATE_MAX,
+        ..tuning(request)
+    }
+}
+
+/// Makes a lesson of a history that can be learned.
+pub(super) fn lesson(history: &History, index: usize) -> Option<(Lesson, SeriesScale)> {
     let split = history.split.filter(|_| history.learnable)?;
     let values = &history.grid.values;
     let scale = SeriesScale::fit(history.target.kind, &values[..split.training_end])?;
@@ -145,6 +206,7 @@ fn lesson(history: &History, index: usize) -> Option<(Lesson, SeriesScale)> {
         series: Series::new(index, scale, &history.grid),
         training: CONTEXT_STEPS..origins_end(split.training_end),
         validation: split.validation_start..origins_end(split.validation_end),
+        test: split.test_start..origins_end(split.end),
     };
     Some((lesson, scale))
 }

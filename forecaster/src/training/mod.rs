@@ -2,8 +2,8 @@
 //!
 //! 1. Each target's history is judged and split (`history`); a target that cannot be forecast is refused with the
 //!    reason, and never sinks its host.
-//! 2. The host's network is fitted on the training parts of all targets that it can learn, stopped and
-//!    calibrated on their validation parts (`learned`).
+//! 2. The host's network begins from a base ([`fleet`]), is fitted on the training parts of all targets that it can
+//!    learn, stopped and calibrated on their validation parts (`learned`).
 //! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
 //! 4. The candidate with the lower error serves the target (`choice`).
 //! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
@@ -13,21 +13,27 @@
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
 
 mod choice;
+pub mod fleet;
 mod history;
 mod learned;
 mod naive;
+mod recipe;
+pub mod synthetic;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN};
 use self::{history::History, learned::Learned};
+pub use self::{
+    history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},
+    recipe::{Part, Recipe},
+};
 use crate::{
     baseline::SeasonalNaive,
     grid::Grid,
     manifest::{FORMAT, Manifest, ModelKind, Refused, TargetModel},
-    model::{FitError, HostModel},
+    model::{Base, FitError, HostModel},
     target::Target,
 };
 
@@ -44,6 +50,10 @@ pub struct TrainRequest {
     pub trained_at_s: i64,
     /// How much work the fit may take.
     pub budget: Budget,
+    /// What the network begins from.
+    pub base: Arc<Base>,
+    /// What the training does.
+    pub recipe: Recipe,
 }
 
 /// The work that a fit may take.
@@ -58,11 +68,11 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// About ten seconds of one core, however many targets there are.
+    /// A few seconds of one core, however many targets there are.
     fn default() -> Self {
         Self {
-            epochs_max: 24,
-            batches_per_epoch: 30,
+            epochs_max: 8,
+            batches_per_epoch: 20,
             batch_windows: 64,
         }
     }

@@ -11,7 +11,7 @@ async fn world() -> FakeGateway {
         (
             "new-1",
             HostSpec {
-                hours: 12,
+                hours: 1,
                 ..HostSpec::default()
             },
         ),
@@ -157,7 +157,7 @@ async fn what_cannot_be_answered_says_what_would_be_right() {
             "/api/v1/hosts/new-1/forecasts",
             422,
             "history_insufficient",
-            "288",
+            "two hours",
         ),
         (
             "/api/v1/hosts/web-9/thresholds",

@@ -10,10 +10,11 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use headroom_forecaster::{
-    evaluation::{self, Files, Form, SCORED_STEPS, Served, Watch, WindowForecast},
+    evaluation::{self, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast},
     manifest::ModelKind,
+    model::Base,
     quantile::LEVELS,
-    training::Budget,
+    training::{Budget, Event, Progress, Recipe, fleet::Effort},
 };
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
@@ -50,8 +51,26 @@ fn write_folder(folder: &Path, behind: &[f32]) {
 
 struct Unwatched;
 
+impl Progress for Unwatched {
+    fn report(&self, _: Event) {}
+}
+
 impl Watch for Unwatched {
     fn host_done(&self, _: &str) {}
+}
+
+fn plan(served: Served) -> Plan {
+    Plan {
+        served,
+        seed: 1,
+        base: Base::shipped().expect("a base"),
+        recipe: Recipe::default(),
+        budget: Budget::tiny(),
+        effort: Effort {
+            windows_max: 20 * 2 * 128,
+            ..Effort::default()
+        },
+    }
 }
 
 fn answers(behind: &[f32], served: Served) -> Vec<WindowForecast> {
@@ -60,14 +79,14 @@ fn answers(behind: &[f32], served: Served) -> Vec<WindowForecast> {
     let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
     assert_eq!(hosts.len(), 1);
     assert_eq!(hosts[0].host, "made|web-1");
-    let request = hosts[0].train_request(1, Budget::tiny());
+    let request = hosts[0].train_request(&plan(served), &Base::shipped().expect("a base"));
     assert!(
         request
             .targets
             .iter()
             .all(|(_, grid)| grid.values.len() == TRAINING_STEPS)
     );
-    let outcomes = evaluation::run(&hosts, served, 1, Budget::tiny(), &Unwatched).expect("a run");
+    let outcomes = evaluation::run(&hosts, &plan(served), &Unwatched).expect("a run");
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0].refused, None);
     outcomes[0].forecasts.clone()
@@ -104,8 +123,7 @@ fn a_host_without_a_usable_history_is_continued_with_its_newest_value() {
     let parts = "series_id,n_train\nmade|web-1|cpu.usage,20\nmade|web-1|mem.used,20\n";
     fs::write(folder.path().join("series.csv"), parts).expect("written");
     let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
-    let outcomes =
-        evaluation::run(&hosts, Served::Best, 1, Budget::tiny(), &Unwatched).expect("a run");
+    let outcomes = evaluation::run(&hosts, &plan(Served::Best), &Unwatched).expect("a run");
     assert!(outcomes[0].refused.is_some());
     let forecasts = &outcomes[0].forecasts;
     assert_eq!(forecasts.len(), 2);

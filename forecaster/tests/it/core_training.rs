@@ -64,7 +64,7 @@ fn what_is_kept_back_never_reaches_the_fit() {
     let fitted = |request| {
         let network = train(request).manifest().network.clone();
         let network = network.expect("a network");
-        (network.epoch, network.validation_loss, network.widening)
+        (network.epoch, network.validation_loss)
     };
     assert_eq!(fitted(&request), fitted(&changed));
 }

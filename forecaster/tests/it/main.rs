@@ -7,6 +7,7 @@ mod api;
 mod command_line;
 mod core_evaluation;
 mod core_registry;
+mod core_sawtooth;
 mod core_training;
 mod gateway_trouble;
 mod openapi;

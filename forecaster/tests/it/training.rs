@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use headroom_forecaster::training::{TrainError, train_host};
+use headroom_forecaster::{
+    model::Base,
+    training::{TrainError, train_host},
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -224,4 +227,28 @@ async fn the_schedule_retrains_all_hosts() {
         3
     );
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_retrain_of_many_hosts_begins_with_a_base_that_the_registry_keeps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = ["db-1", "db-2", "web-1", "web-2"];
+    let hosts = names.map(|name| (name, HostSpec::default()));
+    let gateway = FakeGateway::start(&hosts).await;
+    let app = Setup::new(folder.path(), &gateway).start();
+    let job = app.retrained(&names).await;
+    assert_eq!(job["state"], "done");
+    app.stop().await;
+
+    let file = folder.path().join("registry/base.safetensors");
+    let bytes = std::fs::read(&file).expect("a base");
+    let base = Base::from_bytes(&bytes).expect("a base");
+    // Each host has two targets, cpu.usage and a disk.
+    assert_eq!(base.shape().series, 2 * names.len());
+
+    std::fs::write(&file, b"damaged").expect("written");
+    let app = Setup::new(folder.path(), &gateway).start();
+    assert_eq!(app.retrained(&["db-1"]).await["state"], "done");
+    app.stop().await;
+    assert_eq!(std::fs::read(&file).expect("a file"), b"damaged");
 }

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, f64::consts::TAU, sync::Arc};
 
 use headroom_forecaster::{
     grid::Grid,
+    model::Base,
     target::{Kind, Target, TargetRule, default_rules},
-    training::{Budget, TrainRequest},
+    training::{Budget, Recipe, TrainRequest},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -64,6 +65,8 @@ pub(crate) fn host(days: usize) -> TrainRequest {
         seed: 7,
         trained_at_s: START_S + steps as i64 * 300,
         budget: Budget::tiny(),
+        base: Base::shipped().expect("a base"),
+        recipe: Recipe::default(),
     }
 }
 

@@ -1,0 +1,54 @@
+//! The flags of `pretrain`.
+
+use std::path::PathBuf;
+
+use super::SEED;
+use crate::commands::pretrain::Pretraining;
+
+/// Enough kinds of series that no single one rules.
+const SYNTHETIC_SERIES: usize = 600;
+
+/// About four minutes of two cores.
+const WINDOWS: usize = 1_500_000;
+
+/// The flags of `pretrain`.
+#[derive(clap::Args)]
+pub struct Pretrain {
+    /// Where the base goes
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// Folder of real series: `series_5min.csv.gz`, `windows.csv.gz` and `series.csv`, of whose series the first
+    /// `n_train` bins are learned; may be given more than once
+    #[arg(long = "folder", value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+
+    /// Data set of the folders that is learned from [default: all]; may be given more than once
+    #[arg(long = "dataset", value_name = "NAME", requires = "folders")]
+    datasets: Vec<String>,
+
+    /// How many synthetic series are drawn
+    #[arg(long, default_value_t = SYNTHETIC_SERIES)]
+    synthetic: usize,
+
+    /// How many windows are learned from
+    #[arg(long, default_value_t = WINDOWS)]
+    windows: usize,
+
+    /// Seed of everything random
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
+}
+
+impl From<Pretrain> for Pretraining {
+    fn from(flags: Pretrain) -> Self {
+        Self {
+            synthetic: flags.synthetic,
+            folders: flags.folders,
+            datasets: flags.datasets,
+            windows: flags.windows,
+            seed: flags.seed,
+            out: flags.out,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a training does, and what of it may be left out to see what it is worth.
+
+use std::{fmt, str::FromStr};
+
+/// A part of a training that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The base that is part of the program; without it a fit begins from random weights.
+    Base,
+    /// The base of the fleet, fitted over the training parts of all hosts.
+    Fleet,
+    /// The fit on the host's own series.
+    Tuning,
+    /// The further steps with the values that were kept back for the scores.
+    Refresh,
+    /// The widening of intervals.
+    Widening,
+}
+
+impl Part {
+    /// Every part, in the order in which a training comes to them.
+    pub const ALL: [Self; 5] = [
+        Self::Base,
+        Self::Fleet,
+        Self::Tuning,
+        Self::Widening,
+        Self::Refresh,
+    ];
+
+    /// Returns the name as it is written on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Fleet => "fleet",
+            Self::Tuning => "tuning",
+            Self::Refresh => "refresh",
+            Self::Widening => "widening",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let part = Self::ALL.into_iter().find(|part| part.name() == name);
+        part.ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|part| part.name()).collect();
+            format!("write one of {}", names.join(", "))
+        })
+    }
+}
+
+/// Which parts a training has: all but those that are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipe {
+    left_out: Vec<Part>,
+}
+
+impl Recipe {
+    /// Makes a recipe without some parts.
+    #[must_use]
+    pub fn without(parts: &[Part]) -> Self {
+        Self {
+            left_out: parts.to_vec(),
+        }
+    }
+
+    /// Returns whether a part belongs to it.
+    #[must_use]
+    pub fn has(&self, part: Part) -> bool {
+        !self.left_out.contains(&part)
+    }
+}
