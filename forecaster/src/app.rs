@@ -14,7 +14,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use actix_web::{
     App as Service, HttpRequest, HttpServer, dev::ServerHandle, middleware::from_fn, web,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_actix_web::TracingLogger;
 use utoipa::OpenApi;
@@ -58,6 +58,8 @@ const WORKERS: usize = 2;
 const FINISH_REQUESTS_S: u64 = 10;
 /// How long the loops may take at the end: a train notices within moments.
 const FINISH_LOOPS: Duration = Duration::from_secs(15);
+/// Requests that fit models on the spot, at a time: as many as the smallest machine has cores.
+const PREDICTING: usize = 2;
 /// New models that may wait to be shown; the trainer waits when the rounds fall behind.
 const TRAINED_WAITING: usize = 64;
 
@@ -81,6 +83,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Turns of requests that compute for long.
+    pub predicting: Semaphore,
 }
 
 /// What a test may put in another's place.
@@ -232,6 +236,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         ledger,
         metrics,
         clock,
+        predicting: Semaphore::new(PREDICTING),
     })
 }
 

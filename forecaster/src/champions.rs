@@ -121,6 +121,21 @@ impl Champions {
         Ok(champion)
     }
 
+    /// Lets a version that was kept serve: a rollback. Reads and writes; not for an async thread.
+    ///
+    /// # Errors
+    ///
+    /// When the host has no such version, or it cannot be read; the old model goes on serving.
+    pub fn promote(&self, host: &str, version: &str) -> Result<Arc<Champion>, RegistryError> {
+        let model = self.registry.promote(host, version)?;
+        let champion = Champion::new(version.to_owned(), model);
+        self.serving
+            .write()
+            .get_or_insert_default()
+            .insert(host.to_owned(), Arc::clone(&champion));
+        Ok(champion)
+    }
+
     /// The registry, for what it knows of older versions.
     #[must_use]
     pub fn registry(&self) -> &Registry {

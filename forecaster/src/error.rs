@@ -10,6 +10,7 @@ use headroom_openapi::{
 };
 
 use crate::{
+    ad_hoc::AdHocError,
     alert::ledger::LedgerError,
     gateway::GatewayError,
     jobs::{CancelError, SubmitError},
@@ -26,6 +27,9 @@ pub enum ApiError {
     /// There is no forecast.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The values that came along cannot be forecast.
+    #[error(transparent)]
+    AdHoc(#[from] AdHocError),
     /// A retrain was not taken.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -121,6 +125,9 @@ impl ApiError {
                     (StatusCode::INTERNAL_SERVER_ERROR, "model_failed")
                 }
             },
+            Self::AdHoc(AdHocError::NothingObserved { .. } | AdHocError::TooFew { .. }) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "history_insufficient")
+            }
             Self::Submit(error) => match error {
                 SubmitError::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
                 SubmitError::NoHosts => (StatusCode::CONFLICT, "no_hosts"),
@@ -130,6 +137,12 @@ impl ApiError {
                 CancelError::Ended { .. } => (StatusCode::CONFLICT, "job_ended"),
             },
             Self::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ledger_failed"),
+            Self::Registry(RegistryError::VersionUnknown { .. }) => {
+                (StatusCode::NOT_FOUND, "version_unknown")
+            }
+            Self::Registry(RegistryError::VersionInUse { .. }) => {
+                (StatusCode::CONFLICT, "version_in_use")
+            }
             Self::Registry(_) => (StatusCode::INTERNAL_SERVER_ERROR, "registry_failed"),
             Self::HorizonOutOfRange { .. } => (StatusCode::BAD_REQUEST, "horizon_out_of_range"),
             Self::StepInvalid { .. } => (StatusCode::BAD_REQUEST, "step_invalid"),

@@ -23,6 +23,8 @@ pub mod baseline;
 
 pub mod statistical;
 
+pub mod ad_hoc;
+
 pub mod backtest;
 
 pub mod manifest;
@@ -52,6 +54,8 @@ pub mod serving;
 pub mod alert;
 pub mod rounds;
 pub mod writeback;
+
+pub mod quality;
 
 pub mod access;
 pub mod app;

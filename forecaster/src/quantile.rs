@@ -61,6 +61,34 @@ impl QuantilePath {
         self
     }
 
+    /// Returns the quantile of any probability between 0 and 1, step by step, within the bounds of the kind.
+    ///
+    /// The inverse of [`Self::probability_below`]: linear between the levels, and beyond the outermost as far as the
+    /// remaining probability reaches at their density.
+    #[must_use]
+    pub fn at(&self, probability: f64, kind: Kind) -> Vec<f64> {
+        let last = LEVELS.len() - 1;
+        let upper = LEVELS
+            .iter()
+            .position(|level| probability <= *level)
+            .unwrap_or(last)
+            .max(1);
+        let share = (probability - LEVELS[upper - 1]) / (LEVELS[upper] - LEVELS[upper - 1]);
+        let (low, high) = (&self.0[upper - 1], &self.0[upper]);
+        let values = low
+            .iter()
+            .zip(high)
+            .map(|(low, high)| kind.clamp(low + share * (high - low)));
+        values.collect()
+    }
+
+    /// Returns the probability that a step's value reaches `value`; a forecast that ends at it has reached it.
+    #[must_use]
+    pub fn probability_reached(&self, step: usize, value: f64) -> f64 {
+        let just_below = value - value.abs().max(1.0) * 1e-9;
+        1.0 - self.probability_below(step, just_below)
+    }
+
     /// Returns the probability that a step's value is at most `value`.
     ///
     /// Linear between the levels. Beyond the outermost level the density goes on evenly for as far as the
@@ -133,6 +161,20 @@ mod tests {
         }
         assert!(uniform().probability_below(0, -1.0) < f64::EPSILON);
         assert!(uniform().probability_below(0, 11.0) > 1.0 - f64::EPSILON);
+    }
+
+    #[test]
+    fn quantiles_of_any_level_follow_the_levels_and_keep_to_the_bounds() {
+        for probability in [0.001, 0.025, 0.05, 0.5, 0.77, 0.975, 0.999] {
+            let value = uniform().at(probability, Kind::Gauge)[1];
+            assert!(
+                (value - 10.0 * probability).abs() < 1e-9,
+                "{probability}: {value}"
+            );
+        }
+        let near_full =
+            QuantilePath::from_fn(1, Kind::Percent, |level, _| 90.0 + 10.0 * LEVELS[level]);
+        assert!(near_full.at(0.999, Kind::Percent)[0] <= 100.0);
     }
 
     #[test]

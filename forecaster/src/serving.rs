@@ -178,6 +178,23 @@ impl Serving {
             })
     }
 
+    /// Finds all targets of a host, or one.
+    ///
+    /// # Errors
+    ///
+    /// When the host or target is unknown, or the gateway has not answered since the start.
+    pub async fn targets(
+        &self,
+        name: &str,
+        metric: Option<&str>,
+    ) -> Result<Vec<Target>, ServeError> {
+        let host = self.host(name).await?;
+        match metric {
+            None => Ok(host.targets),
+            Some(metric) => Ok(vec![Self::target(name, &host, metric)?]),
+        }
+    }
+
     /// Forecasts all targets of a host, or one, for this many steps.
     ///
     /// # Errors
@@ -189,11 +206,7 @@ impl Serving {
         metric: Option<&str>,
         steps: usize,
     ) -> Result<HostForecast, ServeError> {
-        let host = self.host(name).await?;
-        let targets = match metric {
-            None => host.targets,
-            Some(metric) => vec![Self::target(name, &host, metric)?],
-        };
+        let targets = self.targets(name, metric).await?;
         let timer = self.metrics.forecast_seconds.start_timer();
         let issued_at_s = self.clock.now_s();
         let span = Span::before(issued_at_s, HISTORY_STEPS);

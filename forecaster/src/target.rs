@@ -1,8 +1,8 @@
 //! What is forecast: the rules that find targets in a host's points, and the targets themselves.
 //!
 //! A target's name is `measurement.field`, or the name a rule gives it, and the values of the rule's tags in
-//! braces: `disk.used_percent{path=/}`. A comma, an equals sign, a brace or a backslash inside a value stands
-//! behind a backslash, so that two targets never share a name.
+//! braces: `disk.used_percent{path=/}`. A comma, an equals sign or a brace inside a value stands behind a backslash, so
+//! that two targets never share a name; a Windows path's own backslashes stay as they are.
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
@@ -137,7 +137,7 @@ fn metric_name(name: &str, tags: &[(String, String)]) -> String {
         metric.push(if index == 0 { '{' } else { ',' });
         let _ = write!(metric, "{key}=");
         for character in value.chars() {
-            if matches!(character, ',' | '=' | '{' | '}' | '\\') {
+            if matches!(character, ',' | '=' | '{' | '}') {
                 metric.push('\\');
             }
             metric.push(character);
@@ -214,6 +214,14 @@ mod tests {
             .into(),
         );
         assert_eq!(target.metric, r"disk.used_percent{path=/a\,b\=c\},mode=rw}");
+        let drive = rule.target(
+            &[
+                ("mode".into(), "rw".into()),
+                ("path".into(), r"C:\data".into()),
+            ]
+            .into(),
+        );
+        assert_eq!(drive.metric, r"disk.used_percent{path=C:\data,mode=rw}");
     }
 
     #[test]

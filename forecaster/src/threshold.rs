@@ -46,12 +46,10 @@ impl Crossing {
 
 /// Returns for each step the probability that the threshold was reached at it or before.
 fn reached_by(value: f64, path: &QuantilePath) -> Vec<f64> {
-    // A forecast that ends at the threshold itself (a bound, such as 100 %) has reached it.
-    let just_below = value - value.abs().max(1.0) * 1e-9;
     let mut reached = 0.0_f64;
     (0..path.steps())
         .map(|step| {
-            reached = reached.max(1.0 - path.probability_below(step, just_below));
+            reached = reached.max(path.probability_reached(step, value));
             reached
         })
         .collect()

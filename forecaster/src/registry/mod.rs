@@ -8,6 +8,8 @@
 //!     000001/weights.safetensors   absent when no target has a network
 //!     000002/…
 //!     champion                     the version that serves: six digits and a line feed
+//!     challenger                   the version that waits to serve, where there is one
+//!     trainings.json               the errors of every training, also of versions that are gone
 //! ```
 //!
 //! - A version is written into `.new-000003`, each file and the folder flushed, and renamed; then `champion` is
@@ -18,8 +20,11 @@
 //!   its reason, and the newest one that can be serves.
 //! - One process writes a registry; any number may read it.
 
+mod alias;
+mod error;
 mod files;
 mod name;
+mod trainings;
 
 use std::{
     collections::HashMap,
@@ -29,106 +34,24 @@ use std::{
 
 use crate::{
     manifest::{FORMAT, Manifest},
-    model::{Base, BaseError, HostModel, ModelError, WeightsError},
+    model::{Base, HostModel},
 };
 
-/// How many versions of a host are kept: the champion, and enough before it to go back to.
+use alias::{alias_of, point, pointed};
+use error::disk;
+
+pub use alias::Alias;
+pub use error::RegistryError;
+pub use trainings::{TargetScores, Training};
+
+/// How many versions of a host are kept: the champion, the challenger, and enough before it to go back to.
 pub const VERSIONS_KEPT: usize = 5;
 
 const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "weights.safetensors";
-const CHAMPION: &str = "champion";
 const BASE: &str = "base.safetensors";
+
 const UNFINISHED: &str = ".new-";
-
-/// Why models could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// The disk refused.
-    #[error(
-        "cannot {action} {path}: {source}; the folder must exist on a disk with room and be writable"
-    )]
-    Disk {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system answered.
-        #[source]
-        source: io::Error,
-    },
-    /// The manifest is not one.
-    #[error(
-        "manifest {path} does not parse: {source}; the version is passed over, retrain the host to replace it"
-    )]
-    ManifestInvalid {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The manifest has another form.
-    #[error(
-        "manifest {path} has the format {found}; this program reads {FORMAT}, retrain the host to replace it"
-    )]
-    FormatUnknown {
-        /// The file.
-        path: PathBuf,
-        /// The format found.
-        found: u32,
-    },
-    /// The weights do not belong to the manifest.
-    #[error(
-        "version {path} cannot serve: {source}; it is passed over, retrain the host to replace it"
-    )]
-    ModelInvalid {
-        /// The version's folder.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: ModelError,
-    },
-    /// The fleet's base is not one.
-    #[error("the base {path} cannot be used: {source}; retrain all hosts to replace it")]
-    BaseInvalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: BaseError,
-    },
-    /// The network would not hand over its weights.
-    #[error("the weights of host {host:?} cannot be written: {source}")]
-    WeightsUnreadable {
-        /// The host.
-        host: String,
-        /// Why.
-        #[source]
-        source: WeightsError,
-    },
-    /// The host has models, and none can be read.
-    #[error(
-        "none of the {versions} versions of host {host:?} can be read, the newest because: {reason}; retrain the host"
-    )]
-    NothingReadable {
-        /// The host.
-        host: String,
-        /// How many versions there are.
-        versions: usize,
-        /// What was wrong with the newest.
-        reason: String,
-    },
-}
-
-fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
-    let path = path.to_owned();
-    move |source| RegistryError::Disk {
-        action,
-        path,
-        source,
-    }
-}
 
 /// A model with its version.
 #[derive(Debug)]
@@ -146,8 +69,8 @@ pub struct Loaded {
 pub struct Entry {
     /// The version, six digits.
     pub version: String,
-    /// Whether it is the one that serves.
-    pub champion: bool,
+    /// What it is called by, if by anything.
+    pub alias: Option<Alias>,
     /// What is known about it.
     pub manifest: Manifest,
 }
@@ -180,6 +103,15 @@ impl Registry {
     ///
     /// When the disk refuses; the old champion then goes on serving.
     pub fn publish(&self, model: &HostModel) -> Result<String, RegistryError> {
+        self.publish_as(model, Alias::Champion)
+    }
+
+    /// Publishes a model as its host's next version under an alias, prunes old versions, and returns the version.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; whoever had the alias then keeps it.
+    pub fn publish_as(&self, model: &HostModel, alias: Alias) -> Result<String, RegistryError> {
         let folder = self.folder(&model.manifest().host);
         fs::create_dir_all(&folder).map_err(disk("create", &folder))?;
         files::sync_folder(&self.root)?;
@@ -210,9 +142,69 @@ impl Registry {
         let finished = folder.join(&version);
         fs::rename(&unfinished, &finished).map_err(disk("rename", &unfinished))?;
         files::sync_folder(&folder)?;
-        files::replace(&folder.join(CHAMPION), format!("{version}\n").as_bytes())?;
-        prune(&folder, &version)?;
+        trainings::add(&folder, &version, model.manifest())?;
+        point(&folder, alias, &version)?;
+        prune(&folder)?;
         Ok(version)
+    }
+
+    /// Makes a kept version the champion, as a rollback or a promotion, and returns its model. A challenger that becomes
+    /// champion is no longer challenger.
+    ///
+    /// # Errors
+    ///
+    /// When the host has no such version, it cannot be read, or the disk refuses; the old champion then goes on serving.
+    pub fn promote(&self, host: &str, version: &str) -> Result<HostModel, RegistryError> {
+        let folder = self.kept(host, version)?;
+        let model = read(&folder.join(version))?;
+        point(&folder, Alias::Champion, version)?;
+        if pointed(&folder, Alias::Challenger).as_deref() == Some(version) {
+            let path = folder.join(Alias::Challenger.name());
+            fs::remove_file(&path).map_err(disk("remove", &path))?;
+        }
+        Ok(model)
+    }
+
+    /// Removes a version that has no alias.
+    ///
+    /// # Errors
+    ///
+    /// When the host has no such version, it has an alias, or the disk refuses.
+    pub fn remove(&self, host: &str, version: &str) -> Result<(), RegistryError> {
+        let folder = self.kept(host, version)?;
+        if let Some(alias) = alias_of(&folder, version) {
+            return Err(RegistryError::VersionInUse {
+                host: host.to_owned(),
+                version: version.to_owned(),
+                alias: alias.name(),
+            });
+        }
+        let path = folder.join(version);
+        fs::remove_dir_all(&path).map_err(disk("remove", &path))?;
+        files::sync_folder(&folder)
+    }
+
+    /// Returns the errors of a host's trainings, oldest first, also of those whose version is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn trainings(&self, host: &str) -> Result<Vec<Training>, RegistryError> {
+        trainings::read(&self.folder(host))
+    }
+
+    /// Returns the host's folder when it holds the version.
+    fn kept(&self, host: &str, version: &str) -> Result<PathBuf, RegistryError> {
+        let folder = self.folder(host);
+        let versions = versions(&folder)?;
+        if versions.iter().any(|kept| kept == version) {
+            return Ok(folder);
+        }
+        Err(RegistryError::VersionUnknown {
+            host: host.to_owned(),
+            version: version.to_owned(),
+            kept: versions,
+        })
     }
 
     /// Loads the champion of a host, or the newest version that can be read; `None` when the host has no model.
@@ -224,7 +216,10 @@ impl Registry {
         let folder = self.folder(host);
         let mut candidates = versions(&folder)?;
         let count = candidates.len();
-        let champion = champion(&folder);
+        let champion = pointed(&folder, Alias::Champion);
+        let challenger = pointed(&folder, Alias::Challenger);
+        // A challenger serves only where nothing else can be read.
+        candidates.sort_by_key(|version| Some(version) != challenger.as_ref());
         candidates.sort_by_key(|version| Some(version) == champion.as_ref());
         let mut passed_over = Vec::new();
         for version in candidates.into_iter().rev() {
@@ -270,11 +265,10 @@ impl Registry {
     /// When the folder cannot be read.
     pub fn list(&self, host: &str) -> Result<Vec<Entry>, RegistryError> {
         let folder = self.folder(host);
-        let champion = champion(&folder);
         let entries = versions(&folder)?.into_iter().rev().filter_map(|version| {
             let manifest = read_manifest(&folder.join(&version)).ok()?;
             Some(Entry {
-                champion: champion.as_ref() == Some(&version),
+                alias: alias_of(&folder, &version),
                 version,
                 manifest,
             })
@@ -327,11 +321,6 @@ fn versions(folder: &Path) -> Result<Vec<String>, RegistryError> {
     Ok(versions)
 }
 
-fn champion(folder: &Path) -> Option<String> {
-    let text = fs::read_to_string(folder.join(CHAMPION)).ok()?;
-    Some(text.trim().to_owned())
-}
-
 fn host_of(folder: &Path) -> Option<String> {
     let versions = versions(folder).ok()?;
     let manifest = |version: &String| read_manifest(&folder.join(version)).ok();
@@ -375,14 +364,14 @@ fn read_manifest(version: &Path) -> Result<Manifest, RegistryError> {
     serde_json::from_slice(&text).map_err(invalid)
 }
 
-/// Removes the oldest versions but [`VERSIONS_KEPT`], never the champion.
-fn prune(folder: &Path, champion: &str) -> Result<(), RegistryError> {
+/// Removes the oldest versions but [`VERSIONS_KEPT`], never one with an alias.
+fn prune(folder: &Path) -> Result<(), RegistryError> {
     let versions = versions(folder)?;
     let surplus = versions.len().saturating_sub(VERSIONS_KEPT);
     for version in versions
         .iter()
         .take(surplus)
-        .filter(|name| *name != champion)
+        .filter(|name| alias_of(folder, name).is_none())
     {
         let path = folder.join(version);
         fs::remove_dir_all(&path).map_err(disk("remove", &path))?;

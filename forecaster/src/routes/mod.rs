@@ -1,12 +1,16 @@
 //! The HTTP API: one module a resource, each with the types of its answers.
 
 pub mod alerts;
+pub mod champion;
 pub mod forecasts;
+mod freshness;
 pub mod health;
 pub mod hosts;
 pub mod jobs;
 pub mod metrics;
 pub mod models;
+pub mod predict;
+pub mod quality;
 pub mod retrain;
 pub mod thresholds;
 
@@ -17,10 +21,16 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn configure(services: &mut ServiceConfig<'_>) {
     services
         .service(hosts::list)
+        .service(forecasts::of_fleet)
         .service(forecasts::of_host)
+        .service(forecasts::aggregate)
+        .service(predict::predict)
+        .service(quality::of_host)
         .service(thresholds::of_host)
         .service(thresholds::set)
         .service(models::list)
+        .service(champion::promote)
+        .service(champion::remove)
         .service(retrain::retrain)
         .service(jobs::list)
         .service(jobs::get)

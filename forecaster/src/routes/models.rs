@@ -14,6 +14,7 @@ use crate::{
     backtest::Scores,
     error::ApiError,
     manifest::{Manifest, Refused, TargetModel},
+    registry::Alias,
     target::Kind,
 };
 
@@ -41,8 +42,8 @@ pub struct ModelAnswer {
     pub host: String,
     /// The version.
     pub version: String,
-    /// `champion` for the version that serves.
-    pub alias: Option<String>,
+    /// Whether it serves or waits to; null for a version that is only kept.
+    pub alias: Option<Alias>,
     /// When it was trained.
     pub trained_at: DateTime<Utc>,
     /// The beginning of its data.
@@ -118,7 +119,13 @@ pub(crate) async fn list(
             .champions
             .all()
             .into_iter()
-            .map(|(_, champion)| answer(champion.manifest(), champion.version.clone(), true))
+            .map(|(_, champion)| {
+                answer(
+                    champion.manifest(),
+                    champion.version.clone(),
+                    Some(Alias::Champion),
+                )
+            })
             .collect(),
         Some(host) => {
             let registry = app.champions.registry().clone();
@@ -126,18 +133,18 @@ pub(crate) async fn list(
             let entries = entries.map_err(|_| ApiError::Internal)??;
             entries
                 .into_iter()
-                .map(|entry| answer(&entry.manifest, entry.version, entry.champion))
+                .map(|entry| answer(&entry.manifest, entry.version, entry.alias))
                 .collect()
         }
     };
     Ok(web::Json(ModelsAnswer { models }))
 }
 
-fn answer(manifest: &Manifest, version: String, is_champion: bool) -> ModelAnswer {
+pub(super) fn answer(manifest: &Manifest, version: String, alias: Option<Alias>) -> ModelAnswer {
     ModelAnswer {
         host: manifest.host.clone(),
         version,
-        alias: is_champion.then(|| "champion".to_owned()),
+        alias,
         trained_at: instant(manifest.trained_at_s),
         data_from: instant(manifest.data_from_s),
         data_until: instant(manifest.data_until_s),

@@ -85,7 +85,6 @@ impl Learn for AutoEts {
     type Learned = Ets;
 
     fn learn(&self, past: Past<'_>) -> Option<Ets> {
-        let past = past.stretch();
         if past.observed().count() < VALUES_MIN {
             return None;
         }

@@ -4,6 +4,9 @@
 //! |---|---|---|
 //! | [`Season`] | the value a day or a week ago | everything |
 //! | [`AutoEts`] | exponential smoothing, its form chosen by `AICc` | [`STRETCH_DAYS`] |
+//! | [`AutoTheta`] | the optimised theta model, a season of a day taken out where there is one | [`STRETCH_DAYS`] |
+//! | [`MstlWithEts`] | seasons of a day and a week by loess, and exponential smoothing of the rest | twice as many |
+//! | [`AutoSarima`] | seasonal ARIMA with a season of an hour, its orders chosen by AIC; too dear for every retrain | three days |
 //!
 //! A model is fitted once, for a retrain: a few parameters, and the spread of its errors. From then on it forecasts
 //! from any past of the series in one pass over it, without being fitted again, so that a backtest visits many origins
@@ -17,16 +20,22 @@
 //! that is constant is forecast as what it is.
 
 mod ets;
+mod mstl;
 #[cfg(test)]
 mod reference;
+mod sarima;
 mod simplex;
 mod spread;
+mod theta;
 
 use crate::{baseline::SeasonalNaive, grid::Grid, quantile::QuantilePath, target::Kind};
 
 pub use self::{
     ets::{AutoEts, Ets, EtsForm},
+    mstl::{MstlEts, MstlWithEts},
+    sarima::{AutoSarima, Sarima, SarimaOrder},
     spread::{FITTED_SHARE, Spread, WithSpread},
+    theta::{AutoTheta, Theta},
 };
 
 /// The days that a statistical model is fitted on: two of each weekday, and a fit that stays within a tenth of a second.
@@ -100,21 +109,26 @@ impl<'a> Past<'a> {
         (steps >= 2 && DAY_S.is_multiple_of(self.step_s)).then_some(steps as usize)
     }
 
+    /// Returns the first second of a step's bin, also behind the past.
+    fn time_of(&self, step: usize) -> i64 {
+        self.start_s + step as i64 * i64::from(self.step_s)
+    }
+
     /// Cuts the past at both ends: the newest `steps` before the bin `until`.
     fn slice(self, until: usize, steps: usize) -> Self {
         let until = until.min(self.values.len());
         let from = until.saturating_sub(steps);
         Self {
-            start_s: self.start_s + from as i64 * i64::from(self.step_s),
+            start_s: self.time_of(from),
             step_s: self.step_s,
             values: &self.values[from..until],
         }
     }
 
-    /// The newest [`STRETCH_DAYS`].
-    fn stretch(self) -> Self {
-        let steps = STRETCH_DAYS * (DAY_S / self.step_s.max(1)) as usize;
-        self.slice(self.values.len(), steps.max(STRETCH_DAYS))
+    /// The newest days.
+    fn newest(self, days: usize) -> Self {
+        let steps = days * (DAY_S / self.step_s.max(1)) as usize;
+        self.slice(self.values.len(), steps.max(days))
     }
 
     fn observed(self) -> impl Iterator<Item = f64> + 'a {
@@ -136,7 +150,10 @@ pub trait Learn {
     /// What comes of it.
     type Learned: Points;
 
-    /// Learns from a past, of which the newest [`STRETCH_DAYS`] count; `None` when it is too short.
+    /// The newest days that count.
+    const DAYS: usize = STRETCH_DAYS;
+
+    /// Learns from a past of at most [`Self::DAYS`]; `None` when it is too short.
     fn learn(&self, past: Past<'_>) -> Option<Self::Learned>;
 }
 
@@ -144,6 +161,6 @@ impl<L: Learn> Fit for L {
     type Fitted = WithSpread<L::Learned>;
 
     fn fit(&self, past: Past<'_>) -> Option<Self::Fitted> {
-        WithSpread::fit(self, past.stretch())
+        WithSpread::fit(self, past.newest(L::DAYS))
     }
 }

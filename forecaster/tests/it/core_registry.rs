@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use headroom_forecaster::{
     forecast::predict,
     model::HostModel,
-    registry::{Registry, RegistryError, VERSIONS_KEPT},
+    registry::{Alias, Registry, RegistryError, VERSIONS_KEPT},
     training::{TrainRequest, train_host},
 };
 use tempfile::TempDir;
@@ -155,7 +155,10 @@ fn only_the_newest_versions_are_kept() {
     let entries = bench.registry.list("web-1").expect("readable");
     let versions: Vec<_> = entries.iter().map(|entry| entry.version.as_str()).collect();
     assert_eq!(versions, ["000007", "000006", "000005", "000004", "000003"]);
-    assert!(entries[0].champion && !entries[1].champion);
+    assert_eq!(
+        (entries[0].alias, entries[1].alias),
+        (Some(Alias::Champion), None)
+    );
 }
 
 #[test]
@@ -197,4 +200,90 @@ fn a_folder_that_cannot_be_written_is_named() {
         message.contains("registry") && message.contains("must exist"),
         "{message}"
     );
+}
+
+#[test]
+fn an_earlier_version_serves_again_and_outlives_the_pruning() {
+    let bench = Bench::new("web-1");
+    let publish = |alias| {
+        bench
+            .registry
+            .publish_as(&bench.model, alias)
+            .expect("room on the disk")
+    };
+    let first = publish(Alias::Champion);
+    let second = publish(Alias::Champion);
+    bench.registry.promote("web-1", &first).expect("a rollback");
+    let served = bench
+        .registry
+        .load("web-1")
+        .expect("readable")
+        .expect("a model")
+        .version;
+    assert_eq!(served, first);
+    let challenger = publish(Alias::Challenger);
+    let served = bench
+        .registry
+        .load("web-1")
+        .expect("readable")
+        .expect("a model")
+        .version;
+    assert_eq!(served, first, "a challenger does not serve");
+    for version in [&first, &challenger] {
+        let refused = bench.registry.remove("web-1", version).expect_err("in use");
+        assert!(
+            matches!(refused, RegistryError::VersionInUse { .. }),
+            "{refused}"
+        );
+    }
+    bench
+        .registry
+        .remove("web-1", &second)
+        .expect("nobody needs it");
+    let unknown = bench.registry.promote("web-1", &second).expect_err("gone");
+    assert!(unknown.to_string().contains("000001, 000003"), "{unknown}");
+    for _ in 0..VERSIONS_KEPT + 2 {
+        publish(Alias::Challenger);
+    }
+    let entries = bench.registry.list("web-1").expect("readable");
+    assert_eq!(
+        (entries[0].alias, entries.last().expect("versions").alias),
+        (Some(Alias::Challenger), Some(Alias::Champion))
+    );
+    bench
+        .registry
+        .promote("web-1", &entries[0].version)
+        .expect("a promotion");
+    let aliases: Vec<_> = bench
+        .registry
+        .list("web-1")
+        .expect("readable")
+        .iter()
+        .filter_map(|entry| entry.alias)
+        .collect();
+    assert_eq!(aliases, [Alias::Champion]);
+}
+
+#[test]
+fn the_errors_of_a_training_outlive_its_version() {
+    let bench = Bench::new("web-1");
+    for _ in 0..VERSIONS_KEPT + 2 {
+        bench
+            .registry
+            .publish(&bench.model)
+            .expect("room on the disk");
+    }
+    let trainings = bench.registry.trainings("web-1").expect("readable");
+    assert_eq!(trainings.len(), VERSIONS_KEPT + 2);
+    let cpu = trainings[0].of("cpu.usage").expect("a backtest");
+    let scores = bench.model.manifest().targets[0]
+        .served_scores()
+        .expect("a backtest")
+        .clone();
+    assert_eq!(
+        (cpu.version.as_str(), cpu.mae, cpu.rmse),
+        ("000001", scores.mae, scores.rmse)
+    );
+    fs::write(bench.path("trainings.json"), "{").expect("written");
+    assert_eq!(bench.registry.trainings("web-1").expect("readable"), []);
 }

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 warnings.filterwarnings("ignore")
-STEPS, DAY = 480, 24
+STEPS, DAY, WEEK = 336, 24, 168
 
 
 def noise(step):
@@ -23,11 +23,43 @@ def daily(step):
 
 
 def wandering(step):
-    return 20.0 + 8.0 * math.sin(step / 11.0) + 0.02 * step + noise(step)
+    return 20.0 + 8.0 * math.sin(step / 16.0) + 0.02 * step + noise(step)
+
+
+def weekly(step):
+    working = 6.0 if step // DAY % 7 < 5 else -15.0
+    return 40.0 + 8.0 * math.sin(2.0 * math.pi * step / DAY) + working + 2.0 * noise(step)
+
+
+def random(count, seed):
+    state, numbers = seed, []
+    for _ in range(4 * count):
+        state = (state * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407) % 2**64
+        numbers.append((state >> 33) / 2**31)
+    return [sum(numbers[4 * place : 4 * place + 4]) - 2.0 for place in range(count)]
+
+
+def hourly():
+    numbers, values = random(STEPS, 3), []
+    for step in range(STEPS):
+        before = values[-1] if values else 0.0
+        values.append(0.4 * before + numbers[step] + 0.6 * (numbers[step - 12] if step >= 12 else 0.0))
+    return narrow(30.0 + value for value in values)
+
+
+def walking():
+    walk = np.cumsum([0.3 * number for number in random(STEPS, 2)])
+    season = [3.0 * math.sin(2.0 * math.pi * step / 12) + 0.2 * noise(step) for step in range(STEPS)]
+    return narrow(walk + np.array(season))
+
+
+def narrow(values):
+    return np.array(list(values), dtype=np.float32).astype(float)
 
 
 def series(formula):
-    return np.array([formula(step) for step in range(STEPS)], dtype=np.float32).astype(float)
+    steps = 2 * STEPS if formula is weekly else STEPS
+    return narrow(formula(step) for step in range(steps))
 
 
 def figures(values):
@@ -78,7 +110,83 @@ def ets():
     return cases
 
 
+def seasonal(values):
+    from statsmodels.tsa.seasonal import seasonal_decompose
+
+    return seasonal_decompose(values, model="additive", period=DAY).seasonal
+
+
+def theta():
+    from statsforecast.theta import auto_theta, forecast_theta
+
+    cases = []
+    for formula in (daily, wandering):
+        values = series(formula)
+        # The line of src/statistical/theta.rs is drawn through the values of all time, as OTM has it.
+        model = auto_theta(values, m=DAY, model="OTM", decomposition_type="additive")
+        parameters = model["par"]
+        late = model["residuals"][50:]
+        cases.append(
+            {
+                "series": formula.__name__,
+                "season": DAY if model.get("decompose") else 1,
+                "alpha": float(parameters["alpha"]),
+                "theta": float(parameters["theta"]),
+                "squared_error": float((late**2).sum()) if not model.get("decompose") else float(((late - seasonal(values)[50:]) ** 2).sum()),
+                "forecast": figures(forecast_theta(model, 30)["mean"]),
+            }
+        )
+    return cases
+
+
+def mstl():
+    from statsmodels.tsa.seasonal import MSTL
+
+    # Two inner loops and constant seasonal smoothers, as in R's forecast::mstl.
+    options = {"seasonal_deg": 0, "inner_iter": 2}
+    parts = MSTL(series(weekly), periods=(DAY, WEEK), stl_kwargs=options).fit().seasonal
+    return [{"series": "weekly", "day": figures(parts[-DAY:, 0]), "week": figures(parts[-WEEK:, 1])}]
+
+
+def sarima():
+    from itertools import product
+
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+    cases = []
+    for make, d, seasonal_d in ((hourly, 0, 0), (walking, 0, 1)):
+        values = make()
+        mean = values.mean() if d + seasonal_d == 0 else 0.0
+        fits = {}
+        for p, q, seasonal_p, seasonal_q in product(range(4), range(4), range(2), range(2)):
+            model = SARIMAX(values - mean, order=(p, d, q), seasonal_order=(seasonal_p, seasonal_d, seasonal_q, 12))
+            fits[p, q, seasonal_p, seasonal_q] = model.fit(disp=False, maxiter=200)
+        # Far from the edge of what is invertible, nothing is left of the first values' treatment after 28 seasons.
+        order, parameters = (1, 1, 0, 1), [0.5, 0.3, -0.5]
+        fit = fits[order].model.smooth([*parameters, 1.0])
+        cases.append(
+            {
+                "series": make.__name__,
+                "order": {
+                    "values": order[0],
+                    "differences": d,
+                    "errors": order[1],
+                    "seasonal_values": order[2],
+                    "seasonal_differences": seasonal_d,
+                    "seasonal_errors": order[3],
+                    "season_steps": 12,
+                },
+                "parameters": [parameters[:1], [], parameters[1:2], parameters[2:]],
+                "mean": float(mean),
+                "late_squared_error": float((fit.resid[100:] ** 2).sum()),
+                "forecast": figures(fit.forecast(48) + mean),
+                "aic": {" ".join(map(str, order)): round(float(fit.aic), 4) for order, fit in fits.items()},
+            }
+        )
+    return cases
+
+
 if __name__ == "__main__":
-    models = {"ets": ets()}
+    models = {"ets": ets(), "theta": theta(), "mstl": mstl(), "sarima": sarima()}
     cases = lambda name: ",\n".join(json.dumps(case) for case in models[name])
     print("{" + ",\n".join(f'"{name}": [\n{cases(name)}]' for name in models) + "}")

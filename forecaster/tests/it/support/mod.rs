@@ -127,6 +127,13 @@ impl TestApp {
         request.send().await.expect("the service answers")
     }
 
+    /// Asks for what a client that has an answer with this tag does not have yet.
+    pub(crate) async fn send_knowing(&self, path: &str, tag: &str) -> Response {
+        let url = format!("http://{}{path}", self.address);
+        let request = self.http.get(url).header("If-None-Match", tag);
+        request.send().await.expect("the service answers")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let response = self.send(Method::GET, path, None).await;
         (response.status(), response.json().await.expect("JSON"))

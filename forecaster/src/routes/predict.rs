@@ -1,0 +1,259 @@
+//! `/api/v1/predict`: forecasts of values that come along.
+
+use actix_web::{post, web};
+use chrono::{DateTime, Utc};
+use headroom_openapi::problem::Problem;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    forecasts::{ErrorsAnswer, levels},
+    instant,
+};
+use crate::{
+    ad_hoc::{self, Candidate},
+    app::App,
+    error::ApiError,
+    quantile::HORIZON_STEPS,
+    statistical::Past,
+    target::Kind,
+};
+
+/// A month of five-minute values and a few more.
+const VALUES_MAX: usize = 10_000;
+/// The steps that are forecast where nobody says how many.
+const HORIZON_DEFAULT: usize = 48;
+/// The longest step: a week.
+const STEP_MAX_S: u32 = 7 * 86_400;
+/// The longest season that may be named.
+const SEASON_MAX: usize = 2_016;
+/// The year 9999, which the calendar of the answer ends with.
+const START_MAX_S: i64 = 253_402_300_799 - (VALUES_MAX + HORIZON_STEPS) as i64 * STEP_MAX_S as i64;
+
+/// Values, and what is asked of them.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictRequest {
+    /// The values, oldest first, one a step; null where one is missing.
+    #[schema(min_items = 1, max_items = 10000)]
+    pub values: Vec<Option<f32>>,
+    /// The length of a step, in seconds; 300 where it is left out.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub step_s: Option<u32>,
+    /// The beginning of the first step; where it is left out, the values end now.
+    #[serde(default)]
+    pub start: Option<DateTime<Utc>>,
+    /// How many steps ahead; 48 where it is left out.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 96)]
+    pub horizon: Option<u32>,
+    /// What the values can be; a gauge where it is left out.
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// The steps of a season that is known, beside a day and a week.
+    #[serde(default)]
+    #[schema(minimum = 2, maximum = 2016)]
+    pub season_steps: Option<u32>,
+    /// The model; the best on the values' own last part where it is left out.
+    #[serde(default)]
+    pub model: Option<PredictModel>,
+    /// The probabilities of the quantiles, between 0 and 1; the deciles, 0.025 and 0.975 where they are left out.
+    #[serde(default)]
+    #[schema(max_items = 101)]
+    pub quantiles: Option<Vec<f64>>,
+}
+
+/// The models that may be asked for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PredictModel {
+    /// The newest value goes on.
+    Persistence,
+    /// The value a season ago, or a day ago where no season is named.
+    SeasonalNaive,
+    /// Exponential smoothing.
+    Ets,
+    /// The optimised theta model.
+    Theta,
+    /// Seasons of a day and a week by loess, and exponential smoothing of the rest.
+    MstlEts,
+    /// Seasonal ARIMA with a season of an hour, which takes seconds.
+    Sarima,
+}
+
+/// The forecast of values that came along.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PredictAnswer {
+    /// What made it.
+    pub model: String,
+    /// The length of a step, in seconds.
+    pub step_s: u32,
+    /// The probabilities of the quantiles.
+    pub quantile_levels: Vec<f64>,
+    /// The beginning of each step.
+    pub timestamps: Vec<DateTime<Utc>>,
+    /// The quantiles: one list a level, one value a step in it.
+    pub quantiles: Vec<Vec<f64>>,
+    /// The errors at origins within the values, beside the naive forecast's; null when the values are too few.
+    pub metrics: Option<ErrorsAnswer>,
+}
+
+/// Forecast values that come along
+///
+/// No host, no stored model: statistical models are fitted to the values on the spot, judged on their last part, and the
+/// best one answers. Two requests compute at a time, others wait.
+#[utoipa::path(
+    tag = "forecasts",
+    operation_id = "predict",
+    request_body(content = PredictRequest, description = "The values", example = json!({
+        "values": [41.0, 43.5, null, 44.1, 46.0], "step_s": 300, "start": "2026-11-21T11:35:00Z", "horizon": 2,
+        "kind": "percent", "quantiles": [0.1, 0.5, 0.9]
+    })),
+    responses(
+        (status = 200, description = "The forecast", body = PredictAnswer, example = json!({
+            "model": "persistence", "step_s": 300, "quantile_levels": [0.1, 0.5, 0.9],
+            "timestamps": ["2026-11-21T12:00:00Z", "2026-11-21T12:05:00Z"],
+            "quantiles": [[44.9, 44.9], [46.0, 46.0], [47.2, 47.2]], "metrics": null
+        })),
+        (status = 400, description = "The body cannot be read, or a value is out of range", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The values are too few for the model", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[post("/api/v1/predict")]
+pub(crate) async fn predict(
+    app: web::Data<App>,
+    body: web::Json<PredictRequest>,
+) -> Result<web::Json<PredictAnswer>, ApiError> {
+    let request = body.into_inner();
+    let asked = Asked::check(&request, app.clock.now_s())?;
+    // Closed it would be at the service's end, which waits for requests.
+    let _turn = app
+        .predicting
+        .acquire()
+        .await
+        .map_err(|_| ApiError::Internal)?;
+    let answer = web::block(move || asked.answer()).await;
+    Ok(web::Json(answer.map_err(|_| ApiError::Internal)??))
+}
+
+/// A checked request.
+struct Asked {
+    values: Vec<f32>,
+    start_s: i64,
+    step_s: u32,
+    horizon: usize,
+    kind: Kind,
+    season_steps: Option<usize>,
+    candidate: Option<Candidate>,
+    levels: Vec<f64>,
+}
+
+impl Asked {
+    fn check(request: &PredictRequest, now_s: i64) -> Result<Self, ApiError> {
+        let values: Vec<f32> = request
+            .values
+            .iter()
+            .map(|value| value.unwrap_or(f32::NAN))
+            .collect();
+        bounded("the number of values", values.len(), 1, VALUES_MAX)?;
+        if values.iter().any(|value| value.is_infinite()) {
+            return Err(ApiError::RequestInvalid {
+                reason: "a value is beyond what a 32-bit number holds; scale the values".to_owned(),
+            });
+        }
+        let step_s = request.step_s.unwrap_or(crate::grid::STEP_S);
+        bounded("step_s", step_s as usize, 1, STEP_MAX_S as usize)?;
+        let horizon = request
+            .horizon
+            .map_or(HORIZON_DEFAULT, |horizon| horizon as usize);
+        bounded("horizon", horizon, 1, HORIZON_STEPS)?;
+        let season_steps = request.season_steps.map(|steps| steps as usize);
+        if let Some(steps) = season_steps {
+            bounded("season_steps", steps, 2, SEASON_MAX)?;
+        }
+        let start_s = request
+            .start
+            .map_or(now_s - values.len() as i64 * i64::from(step_s), |start| {
+                start.timestamp()
+            });
+        if start_s.abs() > START_MAX_S {
+            return Err(ApiError::RequestInvalid {
+                reason: "start is too far from now; write a time such as 2026-11-21T11:35:00Z"
+                    .to_owned(),
+            });
+        }
+        let listed = request.quantiles.as_ref().map(|quantiles| {
+            quantiles
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        });
+        Ok(Self {
+            values,
+            start_s,
+            step_s,
+            horizon,
+            kind: request.kind.unwrap_or(Kind::Gauge),
+            season_steps,
+            candidate: request.model.map(|model| candidate(model, season_steps)),
+            levels: levels(listed.as_deref().filter(|listed| !listed.is_empty()), None)?,
+        })
+    }
+
+    fn answer(&self) -> Result<PredictAnswer, ApiError> {
+        let past = Past {
+            start_s: self.start_s,
+            step_s: self.step_s,
+            values: &self.values,
+        };
+        let forecast = ad_hoc::forecast(
+            past,
+            self.season_steps,
+            self.candidate,
+            self.horizon,
+            self.kind,
+        )?;
+        let end_s = self.start_s + self.values.len() as i64 * i64::from(self.step_s);
+        let time = |step: usize| instant(end_s + step as i64 * i64::from(self.step_s));
+        Ok(PredictAnswer {
+            model: forecast.candidate.name().to_owned(),
+            step_s: self.step_s,
+            timestamps: (0..self.horizon).map(time).collect(),
+            quantiles: self
+                .levels
+                .iter()
+                .map(|level| forecast.path.at(*level, self.kind))
+                .collect(),
+            quantile_levels: self.levels.clone(),
+            metrics: forecast.scores.map(ErrorsAnswer::of),
+        })
+    }
+}
+
+fn candidate(model: PredictModel, season_steps: Option<usize>) -> Candidate {
+    match model {
+        PredictModel::Persistence => Candidate::Persistence,
+        PredictModel::SeasonalNaive => {
+            season_steps.map_or(Candidate::SeasonalNaiveDay, Candidate::SeasonalNaive)
+        }
+        PredictModel::Ets => Candidate::Ets,
+        PredictModel::Theta => Candidate::Theta,
+        PredictModel::MstlEts => Candidate::MstlEts,
+        PredictModel::Sarima => Candidate::Sarima,
+    }
+}
+
+fn bounded(name: &str, number: usize, least: usize, most: usize) -> Result<(), ApiError> {
+    if (least..=most).contains(&number) {
+        Ok(())
+    } else {
+        Err(ApiError::RequestInvalid {
+            reason: format!("{name} is {number}; it may be {least} to {most}"),
+        })
+    }
+}
