@@ -34,6 +34,10 @@ test: libtorch ## run every test of both services
 bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
 
+.PHONY: bench-store
+bench-store: build ## the embedded store beside InfluxDB 1.x on the same points; ARGS="--hosts 1000"
+	@PYTHONPATH=.dev $(PYTHON) -m bench $(ARGS)
+
 .PHONY: servers
 servers: ## build or install the real servers of the end-to-end run (once)
 	@$(PYTHON) .dev/servers.py

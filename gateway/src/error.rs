@@ -121,7 +121,7 @@ pub enum Failure {
         accepted: usize,
     },
     /// The batch could not be made durable.
-    #[error(transparent)]
+    #[error("{}", .0.for_clients())]
     Journal(#[from] JournalError),
     /// The store failed.
     #[error("the store could not take the batch: {0}; it is safe to send it again")]

@@ -29,7 +29,7 @@ pub struct Health {
 /// The answer of `/ready`: whether the service can do its work now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
-    /// `ready`, or `starting` with status 503.
+    /// `ready`; or with status 503 `starting` or `failing`.
     pub status: ReadyStatus,
     /// What readiness is made of, one entry a part.
     pub checks: Vec<Check>,
@@ -43,6 +43,8 @@ pub enum ReadyStatus {
     Ready,
     /// Something is missing; the checks say what.
     Starting,
+    /// Something that worked does not any more; the checks say what.
+    Failing,
 }
 
 /// One part of a [`Readiness`].

@@ -176,43 +176,31 @@ fn floats(operator: Operator, left: f64, right: f64) -> Cell {
     }))
 }
 
-fn integers(operator: Operator, left: i64, right: i64, float_division: bool) -> Cell {
-    Some(Value::Integer(match operator {
-        Operator::Add => left.wrapping_add(right),
-        Operator::Subtract => left.wrapping_sub(right),
-        Operator::Multiply => left.wrapping_mul(right),
-        Operator::Divide if float_division && right == 0 => return Some(Value::Float(0.0)),
-        Operator::Divide if float_division => {
-            return Some(Value::Float(left as f64 / right as f64));
+/// Makes the arithmetic of a type of whole numbers: it wraps, and a quotient is a float where that is asked for.
+macro_rules! whole_numbers {
+    ($name:ident, $number:ty, $value:path) => {
+        fn $name(operator: Operator, left: $number, right: $number, float_division: bool) -> Cell {
+            Some($value(match operator {
+                Operator::Add => left.wrapping_add(right),
+                Operator::Subtract => left.wrapping_sub(right),
+                Operator::Multiply => left.wrapping_mul(right),
+                Operator::Divide if float_division => {
+                    return floats(operator, left as f64, right as f64);
+                }
+                Operator::Divide | Operator::Remainder if right == 0 => 0,
+                Operator::Divide => left.wrapping_div(right),
+                Operator::Remainder => left.wrapping_rem(right),
+                Operator::BitAnd => left & right,
+                Operator::BitOr => left | right,
+                Operator::BitXor => left ^ right,
+                _ => return compared(operator, &left, &right),
+            }))
         }
-        Operator::Divide | Operator::Remainder if right == 0 => 0,
-        Operator::Divide => left.wrapping_div(right),
-        Operator::Remainder => left.wrapping_rem(right),
-        Operator::BitAnd => left & right,
-        Operator::BitOr => left | right,
-        Operator::BitXor => left ^ right,
-        _ => return compared(operator, &left, &right),
-    }))
+    };
 }
 
-fn unsigned(operator: Operator, left: u64, right: u64, float_division: bool) -> Cell {
-    Some(Value::Unsigned(match operator {
-        Operator::Add => left.wrapping_add(right),
-        Operator::Subtract => left.wrapping_sub(right),
-        Operator::Multiply => left.wrapping_mul(right),
-        Operator::Divide if float_division && right == 0 => return Some(Value::Float(0.0)),
-        Operator::Divide if float_division => {
-            return Some(Value::Float(left as f64 / right as f64));
-        }
-        Operator::Divide | Operator::Remainder if right == 0 => 0,
-        Operator::Divide => left / right,
-        Operator::Remainder => left % right,
-        Operator::BitAnd => left & right,
-        Operator::BitOr => left | right,
-        Operator::BitXor => left ^ right,
-        _ => return compared(operator, &left, &right),
-    }))
-}
+whole_numbers!(integers, i64, Value::Integer);
+whole_numbers!(unsigned, u64, Value::Unsigned);
 
 fn math(name: &str, args: &[Cell]) -> Cell {
     let first = args.first()?.as_ref()?;

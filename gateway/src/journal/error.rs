@@ -63,6 +63,20 @@ impl JournalError {
         }
     }
 
+    /// Says what is wrong without the server's paths, for clients.
+    #[must_use]
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Io { source, .. } => {
+                format!("the batch could not be written to disk: {source}; send it again later")
+            }
+            Self::InUse { .. } | Self::UnknownFormat { .. } => {
+                "the journal cannot be used; the log says more".to_owned()
+            }
+            Self::Full { .. } | Self::BatchInvalid { .. } | Self::Closed => self.to_string(),
+        }
+    }
+
     /// Says whether the same append may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -90,6 +90,8 @@ struct Shared {
     dir: PathBuf,
     segments: Mutex<VecDeque<Segment>>,
     committed: watch::Sender<u64>,
+    /// Why the last commit failed, if it did.
+    failing: Mutex<Option<JournalError>>,
     damaged: AtomicU64,
     _lock: File,
 }
@@ -118,6 +120,7 @@ impl Journal {
             dir: dir.to_owned(),
             segments: Mutex::new(recovered.segments),
             committed: watch::Sender::new(committed),
+            failing: Mutex::default(),
             damaged: AtomicU64::new(recovered.damaged),
             _lock: lock,
         });
@@ -170,6 +173,12 @@ impl Journal {
     #[must_use]
     pub fn pending_bytes(&self) -> u64 {
         self.shared.pending_bytes()
+    }
+
+    /// Why the last append failed; `None` while appends succeed.
+    #[must_use]
+    pub fn failing(&self) -> Option<JournalError> {
+        self.shared.failing.lock().clone()
     }
 
     /// How many damaged records were passed over since the start.

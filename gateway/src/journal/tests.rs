@@ -288,6 +288,9 @@ async fn a_full_disk_fails_the_append_and_leaves_no_garbage() {
         .await
         .expect_err("the disk is full");
     assert!(error.is_retryable(), "{error}");
+    let word = journal.failing().expect("it fails").for_clients();
+    let path = dir.path().display().to_string();
+    assert!(word.contains("disk") && !word.contains(&path), "{word}");
     full.store(false, Ordering::SeqCst);
     journal
         .append(batch("m f=lost"))
@@ -295,6 +298,7 @@ async fn a_full_disk_fails_the_append_and_leaves_no_garbage() {
         .expect_err("the torn write is still there");
     stuck.store(false, Ordering::SeqCst);
     assert_eq!(journal.append(batch("m f=2")).await.expect("appended"), 2);
+    assert!(journal.failing().is_none());
     assert_eq!(bodies(&journal, 1), expected(1..=2));
     journal.close().await;
     drop(journal);

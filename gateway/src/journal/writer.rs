@@ -97,6 +97,9 @@ impl Writer {
                 }
                 Err(error) => {
                     self.buffer.truncate(start);
+                    if error.is_retryable() {
+                        *self.shared.failing.lock() = Some(error.clone());
+                    }
                     let _ = done.send(Err(error));
                 }
             }
@@ -107,6 +110,7 @@ impl Writer {
         match self.write_durably() {
             Ok(()) => {
                 self.next_sequence = sequence;
+                *self.shared.failing.lock() = None;
                 self.shared.committed.send_replace(sequence - 1);
                 for (done, sequence) in answers {
                     let _ = done.send(Ok(sequence));
@@ -114,6 +118,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, batches = answers.len(), "batches could not be journalled; their clients are asked to send again");
+                *self.shared.failing.lock() = Some(error.clone());
                 for (done, _) in answers {
                     let _ = done.send(Err(error.clone()));
                 }

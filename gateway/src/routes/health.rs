@@ -76,7 +76,7 @@ pub(super) async fn health() -> Json<Health> {
 
 /// Ask whether pushes are taken
 ///
-/// Answers 503 until the journal is read. An InfluxDB that is away does not make the gateway unready: pushes are taken
+/// Answers 503 until the journal is read, and while batches cannot be made durable. An InfluxDB that is away does not make the gateway unready: pushes are taken
 /// and delivered later; the check `influxdb` says so.
 #[utoipa::path(
     tag = "health",
@@ -85,7 +85,7 @@ pub(super) async fn health() -> Json<Health> {
         (status = 200, description = "Pushes are taken", body = Readiness, example = json!({
             "status": "ready", "checks": [{"name": "journal", "status": "pass", "message": "1200 batches in 3145728 bytes"}]
         })),
-        (status = 503, description = "The journal is being read", body = Readiness, example = json!({
+        (status = 503, description = "The journal is being read, or the last batch could not be made durable", body = Readiness, example = json!({
             "status": "starting", "checks": [{"name": "journal", "status": "fail", "message": "being read"}]
         })),
     )
@@ -93,13 +93,14 @@ pub(super) async fn health() -> Json<Health> {
 #[get("/ready")]
 pub(super) async fn ready(state: Data<State>) -> HttpResponse {
     let (code, answer) = match state.core() {
-        Ok(core) => (
-            StatusCode::OK,
-            Readiness {
-                status: ReadyStatus::Ready,
-                checks: vec![journal_check(core), sink_check(core)],
-            },
-        ),
+        Ok(core) => {
+            let (answered, status) = match core.journal.failing() {
+                None => (StatusCode::OK, ReadyStatus::Ready),
+                Some(_) => (StatusCode::SERVICE_UNAVAILABLE, ReadyStatus::Failing),
+            };
+            let checks = vec![journal_check(core), sink_check(core)];
+            (answered, Readiness { status, checks })
+        }
         Err(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             Readiness {
@@ -116,14 +117,21 @@ pub(super) async fn ready(state: Data<State>) -> HttpResponse {
 }
 
 fn journal_check(core: &Core) -> Check {
+    let (status, message) = match core.journal.failing() {
+        None => (
+            Status::Pass,
+            format!(
+                "through batch {}, {} bytes on disk",
+                core.journal.last_sequence(),
+                core.journal.pending_bytes()
+            ),
+        ),
+        Some(error) => (Status::Fail, error.for_clients()),
+    };
     Check {
         name: "journal".to_owned(),
-        status: Status::Pass,
-        message: format!(
-            "through batch {}, {} bytes on disk",
-            core.journal.last_sequence(),
-            core.journal.pending_bytes()
-        ),
+        status,
+        message,
     }
 }
 

@@ -1,11 +1,14 @@
 //! InfluxQL over HTTP: answered by the embedded store, or passed on to the InfluxDB behind the gateway.
 
+use std::io::Write as _;
+
 use actix_web::{
     HttpRequest, HttpResponse, get,
     http::header,
     post,
     web::{Data, Payload},
 };
+use flate2::{Compression, write::GzEncoder};
 use headroom_openapi::{access::Scope, query::QueryAnswer};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +27,9 @@ use crate::{
     openapi::ErrorV1,
     upstream::{PassedQuery, QueryMethod},
 };
+
+/// Smaller answers fit a packet or two either way.
+const ZIPPED_FROM_BYTES: usize = 2_048;
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
     config.service(query_get).service(query_post);
@@ -157,6 +163,7 @@ async fn answer(
     let asked = Asked {
         parameters,
         accept,
+        takes_gzip: takes_gzip(request),
         method,
     };
     let statements = asked.statements();
@@ -185,6 +192,7 @@ async fn answer(
 struct Asked {
     parameters: Vec<(String, String)>,
     accept: Option<String>,
+    takes_gzip: bool,
     method: QueryMethod,
 }
 
@@ -243,13 +251,43 @@ async fn execute(
     };
     let style = asked.style();
     let store = embedded.store().clone();
-    let bytes = embedded
+    let zips = asked.takes_gzip;
+    let (bytes, is_zipped) = embedded
         .queries()
         .run(move |limits, stop| {
-            influxql::execute(&store, &request, limits, stop, now_ns).written(&style)
+            let bytes = influxql::execute(&store, &request, limits, stop, now_ns).written(&style);
+            zipped_where_it_pays(bytes, zips)
         })
         .await?;
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    if is_zipped {
+        answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    Ok(answer
+        .insert_header((header::VARY, "accept-encoding"))
         .content_type(style.format.content_type())
         .body(bytes))
+}
+
+/// Compresses an answer for a client that takes gzip; says whether it did. Writing into memory does not fail.
+fn zipped_where_it_pays(bytes: Vec<u8>, zips: bool) -> (Vec<u8>, bool) {
+    if !zips || bytes.len() < ZIPPED_FROM_BYTES {
+        return (bytes, false);
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    match encoder.write_all(&bytes).and_then(|()| encoder.finish()) {
+        Ok(zipped) => (zipped, true),
+        Err(_) => (bytes, false),
+    }
+}
+
+/// Says whether a client takes gzip: it names it, and not with `q=0`.
+fn takes_gzip(request: &HttpRequest) -> bool {
+    let accepted = request.headers().get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    accepted.unwrap_or_default().split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        name.trim() == "gzip" && weight.parse().is_ok_and(|weight: f32| weight > 0.0)
+    })
 }

@@ -128,6 +128,12 @@ async fn a_full_journal_asks_clients_to_come_later() {
     assert!(refused.headers().contains_key("retry-after"));
     let body = refused.text().await.expect("text");
     assert!(body.contains("HEADROOM_JOURNAL_MAX_BYTES"), "{body}");
+    let (status, ready) = read(app.client.get(app.url("/ready"))).await;
+    assert_eq!(status, 503);
+    assert!(
+        ready.contains("\"failing\"") && ready.contains("HEADROOM_JOURNAL_MAX_BYTES"),
+        "{ready}"
+    );
     assert!(
         !body.contains("partial write"),
         "Telegraf would drop the batch: {body}"

@@ -1,5 +1,7 @@
 //! `/query` of the embedded store: the form of errors, and the bounds of a query.
 
+use std::io::Read;
+
 use headroom_gateway::config::Flags;
 
 use crate::support::{TestApp, read};
@@ -62,4 +64,37 @@ async fn a_query_over_a_limit_is_told_the_setting() {
         let error = answer["results"][0]["error"].as_str().expect("an error");
         assert!(error.contains(setting), "{error}");
     }
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_who_takes_gzip() {
+    let app = TestApp::start().await;
+    let lines: Vec<String> = (0..500).map(|n| format!("m f={n} {n}")).collect();
+    assert_eq!(
+        app.push("/write?db=telegraf", lines.join("\n")).await.0,
+        204
+    );
+    let client = reqwest::Client::builder()
+        .no_gzip()
+        .build()
+        .expect("a client");
+    let ask = async |encoding: &str, q: &str| {
+        let request = client
+            .get(app.url("/query"))
+            .query(&[("db", "telegraf"), ("epoch", "ns"), ("q", q)])
+            .header("Accept-Encoding", encoding);
+        let answer = request.send().await.expect("an answer");
+        let zipped = answer.headers().contains_key("content-encoding");
+        (zipped, answer.bytes().await.expect("a body"))
+    };
+    let (zipped, plain) = ask("identity, gzip;q=0", "SELECT f FROM m").await;
+    assert!(!zipped);
+    let (zipped, packed) = ask("deflate, gzip;q=0.5", "SELECT f FROM m").await;
+    assert!(zipped && packed.len() < plain.len());
+    let mut unpacked = Vec::new();
+    flate2::read::MultiGzDecoder::new(&packed[..])
+        .read_to_end(&mut unpacked)
+        .expect("gzip");
+    assert_eq!(unpacked, plain);
+    assert!(!ask("gzip", "SHOW DATABASES").await.0, "too small to pay");
 }

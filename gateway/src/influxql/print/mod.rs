@@ -1,6 +1,8 @@
 //! Prints the tree back to InfluxQL that parses to the same tree.
 
 mod statement;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -73,6 +75,11 @@ impl Display for Call {
     }
 }
 
+/// Says whether a sign before an expression is parsed as a multiplication with 1 or -1.
+fn takes_sign(expr: &Expr) -> bool {
+    matches!(expr, Expr::Ref(_) | Expr::Call(_) | Expr::Paren(_))
+}
+
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,6 +88,16 @@ impl Display for Expr {
             Self::Wildcard(Some(kind)) => write!(f, "*::{}", kind.word()),
             Self::Pattern(pattern) => pattern.fmt(f),
             Self::Call(call) => call.fmt(f),
+            Self::Binary {
+                operator: Operator::Multiply,
+                left,
+                right,
+            } if takes_sign(right) && **left == Self::Integer(-1) => write!(f, "-{right}"),
+            Self::Binary {
+                operator: Operator::Multiply,
+                left,
+                right,
+            } if takes_sign(right) && **left == Self::Integer(1) => write!(f, "+{right}"),
             Self::Binary {
                 operator,
                 left,

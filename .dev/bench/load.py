@@ -1,0 +1,62 @@
+"""Pushes batches and measures queries."""
+import concurrent.futures
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import time
+import urllib.parse
+
+CONNECTIONS = 4
+RUNS = 15
+
+
+def push(server, batches):
+    """Pushes all batches over a few connections; answers lines, values, and the seconds until the last answer."""
+    pending = iter(batches)
+
+    def work(_):
+        connection = http.client.HTTPConnection(server.address, timeout=120)
+        lines = values = 0
+        while True:
+            # Generators are shared under the interpreter's lock, one step at a time.
+            batch = server.next_of(pending)
+            if batch is None:
+                return lines, values
+            body, more_lines, more_values = batch
+            connection.request("POST", "/write?db=telegraf", body)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 204:
+                sys.exit(f"bench: {server.url} answered {answer.status}: {text[:300]!r}")
+            lines += more_lines
+            values += more_values
+
+    started = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
+        counts = list(pool.map(work, range(CONNECTIONS)))
+    seconds = time.perf_counter() - started
+    return sum(lines for lines, _ in counts), sum(values for _, values in counts), seconds
+
+
+def median_ms(server, parameters):
+    """The median of some runs of a query that must answer rows."""
+    connection = http.client.HTTPConnection(server.address, timeout=120)
+    path = "/query?" + urllib.parse.urlencode(parameters)
+    took = []
+    for _ in range(RUNS + 1):
+        started = time.perf_counter()
+        connection.request("GET", path)
+        text = connection.getresponse().read()
+        took.append((time.perf_counter() - started) * 1000)
+    if not json.loads(text)["results"][0].get("series"):
+        sys.exit(f"bench: {server.url} answered no rows to {parameters['q']}: {text[:300]!r}")
+    return statistics.median(took[1:])
+
+
+def dashboard_ms(program, url):
+    """The sum of the medians that latency.py measures."""
+    run = subprocess.run([sys.executable, program, url, "--json"], check=True, capture_output=True, text=True)
+    rows = json.loads(run.stdout)
+    return sum(row["median_ms"] for row in rows)
