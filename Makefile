@@ -30,6 +30,10 @@ demo: build ## six simulated hosts, from history to forecasts; DEMO_EXIT=1 ends 
 test: libtorch ## run every test of both services
 	$(CARGO) test --locked --workspace
 
+.PHONY: crash
+crash: ## kill -9 the gateway under load and look for every acked line; ROUNDS=20
+	@HEADROOM_CRASH_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --quiet --locked --package headroom-gateway --test it crash -- --nocapture
+
 .PHONY: bench
 bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
@@ -37,6 +41,11 @@ bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 .PHONY: bench-store
 bench-store: build ## the embedded store beside InfluxDB 1.x on the same points; ARGS="--hosts 1000"
 	@PYTHONPATH=.dev $(PYTHON) -m bench $(ARGS)
+
+.PHONY: bench-ingest
+bench-ingest: ## the gateway before VictoriaMetrics beside vmagent before the same (Debian's victoria-metrics); ARGS=…
+	$(CARGO) build --release --locked --package headroom-gateway
+	@$(PYTHON) .dev/ingest_bench.py $(ARGS)
 
 .PHONY: servers
 servers: ## build or install the real servers of the end-to-end run (once)

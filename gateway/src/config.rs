@@ -4,6 +4,7 @@
 //! file (`data_dir`). Environment and arguments are read here and nowhere else.
 
 mod command;
+mod flags;
 mod size;
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use figment::{
     Figment,
     providers::{Format, Serialized, Toml},
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use command::{Cli, Command, ExportArgs, ExportFormat, ImportArgs};
+pub use flags::Flags;
 pub use size::ByteSize;
 
 use crate::{
@@ -43,148 +45,13 @@ const JOURNAL_MAX_BYTES_DEFAULT: ByteSize = ByteSize(4 << 30);
 /// Below this a single batch could fill the journal.
 const JOURNAL_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
 
+/// A week: an outage of a weekend and a long repair.
+const JOURNAL_MAX_AGE_H_DEFAULT: u32 = 7 * 24;
+
 /// A day: no dashboard waits longer.
 const QUERY_TIMEOUT_S_MOST: u32 = 86_400;
 /// A query has a thread, and the runtime has no more.
 const QUERY_MAX_CONCURRENT_MOST: u32 = 512;
-
-/// The settings as they may be given; what is left out comes from the next source.
-#[derive(Debug, Clone, Default, Args, Serialize)]
-pub struct Flags {
-    /// A TOML file with settings, keys as `data_dir`.
-    #[arg(long, env = "HEADROOM_CONFIG", global = true)]
-    #[serde(skip)]
-    pub config: Option<PathBuf>,
-    /// The address to listen on; anything but loopback needs a tokens file [default: 127.0.0.1:8186].
-    #[arg(
-        long,
-        env = "HEADROOM_LISTEN",
-        global = true,
-        value_name = "ADDRESS:PORT"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<SocketAddr>,
-    /// The folder of journal and store [default: ./headroom-data/gateway].
-    #[arg(long, env = "HEADROOM_DATA_DIR", global = true, value_name = "FOLDER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
-    /// The file of accepted tokens, `TOKEN read,write` a line.
-    #[arg(long, env = "HEADROOM_TOKENS_FILE", global = true, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tokens_file: Option<PathBuf>,
-    /// The largest request body as it comes, such as 25MiB [default: 25MiB].
-    #[arg(
-        long,
-        env = "HEADROOM_MAX_BODY_BYTES",
-        global = true,
-        value_name = "SIZE"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_body_bytes: Option<ByteSize>,
-    /// The largest request body after decompression [default: 250MiB].
-    #[arg(
-        long,
-        env = "HEADROOM_MAX_DECODED_BYTES",
-        global = true,
-        value_name = "SIZE"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_decoded_bytes: Option<ByteSize>,
-    /// The most the journal may hold before pushes are asked to come later [default: 4GiB].
-    #[arg(
-        long,
-        env = "HEADROOM_JOURNAL_MAX_BYTES",
-        global = true,
-        value_name = "SIZE"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub journal_max_bytes: Option<ByteSize>,
-    /// The most the embedded store may take on disk before its oldest points go [default: no bound].
-    #[arg(
-        long,
-        env = "HEADROOM_STORE_MAX_BYTES",
-        global = true,
-        value_name = "SIZE"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub store_max_bytes: Option<ByteSize>,
-    /// How many seconds a query may take [default: 30].
-    #[arg(
-        long,
-        env = "HEADROOM_QUERY_TIMEOUT_S",
-        global = true,
-        value_name = "SECONDS"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_timeout_s: Option<u32>,
-    /// How many buckets of GROUP BY time a statement may make [default: 3000000].
-    #[arg(
-        long,
-        env = "HEADROOM_QUERY_MAX_BUCKETS",
-        global = true,
-        value_name = "NUMBER"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_max_buckets: Option<u32>,
-    /// How many values a statement may read [default: 40000000].
-    #[arg(
-        long,
-        env = "HEADROOM_QUERY_MAX_VALUES",
-        global = true,
-        value_name = "NUMBER"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_max_values: Option<u32>,
-    /// How many queries may run at once; more wait a little and are then refused [default: 64].
-    #[arg(
-        long,
-        env = "HEADROOM_QUERY_MAX_CONCURRENT",
-        global = true,
-        value_name = "NUMBER"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub query_max_concurrent: Option<u32>,
-    /// An InfluxDB that stores the points instead of the embedded store.
-    #[arg(long, env = "HEADROOM_INFLUX_URL", global = true, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub influx_url: Option<String>,
-    /// The token that InfluxDB wants.
-    #[arg(
-        long,
-        env = "HEADROOM_INFLUX_TOKEN",
-        global = true,
-        value_name = "TOKEN",
-        hide_env_values = true
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub influx_token: Option<Secret>,
-    /// The organisation in InfluxDB 2.
-    #[arg(long, env = "HEADROOM_INFLUX_ORG", global = true, value_name = "NAME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub influx_org: Option<String>,
-    /// The one bucket (or database) that every batch goes to; without it, the one that its client names.
-    #[arg(
-        long,
-        env = "HEADROOM_INFLUX_BUCKET",
-        global = true,
-        value_name = "NAME"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub influx_bucket: Option<String>,
-    /// InfluxDB's major version, 1 or 2; without it, /ping is asked.
-    #[arg(
-        long,
-        env = "HEADROOM_INFLUX_VERSION",
-        global = true,
-        value_name = "NUMBER"
-    )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub influx_version: Option<u8>,
-    /// How log lines are written.
-    #[arg(long, env = "HEADROOM_LOG_FORMAT", global = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_format: Option<LogFormat>,
-}
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -235,6 +102,8 @@ pub struct Settings {
     pub limits: BodyLimits,
     /// The most the journal may hold.
     pub journal_max_bytes: u64,
+    /// How long a batch may wait in the journal.
+    pub journal_max_age: Duration,
     /// The most the embedded store may take on disk.
     pub store_max_bytes: Option<u64>,
     /// What a query of the embedded store may take.
@@ -311,6 +180,7 @@ struct Merged {
     max_body_bytes: ByteSize,
     max_decoded_bytes: ByteSize,
     journal_max_bytes: ByteSize,
+    journal_max_age_h: u32,
     store_max_bytes: Option<ByteSize>,
     query_timeout_s: u32,
     query_max_buckets: u32,
@@ -333,6 +203,7 @@ impl Default for Merged {
             max_body_bytes: MAX_BODY_BYTES_DEFAULT,
             max_decoded_bytes: MAX_DECODED_BYTES_DEFAULT,
             journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
+            journal_max_age_h: JOURNAL_MAX_AGE_H_DEFAULT,
             store_max_bytes: None,
             query_timeout_s: influxql::TIMEOUT_S_DEFAULT,
             query_max_buckets: influxql::BUCKETS_MAX_DEFAULT,
@@ -379,6 +250,9 @@ impl Merged {
         if self.store_max_bytes.is_some_and(|size| size < least) {
             return mismatch("HEADROOM_STORE_MAX_BYTES is under 64MiB; leave it out for no bound");
         }
+        if self.journal_max_age_h == 0 {
+            return mismatch("HEADROOM_JOURNAL_MAX_AGE_H is 0; every push would be turned away");
+        }
         if self.max_body_bytes.0 == 0 || self.max_decoded_bytes < self.max_body_bytes {
             return mismatch(
                 "HEADROOM_MAX_DECODED_BYTES is smaller than HEADROOM_MAX_BODY_BYTES, or one is 0; a body grows when it is decompressed",
@@ -400,6 +274,7 @@ impl Merged {
                 max_decoded_bytes: self.max_decoded_bytes.0,
             },
             journal_max_bytes: self.journal_max_bytes.0,
+            journal_max_age: Duration::from_hours(self.journal_max_age_h.into()),
             store_max_bytes: self.store_max_bytes.map(|size| size.0),
             query_limits: self.query_limits()?,
             log_format: self.log_format,

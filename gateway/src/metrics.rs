@@ -24,6 +24,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// The bytes of the journal's segments.
     pub journal_pending_bytes: IntGauge,
+    /// Since when the oldest batch waits that no reader has, in seconds.
+    pub journal_age_seconds: IntGauge,
     /// Damaged records that were passed over.
     pub journal_damaged_records: IntGauge,
     /// What the embedded store takes on disk.
@@ -98,6 +100,10 @@ impl Metrics {
             journal_pending_bytes: gauge(
                 "headroom_journal_pending_bytes",
                 "The size of the journal's segments",
+            )?,
+            journal_age_seconds: gauge(
+                "headroom_journal_age_seconds",
+                "How long the oldest batch in the journal waits for its reader",
             )?,
             journal_damaged_records: gauge(
                 "headroom_journal_damaged_records",

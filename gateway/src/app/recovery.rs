@@ -1,6 +1,6 @@
 //! Opens journal and sink, and brings the store up to the journal's end.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,13 @@ pub(super) async fn open(
     state: &Data<State>,
     stop: &CancellationToken,
 ) -> Result<Core, StartError> {
-    let (data_dir, journal_max_bytes) = (settings.data_dir.clone(), settings.journal_max_bytes);
+    let data_dir = settings.data_dir.clone();
+    let journal = JournalOptions {
+        max_bytes: settings.journal_max_bytes,
+        max_age: settings.journal_max_age,
+        segment_max_bytes: SEGMENT_MAX_BYTES.min(settings.journal_max_bytes / SEGMENTS_AT_LEAST),
+        start_after: 0,
+    };
     let (influx, query_limits) = (settings.influx.clone(), settings.query_limits);
     let options = StoreOptions {
         max_bytes: settings.store_max_bytes,
@@ -36,8 +42,8 @@ pub(super) async fn open(
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
         match influx {
-            None => open_embedded(&data_dir, journal_max_bytes, options, query_limits, &stop),
-            Some(influx) => open_influx(&data_dir, journal_max_bytes, influx),
+            None => open_embedded(&data_dir, journal, options, query_limits, &stop),
+            Some(influx) => open_influx(&data_dir, journal, influx),
         }
     });
     let (journal, sink) = opened
@@ -58,28 +64,31 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
     })
 }
 
-fn open_journal(data_dir: &Path, max_bytes: u64, start_after: u64) -> Result<Journal, StartError> {
+fn open_journal(
+    data_dir: &Path,
+    options: JournalOptions,
+    start_after: u64,
+) -> Result<Journal, StartError> {
     let options = JournalOptions {
-        max_bytes,
-        segment_max_bytes: SEGMENT_MAX_BYTES.min(max_bytes / SEGMENTS_AT_LEAST),
         start_after,
+        ..options
     };
     Ok(Journal::open(&data_dir.join(journal::DIR_NAME), options)?)
 }
 
 fn open_influx(
     data_dir: &Path,
-    journal_max_bytes: u64,
+    journal: JournalOptions,
     influx: InfluxSettings,
 ) -> Result<(Journal, Sink), StartError> {
     let upstream = Upstream::open(influx, data_dir)?;
-    let journal = open_journal(data_dir, journal_max_bytes, upstream.sent_through())?;
+    let journal = open_journal(data_dir, journal, upstream.sent_through())?;
     Ok((journal, Sink::Influx(upstream)))
 }
 
 fn open_embedded(
     data_dir: &Path,
-    journal_max_bytes: u64,
+    journal: JournalOptions,
     options: StoreOptions,
     query_limits: QueryLimits,
     stop: &CancellationToken,
@@ -87,7 +96,8 @@ fn open_embedded(
     let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
-    let journal = open_journal(data_dir, journal_max_bytes, store.sealed_through())?;
+    let journal_max_bytes = journal.max_bytes;
+    let journal = open_journal(data_dir, journal, store.sealed_through())?;
     replay(&journal, &store, stop)?;
     let embedded = Embedded::new(
         store,
@@ -112,7 +122,13 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
         });
     }
     // The journal's lock first: a store whose gateway runs is not to be opened at all.
-    let journal = open_journal(data_dir, u64::MAX, 0)?;
+    let unbounded = JournalOptions {
+        max_bytes: u64::MAX,
+        max_age: Duration::MAX,
+        segment_max_bytes: SEGMENT_MAX_BYTES,
+        start_after: 0,
+    };
+    let journal = open_journal(data_dir, unbounded, 0)?;
     let store = Store::open(&dir, StoreOptions::default())?;
     replay(&journal, &store, &CancellationToken::new())?;
     Ok((journal, store))

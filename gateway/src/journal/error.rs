@@ -31,6 +31,17 @@ pub enum JournalError {
         /// What it may hold.
         max_bytes: u64,
     },
+    /// The oldest batch waits for too long.
+    #[error(
+        "the journal's oldest batch waits for {age_s} s, at most {max_age_s} are allowed; it is delivered once its reader catches up, or \
+         raise HEADROOM_JOURNAL_MAX_AGE_H"
+    )]
+    Stale {
+        /// How long it waits.
+        age_s: u64,
+        /// How long it may.
+        max_age_s: u64,
+    },
     /// Another process has the journal open.
     #[error("the journal in {} is in use by another process; give each gateway its own HEADROOM_DATA_DIR", dir.display())]
     InUse {
@@ -73,13 +84,18 @@ impl JournalError {
             Self::InUse { .. } | Self::UnknownFormat { .. } => {
                 "the journal cannot be used; the log says more".to_owned()
             }
-            Self::Full { .. } | Self::BatchInvalid { .. } | Self::Closed => self.to_string(),
+            Self::Full { .. } | Self::Stale { .. } | Self::BatchInvalid { .. } | Self::Closed => {
+                self.to_string()
+            }
         }
     }
 
     /// Says whether the same append may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::Full { .. } | Self::Closed)
+        matches!(
+            self,
+            Self::Io { .. } | Self::Full { .. } | Self::Stale { .. } | Self::Closed
+        )
     }
 }

@@ -7,17 +7,20 @@
 //! - A failed append leaves nothing behind: the segment is cut back to what was durable before, and until that has
 //!   succeeded every further append fails.
 //! - One process at a time owns a journal; a lock on the file `lock` sees to it.
-//! - Total size is bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`].
+//! - Size and age are bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`], one that comes
+//!   when the oldest unread batch has waited for `max_age` with [`JournalError::Stale`]. The age is the difference between the
+//!   times at which both batches came: a clock that jumps ahead by more than `max_age` turns pushes away until the backlog is
+//!   read, one that jumps back does nothing.
 //!
 //! # Format
 //!
 //! Segment files `NNNNNNNNNNNNNNNNNNNN.segment`, named by the first sequence they may hold, in decimal. All numbers are little-endian.
 //!
 //! ```text
-//! segment  = magic "HDRMJRN1" (8) · first sequence u64 · record*
-//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (1) · meta · body
+//! segment  = magic "HDRMJRN2" (8) · first sequence u64 · record*
+//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (2) · meta · body
 //! meta     = precision u8 · encoding u8 · received_ns i64 · database (u16 + bytes) · retention policy (u8 flag, u16 + bytes)
-//!            · refused ranges (u32 count, then u32 start and u32 end each)
+//!            · lines of a batch that can be sent as it came u32 (or 2^32 - 1) · refused ranges (u32 count, then u32 start and u32 end each)
 //! body     = the batch's bytes as the client sent them, gzip included
 //! ```
 //!
@@ -27,6 +30,7 @@
 //! nobody was answered for) is cut off and logged. A record whose checksum is wrong while whole records follow it is a
 //! damaged disk: it is logged, counted and passed over, and what follows it is kept. Readers do the same in older segments.
 
+mod age;
 mod error;
 mod reader;
 mod record;
@@ -45,6 +49,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -55,6 +60,7 @@ pub use reader::Reader;
 pub use record::{Batch, Encoding};
 pub use segment::is_segment;
 
+use age::Ages;
 use segment::Segment;
 use writer::{Append, Request, Writer};
 
@@ -70,6 +76,8 @@ const QUEUE_BATCHES: usize = 1024;
 pub struct JournalOptions {
     /// The most bytes that the segments may hold together.
     pub max_bytes: u64,
+    /// How long the oldest unread batch may have waited when another is appended.
+    pub max_age: Duration,
     /// The size at which a segment is closed.
     pub segment_max_bytes: u64,
     /// The last sequence that a reader already has: a journal that was deleted does not count from 1 again.
@@ -89,6 +97,7 @@ struct Shared {
     options: JournalOptions,
     dir: PathBuf,
     segments: Mutex<VecDeque<Segment>>,
+    ages: Mutex<Ages>,
     committed: watch::Sender<u64>,
     /// Why the last commit failed, if it did.
     failing: Mutex<Option<JournalError>>,
@@ -119,11 +128,17 @@ impl Journal {
             options,
             dir: dir.to_owned(),
             segments: Mutex::new(recovered.segments),
+            ages: Mutex::default(),
             committed: watch::Sender::new(committed),
             failing: Mutex::default(),
             damaged: AtomicU64::new(recovered.damaged),
             _lock: lock,
         });
+        shared.ages.lock().forget_through(options.start_after);
+        let mut reader = Reader::new(Arc::clone(&shared), options.start_after + 1);
+        if let Some((sequence, batch)) = reader.next_committed()? {
+            shared.ages.lock().note(sequence, batch.received_ns);
+        }
         let (queue, receiver) = mpsc::channel(QUEUE_BATCHES);
         let writer = Writer::open(Arc::clone(&shared), opener, committed + 1)?;
         let thread = std::thread::Builder::new()
@@ -141,7 +156,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::Full`] beyond the size limit, [`JournalError::Io`] if the disk failed; in both cases nothing
+    /// [`JournalError::Full`] and [`JournalError::Stale`] beyond the limits, [`JournalError::Io`] if the disk failed; in both cases nothing
     /// was kept and a later append may succeed. [`JournalError::Closed`] during shutdown.
     pub async fn append(&self, batch: Batch) -> Result<u64, JournalError> {
         let (done, answer) = oneshot::channel();
@@ -164,7 +179,7 @@ impl Journal {
         *self.shared.committed.borrow()
     }
 
-    /// Deletes the segments that hold no batch after a sequence. The segment in writing stays.
+    /// Notes that every reader has what came up to a sequence, and deletes the segments that hold nothing after it. The segment in writing stays.
     pub fn trim_through(&self, sequence: u64) {
         self.shared.trim_through(sequence);
     }
@@ -179,6 +194,12 @@ impl Journal {
     #[must_use]
     pub fn failing(&self) -> Option<JournalError> {
         self.shared.failing.lock().clone()
+    }
+
+    /// When the oldest batch came that no reader has, in nanoseconds since 1970; `None` if all are read.
+    #[must_use]
+    pub fn oldest_unread_ns(&self) -> Option<i64> {
+        self.shared.ages.lock().oldest_ns(self.last_sequence())
     }
 
     /// How many damaged records were passed over since the start.
@@ -207,6 +228,7 @@ impl Shared {
     }
 
     fn trim_through(&self, sequence: u64) {
+        self.ages.lock().forget_through(sequence);
         let mut segments = self.segments.lock();
         while segments.len() > 1 && segments[1].first_sequence <= sequence.saturating_add(1) {
             let path = segments[0].path(&self.dir);

@@ -11,7 +11,9 @@ use crate::lines::Precision;
 pub(super) const RECORD_HEADER_BYTES: usize = 20;
 /// Where the part behind the checksum starts.
 const CHECKED_FROM: usize = 8;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Stands for a batch that cannot be sent as it came.
+const NOT_VERBATIM: u32 = u32::MAX;
 
 /// How a batch's body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub struct Batch {
     pub body: Bytes,
     /// The lines that were refused, as byte ranges of the decoded body, in their order.
     pub refused: Vec<Range<u32>>,
+    /// How many lines there are, if the body can be sent to an InfluxDB as it came: every line is accepted, carries its
+    /// time, and is read there as it is here.
+    pub verbatim_lines: Option<u32>,
 }
 
 impl Batch {
@@ -70,6 +75,7 @@ impl Batch {
         put_text(&self.database, out)?;
         out.put_u8(u8::from(self.retention_policy.is_some()));
         put_text(self.retention_policy.as_deref().unwrap_or_default(), out)?;
+        out.put_u32_le(self.verbatim_lines.unwrap_or(NOT_VERBATIM));
         out.put_u32_le(self.refused.len() as u32);
         for range in &self.refused {
             out.put_u32_le(range.start);
@@ -99,6 +105,7 @@ impl Batch {
         let database = get_text(&mut payload)?;
         let has_policy = payload.try_get_u8().ok()? == 1;
         let policy = get_text(&mut payload)?;
+        let verbatim_lines = payload.try_get_u32_le().ok()?;
         let count = payload.try_get_u32_le().ok()? as usize;
         if payload.len() < count.checked_mul(8)? {
             return None;
@@ -114,6 +121,7 @@ impl Batch {
             encoding,
             body: payload,
             refused,
+            verbatim_lines: (verbatim_lines != NOT_VERBATIM).then_some(verbatim_lines),
         })
     }
 }

@@ -16,6 +16,7 @@ use crate::lines::Precision;
 
 const OPTIONS: JournalOptions = JournalOptions {
     max_bytes: 1 << 20,
+    max_age: Duration::from_mins(1),
     segment_max_bytes: 1 << 16,
     start_after: 0,
 };
@@ -29,6 +30,7 @@ fn batch(body: &str) -> Batch {
         encoding: Encoding::Identity,
         body: Bytes::copy_from_slice(body.as_bytes()),
         refused: vec![3..5, 9..12],
+        verbatim_lines: Some(2),
     }
 }
 
@@ -162,7 +164,7 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
     let small = JournalOptions {
         segment_max_bytes: 150,
         max_bytes: 700,
-        start_after: 0,
+        ..OPTIONS
     };
     let journal = filled(dir.path(), small, 6).await;
     let before = journal.pending_bytes();
@@ -184,6 +186,51 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
             .any(|(sequence, _)| *sequence == 5)
     );
     assert_eq!(bodies(&journal, 5)[0].0, 5);
+}
+
+#[tokio::test]
+async fn an_old_backlog_turns_batches_away_until_it_is_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |seconds: i64| Batch {
+        received_ns: seconds * 1_000_000_000,
+        ..batch("m f=1")
+    };
+    let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+    for seconds in [100, 130, 160] {
+        journal.append(at(seconds)).await.expect("young enough");
+    }
+    let stale = |outcome| {
+        matches!(
+            outcome,
+            Err(JournalError::Stale {
+                age_s: 61,
+                max_age_s: 60
+            })
+        )
+    };
+    assert!(stale(journal.append(at(161)).await));
+    journal.trim_through(1);
+    journal
+        .append(at(161))
+        .await
+        .expect("the oldest came at 130");
+    journal
+        .append(at(-5_000))
+        .await
+        .expect("a clock that jumps back does no harm");
+    journal.close().await;
+    drop(journal);
+    let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+    assert!(
+        stale(journal.append(at(161)).await),
+        "also after a restart, with its reader's place forgotten"
+    );
+    journal.trim_through(journal.last_sequence());
+    assert_eq!(journal.oldest_unread_ns(), None);
+    journal
+        .append(at(9_000))
+        .await
+        .expect("nothing waits: a clock that jumps ahead does no harm");
 }
 
 #[tokio::test]
@@ -317,6 +364,7 @@ proptest! {
             database, retention_policy: policy, precision: Precision::Hours, received_ns,
             encoding: if gzip { Encoding::Gzip } else { Encoding::Identity },
             body: body.into(), refused: refused.into_iter().map(|(start, end)| start..end).collect(),
+            verbatim_lines: None,
         };
         let mut bytes = b"before".to_vec();
         batch.encode(9, &mut bytes).expect("it fits");

@@ -1,11 +1,11 @@
 //! The one thread that writes: it takes all batches that wait, writes them, syncs once, and answers them all.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Batch, JournalError, Shared,
+    Batch, JournalError, JournalOptions, Shared,
     segment::{self, Opener, Segment, SegmentFile},
 };
 
@@ -75,24 +75,17 @@ impl Writer {
 
     /// Writes a group, syncs it and answers everybody in it.
     fn commit(&mut self, group: Vec<Append>) {
-        let pending_bytes = self.shared.pending_bytes();
-        let max_bytes = self.shared.options.max_bytes;
         self.buffer.clear();
         let mut sequence = self.next_sequence;
         let mut answers = Vec::with_capacity(group.len());
         for Append { batch, done } in group {
             let start = self.buffer.len();
-            let outcome = if pending_bytes + (start + batch.size_bytes()) as u64 > max_bytes {
-                Err(JournalError::Full {
-                    pending_bytes,
-                    max_bytes,
-                })
-            } else {
-                batch.encode(sequence, &mut self.buffer)
-            };
+            let outcome = self
+                .admit(&batch, start)
+                .and_then(|()| batch.encode(sequence, &mut self.buffer));
             match outcome {
                 Ok(()) => {
-                    answers.push((done, sequence));
+                    answers.push((done, sequence, batch.received_ns));
                     sequence += 1;
                 }
                 Err(error) => {
@@ -112,18 +105,44 @@ impl Writer {
                 self.next_sequence = sequence;
                 *self.shared.failing.lock() = None;
                 self.shared.committed.send_replace(sequence - 1);
-                for (done, sequence) in answers {
+                for (done, sequence, received_ns) in answers {
+                    self.shared.ages.lock().note(sequence, received_ns);
                     let _ = done.send(Ok(sequence));
                 }
             }
             Err(error) => {
                 tracing::error!(%error, batches = answers.len(), "batches could not be journalled; their clients are asked to send again");
                 *self.shared.failing.lock() = Some(error.clone());
-                for (done, _) in answers {
+                for (done, ..) in answers {
                     let _ = done.send(Err(error.clone()));
                 }
             }
         }
+    }
+
+    /// Holds a batch to the limits on size and age; `waiting_bytes` wait in the buffer.
+    fn admit(&self, batch: &Batch, waiting_bytes: usize) -> Result<(), JournalError> {
+        let JournalOptions {
+            max_bytes, max_age, ..
+        } = self.shared.options;
+        let pending_bytes = self.shared.pending_bytes();
+        if pending_bytes + (waiting_bytes + batch.size_bytes()) as u64 > max_bytes {
+            return Err(JournalError::Full {
+                pending_bytes,
+                max_bytes,
+            });
+        }
+        let last = *self.shared.committed.borrow();
+        let oldest_ns = self.shared.ages.lock().oldest_ns(last);
+        let age_ns = oldest_ns.map_or(0, |oldest| batch.received_ns.saturating_sub(oldest));
+        let age = Duration::from_nanos(u64::try_from(age_ns).unwrap_or(0));
+        if age > max_age {
+            return Err(JournalError::Stale {
+                age_s: age.as_secs(),
+                max_age_s: max_age.as_secs(),
+            });
+        }
+        Ok(())
     }
 
     fn write_durably(&mut self) -> Result<(), JournalError> {

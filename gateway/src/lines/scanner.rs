@@ -24,6 +24,7 @@ pub struct Scanner<'a> {
     next_start: usize,
     /// Newlines that were passed.
     pub(super) newlines: usize,
+    reads_alike: bool,
     pub(super) separators: Separators<'a>,
 }
 
@@ -75,6 +76,7 @@ impl<'a> Scanner<'a> {
             byte: b'\n',
             next_start: 0,
             newlines: 0,
+            reads_alike: true,
             separators: Separators::new(text),
         }
     }
@@ -96,6 +98,12 @@ impl<'a> Scanner<'a> {
             offset: self.next_start,
             newlines: self.newlines,
         }
+    }
+
+    /// Says whether InfluxDB reads what was passed so far as it is read here: CR LF, and quotes in comments, it reads otherwise.
+    #[must_use]
+    pub fn reads_alike(&self) -> bool {
+        self.reads_alike
     }
 
     /// Judges the next line; `None` behind the last one.
@@ -176,6 +184,7 @@ impl<'a> Scanner<'a> {
             match &self.text[self.start..] {
                 [b'#', ..] => {
                     while self.byte != b'\n' {
+                        self.reads_alike &= self.byte != b'"';
                         self.advance();
                     }
                 }
@@ -190,6 +199,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes the newline in hand.
     fn leave_line(&mut self) {
+        self.reads_alike &= self.line_end() == self.at;
         self.newlines += 1;
         self.next_start = self.at + 1;
     }

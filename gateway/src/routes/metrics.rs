@@ -22,6 +22,11 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
         metrics
             .journal_pending_bytes
             .set(core.journal.pending_bytes() as i64);
+        let oldest_ns = core.journal.oldest_unread_ns();
+        let age_ns = oldest_ns.map_or(0, |oldest| state.now_ns().saturating_sub(oldest));
+        metrics
+            .journal_age_seconds
+            .set(age_ns.max(0) / 1_000_000_000);
         metrics
             .journal_damaged_records
             .set(core.journal.damaged_records() as i64);

@@ -6,8 +6,8 @@
 //!   for its content by the server and counted.
 //! - The position is written behind the delivery, so a crash repeats deliveries and never skips one; points are
 //!   idempotent in InfluxDB.
-//! - What is sent is the client's own text, line by line, with the precision made explicit. Lines without a timestamp
-//!   get the time at which the gateway took them.
+//! - What is sent is the client's own text with the precision made explicit: the body as it came, its gzip included, where
+//!   every line of it may be sent; otherwise line by line, those without a timestamp with the time at which the gateway took them.
 
 mod bucket;
 mod outgoing;
@@ -15,6 +15,7 @@ mod position;
 mod probe;
 mod query;
 mod sender;
+mod shipment;
 mod write;
 
 use std::{

@@ -82,7 +82,7 @@ impl Outgoing {
 }
 
 /// The precision that the server understands: minutes and hours are version 1's.
-fn spoken(precision: Precision, version: Version) -> Precision {
+pub(super) fn spoken(precision: Precision, version: Version) -> Precision {
     match (version, precision) {
         (Version::Two, Precision::Minutes | Precision::Hours) => Precision::Seconds,
         _ => precision,
@@ -106,6 +106,7 @@ mod tests {
             encoding: Encoding::Identity,
             body: bytes::Bytes::copy_from_slice(body.as_bytes()),
             refused,
+            verbatim_lines: None,
         }
     }
 

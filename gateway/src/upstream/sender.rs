@@ -1,6 +1,7 @@
 //! The one reader of the journal in InfluxDB mode.
 //!
-//! A batch that the server refuses for its content is halved until the refused lines stand alone; these are counted,
+//! Batches that may be sent as they came travel together, as many as are waiting and fit into one request, in the journal's order;
+//! the others go one by one, their accepted lines rewritten. A batch that the server refuses for its content is halved until the refused lines stand alone; these are counted,
 //! logged and left, so that nothing behind them waits. Everything else is tried again until it succeeds.
 
 use std::{
@@ -10,13 +11,16 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{BUCKET_DEFAULT, Upstream, outgoing::Outgoing, write::Answer};
+use super::{
+    BUCKET_DEFAULT, Upstream, Version, outgoing::Outgoing, shipment::Shipment, write::Answer,
+};
 use crate::{
-    journal::{Batch, Journal},
-    lines::Rule,
+    journal::{Batch, Encoding, Journal, Reader},
+    lines::{Precision, Rule},
     metrics::Metrics,
 };
 
@@ -32,6 +36,8 @@ struct Sender {
     upstream: Upstream,
     journal: Journal,
     metrics: Arc<Metrics>,
+    /// A batch that was read and did not fit into the last request.
+    waiting: Option<(u64, Batch)>,
     saved_at: Instant,
 }
 
@@ -47,6 +53,7 @@ impl Upstream {
             upstream: self,
             journal,
             metrics,
+            waiting: None,
             saved_at: Instant::now(),
         };
         stop.run_until_cancelled(sender.run()).await;
@@ -59,20 +66,91 @@ impl Sender {
         self.make_bucket_at_start().await;
         let mut reader = self.journal.reader(self.upstream.sent_through() + 1);
         loop {
-            match reader.next().await {
+            let read = match self.waiting.take() {
+                Some(waiting) => Ok(Some(waiting)),
+                None => reader.next().await,
+            };
+            match read {
                 Ok(Some((sequence, batch))) => {
-                    self.deliver(sequence, &batch).await;
-                    self.upstream
-                        .0
-                        .sent_through
-                        .store(sequence, Ordering::Release);
-                    let lag = self.journal.last_sequence().saturating_sub(sequence);
-                    self.metrics.upstream_lag_batches.set(lag as i64);
-                    self.save(lag == 0);
+                    let version = self.version().await;
+                    let sequence = if Shipment::takes(&batch, version) {
+                        let shipment = Shipment::begin(&self.upstream, sequence, batch);
+                        let shipment = self.fill(shipment, version, &mut reader);
+                        self.ship(&shipment, version).await;
+                        shipment.last_sequence()
+                    } else {
+                        self.deliver(sequence, &batch, version).await;
+                        sequence
+                    };
+                    self.arrived(sequence);
                 }
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(%error, "the journal cannot be read; it is tried again");
+                    sleep(PAUSE_MOST).await;
+                }
+            }
+        }
+    }
+
+    /// Notes that everything up to a sequence is delivered.
+    fn arrived(&mut self, sequence: u64) {
+        self.upstream
+            .0
+            .sent_through
+            .store(sequence, Ordering::Release);
+        let lag = self.journal.last_sequence().saturating_sub(sequence);
+        self.metrics.upstream_lag_batches.set(lag as i64);
+        self.save(lag == 0);
+    }
+
+    /// Adds what is in the journal by now and fits into the same request; what does not fit waits.
+    fn fill(&mut self, mut shipment: Shipment, version: Version, reader: &mut Reader) -> Shipment {
+        while shipment.has_room() {
+            // What cannot be read now is met again, and answered for, by the next turn.
+            let Ok(Some((sequence, batch))) = reader.next_committed() else {
+                break;
+            };
+            let left = if Shipment::takes(&batch, version) {
+                let next = Shipment::begin(&self.upstream, sequence, batch);
+                shipment.join(next).and_then(|mut left| left.batches.pop())
+            } else {
+                Some((sequence, batch))
+            };
+            if left.is_some() {
+                self.waiting = left;
+                break;
+            }
+        }
+        shipment
+    }
+
+    /// Sends batches as they came; where the server refuses one of their lines, they go line by line.
+    async fn ship(&mut self, shipment: &Shipment, version: Version) {
+        let sent = self
+            .send(
+                &shipment.bucket,
+                shipment.precision,
+                shipment.encoding,
+                shipment.body(),
+            )
+            .await;
+        if sent.is_ok() {
+            self.metrics.upstream_lines.inc_by(shipment.lines);
+            return;
+        }
+        for (sequence, batch) in &shipment.batches {
+            self.deliver(*sequence, batch, version).await;
+        }
+    }
+
+    /// The server's version, as soon as it is known.
+    async fn version(&mut self) -> Version {
+        loop {
+            match self.upstream.version().await {
+                Ok(version) => return version,
+                Err(reason) => {
+                    self.report(Some(reason));
                     sleep(PAUSE_MOST).await;
                 }
             }
@@ -106,16 +184,7 @@ impl Sender {
     }
 
     /// Sends a batch until every line of it is taken or refused for its content.
-    async fn deliver(&mut self, sequence: u64, batch: &Batch) {
-        let version = loop {
-            match self.upstream.version().await {
-                Ok(version) => break version,
-                Err(reason) => {
-                    self.report(Some(reason));
-                    sleep(PAUSE_MOST).await;
-                }
-            }
-        };
+    async fn deliver(&mut self, sequence: u64, batch: &Batch, version: Version) {
         let outgoing = match Outgoing::of(batch, version) {
             Ok(outgoing) => outgoing,
             Err(error) => {
@@ -133,7 +202,9 @@ impl Sender {
             if part.is_empty() {
                 continue;
             }
-            match self.send(&bucket, &outgoing, part.clone()).await {
+            let text = Bytes::copy_from_slice(outgoing.text(part.clone()));
+            let sent = self.send(&bucket, outgoing.precision, Encoding::Identity, text);
+            match sent.await {
                 Ok(()) => self.metrics.upstream_lines.inc_by(part.len() as u64),
                 Err(_) if part.len() > 1 => {
                     let middle = part.start + part.len() / 2;
@@ -149,14 +220,17 @@ impl Sender {
     async fn send(
         &mut self,
         bucket: &str,
-        outgoing: &Outgoing,
-        part: Range<usize>,
+        precision: Precision,
+        encoding: Encoding,
+        body: Bytes,
     ) -> Result<(), String> {
         let mut pauses = pauses();
         loop {
-            let text = outgoing.text(part.clone());
-            let (reason, after) = match self.upstream.write(bucket, outgoing.precision, text).await
-            {
+            let answer = self
+                .upstream
+                .write(bucket, precision, encoding, body.clone())
+                .await;
+            let (reason, after) = match answer {
                 Answer::Taken => {
                     self.report(None);
                     return Ok(());

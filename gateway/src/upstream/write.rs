@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Response, StatusCode, header};
 
 use super::{Upstream, Version, WRITE_TIMEOUT, probe::describe};
-use crate::{journal::Batch, lines::Precision};
+use crate::{
+    journal::{Batch, Encoding},
+    lines::Precision,
+};
 
 /// How much of an error answer is read: enough for its message.
 const MESSAGE_MAX_BYTES: usize = 4096;
@@ -50,7 +54,13 @@ impl Upstream {
     }
 
     /// Sends lines to a bucket.
-    pub(super) async fn write(&self, bucket: &str, precision: Precision, text: &[u8]) -> Answer {
+    pub(super) async fn write(
+        &self,
+        bucket: &str,
+        precision: Precision,
+        encoding: Encoding,
+        body: Bytes,
+    ) -> Answer {
         let version = match self.version().await {
             Ok(version) => version,
             Err(reason) => {
@@ -71,13 +81,16 @@ impl Upstream {
             precision,
             self.0.settings.org.as_deref(),
         );
-        let request = self
+        let mut request = self
             .0
             .client
             .post(url)
             .timeout(WRITE_TIMEOUT)
             .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-            .body(text.to_vec());
+            .body(body);
+        if encoding == Encoding::Gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+        }
         match self.authorized(request).send().await {
             Err(error) => Answer::Later {
                 reason: describe(&error),

@@ -1,10 +1,14 @@
 //! An InfluxDB that misbehaves; a real one is in the end-to-end run.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    io::Read,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use flate2::read::MultiGzDecoder;
 use headroom_gateway::config::Flags;
 use wiremock::{
     Mock, MockServer, Request, Respond, ResponseTemplate,
@@ -30,17 +34,24 @@ impl Respond for Server {
         if let Some(excuse) = self.excuses.lock().expect("lock").pop() {
             return excuse;
         }
-        let text = String::from_utf8(request.body.clone()).expect("UTF-8");
+        let mut text = String::new();
+        if request.headers.contains_key("content-encoding") {
+            let mut members = MultiGzDecoder::new(&request.body[..]);
+            members.read_to_string(&mut text).expect("gzip of UTF-8");
+        } else {
+            text.push_str(std::str::from_utf8(&request.body).expect("UTF-8"));
+        }
         if let Some((word, status, message)) = self.poison
             && text.contains(word)
         {
             let body = serde_json::json!({ "code": "invalid", "message": message });
             return ResponseTemplate::new(status).set_body_json(body);
         }
-        self.lines
-            .lock()
-            .expect("lock")
-            .extend(text.lines().map(str::to_owned));
+        self.lines.lock().expect("lock").extend(
+            text.lines()
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned),
+        );
         ResponseTemplate::new(204)
     }
 }
@@ -166,6 +177,75 @@ async fn an_outage_loses_nothing_and_repeats_nothing_after_a_restart() {
     assert_eq!(server.lines().last().map(String::as_str), Some("m f=4 4"));
     assert_eq!(server.lines().len(), 4, "nothing was sent twice");
     assert_eq!(app.metric("headroom_upstream_up").await, 1);
+}
+
+#[tokio::test]
+async fn good_bodies_are_sent_as_they_came_and_those_that_wait_travel_together() {
+    let server = Server::default();
+    let (app, mock) = started(&server).await;
+    let push = async |body: Vec<u8>, encoding: &str| {
+        let request = app
+            .post("/api/v2/write?bucket=telegraf&precision=s")
+            .header("content-encoding", encoding)
+            .body(body);
+        assert_eq!(read(request).await.0, 204);
+    };
+    let body = gzip("m,t=a  f=.5,s=\"x\ny\" 1\n# kept\n\nm f=2 2");
+    push(body.clone(), "gzip").await;
+    app.until("the first batch arrived", async |_| {
+        !server.lines().is_empty()
+    })
+    .await;
+    server
+        .excuses
+        .lock()
+        .expect("lock")
+        .push(ResponseTemplate::new(503).set_delay(std::time::Duration::from_millis(500)));
+    for n in 3..6 {
+        push(gzip(format!("m f={n} {n}")), "gzip").await;
+    }
+    for n in 6..9 {
+        push(format!("m f={n} {n}").into_bytes(), "identity").await;
+    }
+    app.until("all arrived", async |_| {
+        server.lines().last().is_some_and(|line| line == "m f=8 8")
+    })
+    .await;
+    let sent: Vec<_> = server
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with("m f="))
+        .collect();
+    let expected: Vec<_> = (2..9).map(|n| format!("m f={n} {n}")).collect();
+    assert_eq!(sent, expected, "each once, in the journal's order");
+    let requests = mock.received_requests().await.expect("recorded");
+    let writes: Vec<_> = requests
+        .iter()
+        .filter(|request| request.url.path() == "/api/v2/write")
+        .collect();
+    assert_eq!(writes[0].body, body, "byte for byte");
+    assert!(
+        writes.len() <= 6,
+        "{} requests for seven batches, one of them repeated",
+        writes.len()
+    );
+    assert_eq!(app.metric("headroom_upstream_lines_total").await, 8);
+}
+
+#[tokio::test]
+async fn what_influxdb_reads_otherwise_is_not_sent_as_it_came() {
+    let server = Server::default();
+    let (app, _mock) = started(&server).await;
+    for body in [
+        "# it's \"odd\nm f=1 1\n",
+        "m f=2 2\r\nm f=3 3\r\n",
+        "m f=4 4",
+    ] {
+        assert_eq!(app.push("/write?db=telegraf", body).await.0, 204);
+    }
+    app.until("all arrived", async |_| server.lines().len() == 4)
+        .await;
+    assert_eq!(server.lines(), ["m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4"]);
 }
 
 #[tokio::test]

@@ -3,17 +3,20 @@
 //! A batch is journalled only if a line of it is accepted; the refused lines' ranges go with it, so that whoever reads
 //! the journal passes over the same lines. The points are visible to queries before the push is answered.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
+mod verdicts;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
 use crate::{
     app::Sink,
     journal::{Batch, Encoding, Journal, JournalError},
-    lines::{self, Line, Point, Precision, Refusal, Rule},
+    lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
     store::StoreError,
 };
+use verdicts::Verdicts;
 
 /// What a client pushed.
 #[derive(Debug)]
@@ -91,11 +94,12 @@ impl Ingest {
         let verdicts = self.judge(&push);
         self.count(&verdicts);
         let Verdicts {
+            accepted,
             points,
             refused,
             ranges,
+            verbatim_lines,
         } = verdicts;
-        let accepted = points.len();
         if accepted > 0 {
             let batch = Batch {
                 database: push.database.clone(),
@@ -105,6 +109,7 @@ impl Ingest {
                 encoding: push.encoding,
                 body: push.raw.clone(),
                 refused: ranges,
+                verbatim_lines,
             };
             let started = Instant::now();
             let sequence = self.journal.append(batch).await?;
@@ -128,31 +133,23 @@ impl Ingest {
     }
 
     fn judge<'a>(&self, push: &'a Push) -> Verdicts<'a> {
-        let mut verdicts = Verdicts::default();
-        for line in lines::scan(&push.text, push.precision) {
-            verdicts.add(self.hold_to_types(push, line));
+        let scanner = Scanner::new(&push.text, push.precision);
+        match &self.sink {
+            Sink::Embedded(embedded) => Verdicts::with_points(scanner, |point| {
+                embedded.store().claim_types(
+                    &push.database,
+                    push.retention_policy.as_deref(),
+                    push.received_ns,
+                    point,
+                )
+            }),
+            // InfluxDB holds lines to their types itself, and the points are nobody's business here.
+            Sink::Influx(_) => Verdicts::alone(scanner),
         }
-        verdicts
-    }
-
-    /// Refuses a line whose field has another type in the store, or in a line that was judged before.
-    fn hold_to_types<'a>(&self, push: &Push, mut line: Line<'a>) -> Line<'a> {
-        if let (Sink::Embedded(embedded), Ok(point)) = (&self.sink, &line.verdict) {
-            let checked = embedded.store().claim_types(
-                &push.database,
-                push.retention_policy.as_deref(),
-                push.received_ns,
-                point,
-            );
-            if let Err(conflict) = checked {
-                line.verdict = Err(Refusal::whole(Rule::FieldType, conflict.to_string()));
-            }
-        }
-        line
     }
 
     fn count(&self, verdicts: &Verdicts<'_>) {
-        let received = verdicts.points.len() + verdicts.refused.len();
+        let received = verdicts.accepted + verdicts.refused.len();
         self.metrics.lines_received.inc_by(received as u64);
         let mut rules: BTreeMap<Rule, u64> = BTreeMap::new();
         for line in &verdicts.refused {
@@ -167,35 +164,11 @@ impl Ingest {
         if let Some(first) = verdicts.refused.first() {
             tracing::info!(
                 refused = verdicts.refused.len(),
-                accepted = verdicts.points.len(),
+                accepted = verdicts.accepted,
                 line = first.number,
                 rule = first.refusal.rule.code(),
                 "lines of a batch were refused; the answer names them"
             );
-        }
-    }
-}
-
-#[derive(Default)]
-struct Verdicts<'a> {
-    points: Vec<Point<'a>>,
-    refused: Vec<RefusedLine>,
-    ranges: Vec<Range<u32>>,
-}
-
-impl<'a> Verdicts<'a> {
-    fn add(&mut self, line: Line<'a>) {
-        match line.verdict {
-            Ok(point) => self.points.push(point),
-            Err(refusal) => {
-                // The limit on decompressed bodies keeps offsets within 32 bits.
-                self.ranges
-                    .push(line.bytes.start as u32..line.bytes.end as u32);
-                self.refused.push(RefusedLine {
-                    number: line.number,
-                    refusal,
-                });
-            }
         }
     }
 }
