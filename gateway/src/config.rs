@@ -326,9 +326,9 @@ impl Merged {
                     "HEADROOM_INFLUX_URL is no address; write http://HOST:PORT or https://HOST:PORT".to_owned(),
                 )
             })?;
-        if !matches!(self.influx_version, None | Some(1 | 2)) {
+        if !matches!(self.influx_version, None | Some(1..=3)) {
             return Err(ConfigError::Mismatch(
-                "HEADROOM_INFLUX_VERSION is neither 1 nor 2; leave it out to have the server asked"
+                "HEADROOM_INFLUX_VERSION is none of 1, 2 and 3; leave it out to have the server asked"
                     .to_owned(),
             ));
         }

@@ -139,7 +139,7 @@ pub struct Flags {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub influx_bucket: Option<String>,
-    /// InfluxDB's major version, 1 or 2; without it, /ping is asked.
+    /// InfluxDB's major version, 1, 2 or 3; without it, /ping is asked.
     #[arg(
         long,
         env = "HEADROOM_INFLUX_VERSION",

@@ -86,7 +86,7 @@ fn what_is_wrong_is_named() {
         (
             load(&Flags {
                 influx_url: url("http://a"),
-                influx_version: Some(3),
+                influx_version: Some(4),
                 ..flags()
             }),
             "HEADROOM_INFLUX_VERSION",

@@ -65,6 +65,7 @@ pub enum UpstreamError {
 enum Version {
     One,
     Two,
+    Three,
 }
 
 /// A handle to the InfluxDB behind the gateway; clones share it.
@@ -96,10 +97,10 @@ impl Upstream {
         let sent_through = position.read()?;
         let version = OnceLock::new();
         if let Some(number) = settings.version {
-            let _ = version.set(if number == 1 {
-                Version::One
-            } else {
-                Version::Two
+            let _ = version.set(match number {
+                1 => Version::One,
+                2 => Version::Two,
+                _ => Version::Three,
             });
         }
         Ok(Self(Arc::new(Inner {

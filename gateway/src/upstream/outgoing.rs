@@ -84,7 +84,9 @@ impl Outgoing {
 /// The precision that the server understands: minutes and hours are version 1's.
 pub(super) fn spoken(precision: Precision, version: Version) -> Precision {
     match (version, precision) {
-        (Version::Two, Precision::Minutes | Precision::Hours) => Precision::Seconds,
+        (Version::Two | Version::Three, Precision::Minutes | Precision::Hours) => {
+            Precision::Seconds
+        }
         _ => precision,
     }
 }

@@ -8,10 +8,9 @@ impl Upstream {
         if let Some(version) = self.0.version.get() {
             return Ok(*version);
         }
-        let answer = self
-            .0
-            .client
-            .get(self.url("/ping"))
+        // Version 3 wants its token here too; the others do not look.
+        let request = self.authorized(self.0.client.get(self.url("/ping")));
+        let answer = request
             .timeout(CONNECT_TIMEOUT)
             .send()
             .await
@@ -24,9 +23,12 @@ impl Upstream {
             .get("x-influxdb-version")
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        // Version 2 says `v2.7.x` or, built from source, nothing useful; version 1 always says `1.x`.
-        let version = if header.trim_start_matches('v').starts_with("1.") {
+        // Version 2 says `v2.7.x` or, built from source, nothing useful; the others always say theirs.
+        let number = header.trim_start_matches('v');
+        let version = if number.starts_with("1.") {
             Version::One
+        } else if number.starts_with("3.") {
+            Version::Three
         } else {
             Version::Two
         };

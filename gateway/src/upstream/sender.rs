@@ -106,7 +106,7 @@ impl Sender {
 
     /// Adds what is in the journal by now and fits into the same request; what does not fit waits.
     fn fill(&mut self, mut shipment: Shipment, version: Version, reader: &mut Reader) -> Shipment {
-        while shipment.has_room() {
+        while shipment.has_room(version) {
             // What cannot be read now is met again, and answered for, by the next turn.
             let Ok(Some((sequence, batch))) = reader.next_committed() else {
                 break;

@@ -48,9 +48,10 @@ impl Shipment {
         }
     }
 
-    /// Says whether there is room for more.
-    pub(super) fn has_room(&self) -> bool {
-        self.size_bytes < SHIPMENT_MAX_BYTES
+    /// Says whether there is room for more. That InfluxDB 3 reads more than one gzip member is not known.
+    pub(super) fn has_room(&self, version: Version) -> bool {
+        let may_grow = (version, self.encoding) != (Version::Three, Encoding::Gzip);
+        may_grow && self.size_bytes < SHIPMENT_MAX_BYTES
     }
 
     /// Takes another shipment's batches in if both fit into one request; otherwise hands it back.

@@ -13,7 +13,7 @@ use crate::{
 
 /// How much of an error answer is read: enough for its message.
 const MESSAGE_MAX_BYTES: usize = 4096;
-/// What InfluxDB 1 and 2 say of lines that they will never take; any other 400 is about the request as a whole.
+/// What InfluxDB says of lines that they will never take; any other 400 is about the request as a whole.
 const CONTENT_WORDS: [&str; 8] = [
     "unable to parse",
     "partial write",
@@ -73,6 +73,7 @@ impl Upstream {
         let mut url = match version {
             Version::One => self.url("/write"),
             Version::Two => self.url("/api/v2/write"),
+            Version::Three => self.url("/api/v3/write_lp"),
         };
         address(
             &mut url.query_pairs_mut(),
@@ -108,7 +109,7 @@ fn address(
     precision: Precision,
     org: Option<&str>,
 ) {
-    let precision_v2 = match precision {
+    let precision_v2_v3 = match precision {
         Precision::Nanoseconds => "ns",
         Precision::Microseconds => "us",
         Precision::Milliseconds => "ms",
@@ -119,10 +120,15 @@ fn address(
     match version {
         Version::Two => {
             query.append_pair("bucket", bucket);
-            query.append_pair("precision", precision_v2);
+            query.append_pair("precision", precision_v2_v3);
             if let Some(org) = org {
                 query.append_pair("org", org);
             }
+        }
+        // It has no retention policies: `db/rp` is a name of its own.
+        Version::Three => {
+            query.append_pair("db", bucket);
+            query.append_pair("precision", precision_v2_v3);
         }
         Version::One => {
             let (database, policy) = match bucket.split_once('/') {
@@ -136,7 +142,7 @@ fn address(
             let precision = match precision {
                 Precision::Nanoseconds => "n",
                 Precision::Microseconds => "u",
-                _ => precision_v2,
+                _ => precision_v2_v3,
             };
             query.append_pair("precision", precision);
         }

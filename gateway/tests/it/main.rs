@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod conformance;
 mod crash;
+mod disk_full;
 mod health;
 mod influxql;
 mod openapi;

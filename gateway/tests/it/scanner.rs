@@ -1,10 +1,22 @@
 //! What holds of the scanner whatever the text, and beside the crate `influxdb-line-protocol`.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{BufRead, BufReader},
+};
 
-use headroom_gateway::lines::{FieldValue, Point, Precision, Rule, scan};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::read::MultiGzDecoder;
+use headroom_gateway::{
+    body, influxql,
+    lines::{FieldValue, Point, Precision, Rule, scan},
+};
 use influxdb_line_protocol::{FieldValue as Crates, LineProtocolBuilder, ParsedLine, parse_lines};
 use proptest::{collection::vec, prelude::*, sample::select};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use crate::support::shared;
 
 /// What lines are made of, the well-formed parts and those that break them.
 const PIECES: [&str; 40] = [
@@ -277,6 +289,49 @@ proptest! {
                 let column = refusal.column.expect("every fault of the text has one");
                 prop_assert!(column >= 1 && column <= text.len() - line.bytes.start + 1, "{}", refusal);
             }
+        }
+    }
+}
+
+/// A bounded run over mutations of the recorded inputs: what a fuzzer does, on every machine.
+#[test]
+fn no_mutation_of_a_recorded_input_panics() {
+    let Some(path) = shared("data/line-protocol/influxdb-v2-verdicts.jsonl.gz") else {
+        return;
+    };
+    let file = File::open(path).expect("readable");
+    let mut random = SmallRng::seed_from_u64(11);
+    let inputs: Vec<Vec<u8>> = BufReader::new(MultiGzDecoder::new(file))
+        .lines()
+        .map(|line| {
+            let case: serde_json::Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+            STANDARD
+                .decode(case["input_b64"].as_str().expect("text"))
+                .expect("base64")
+        })
+        .collect();
+    for input in &inputs {
+        let mut text = input.clone();
+        for _ in 0..random.random_range(1..6) {
+            let at = random.random_range(0..=text.len());
+            match random.random_range(0..3) {
+                0 => text.truncate(at),
+                1 => {
+                    let other = &inputs[random.random_range(0..inputs.len())];
+                    let from = random.random_range(0..=other.len());
+                    text.splice(at..at, other[from..].iter().copied().take(64));
+                }
+                _ => {
+                    let piece = PIECES[random.random_range(0..PIECES.len())];
+                    text.splice(at..at, piece.bytes());
+                }
+            }
+        }
+        let lines = scan(&text, Precision::Microseconds).count();
+        assert!(lines <= text.split(|byte| *byte == b'\n').count());
+        let _ = body::decode(&text, 1 << 20);
+        if let Ok(text) = str::from_utf8(&text) {
+            let _ = influxql::parse(text, &serde_json::Map::new());
         }
     }
 }

@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use headroom_gateway::config::Flags;
 use wiremock::{
     Mock, MockServer, Request, Respond, ResponseTemplate,
-    matchers::{body_string_contains, method, path, query_param},
+    matchers::{body_string_contains, header, method, path, query_param},
 };
 
 use crate::support::{NOW_NS, TestApp, gzip, init, read};
@@ -229,7 +229,10 @@ async fn good_bodies_are_sent_as_they_came_and_those_that_wait_travel_together()
         "{} requests for seven batches, one of them repeated",
         writes.len()
     );
-    assert_eq!(app.metric("headroom_upstream_lines_total").await, 8);
+    app.until("every line is counted", async |app| {
+        app.metric("headroom_upstream_lines_total").await == 8
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -246,6 +249,56 @@ async fn what_influxdb_reads_otherwise_is_not_sent_as_it_came() {
     app.until("all arrived", async |_| server.lines().len() == 4)
         .await;
     assert_eq!(server.lines(), ["m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4"]);
+}
+
+#[tokio::test]
+async fn influxdb_3_is_spoken_to_in_its_own_dialect() {
+    init();
+    let mock = MockServer::start().await;
+    Mock::given(path("/ping"))
+        .and(header("authorization", "Token the-upstream-token"))
+        .respond_with(ResponseTemplate::new(200).insert_header("x-influxdb-version", "3.10.0"))
+        .mount(&mock)
+        .await;
+    let server = Server {
+        poison: Some(("poison", 400, "partial write of line protocol occurred")),
+        ..Server::default()
+    };
+    Mock::given(path("/api/v3/write_lp"))
+        .respond_with(server.clone())
+        .mount(&mock)
+        .await;
+    let app = TestApp::start_with(flags(&mock)).await;
+    let push = app
+        .post("/write?db=telegraf&precision=u")
+        .header("content-encoding", "gzip")
+        .body(gzip("m f=1 1\npoison f=1 1\nm f=2 2\n"));
+    assert_eq!(read(push).await.0, 204);
+    assert_eq!(
+        app.push("/write?db=other&rp=week&precision=h", "n f=1 1")
+            .await
+            .0,
+        204
+    );
+    app.until("all arrived", async |_| server.lines().len() == 3)
+        .await;
+    assert_eq!(server.lines(), ["m f=1 1", "m f=2 2", "n f=1 3600"]);
+    let requests = mock.received_requests().await.expect("recorded");
+    let mut writes = requests
+        .iter()
+        .filter(|request| request.url.path() == "/api/v3/write_lp");
+    assert_eq!(
+        writes.next().expect("a write").url.query(),
+        Some("db=telegraf&precision=us")
+    );
+    assert_eq!(
+        writes.next_back().expect("a write").url.query(),
+        Some("db=other%2Fweek&precision=s")
+    );
+    assert_eq!(
+        app.metric("headroom_upstream_lines_rejected_total").await,
+        1
+    );
 }
 
 #[tokio::test]
