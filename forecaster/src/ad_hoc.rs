@@ -61,14 +61,6 @@ pub enum AdHocError {
         /// How many values came.
         values: usize,
     },
-    /// The model that was asked for needs more.
-    #[error("{values} values are too few for the model {model}; send more, or leave the model out")]
-    TooFew {
-        /// How many values came.
-        values: usize,
-        /// The model's name.
-        model: &'static str,
-    },
 }
 
 type Boxed = Box<dyn Predict>;
@@ -110,12 +102,12 @@ impl Candidate {
     }
 }
 
-/// Forecasts the steps behind a past, by the candidate that is asked for or by the best. Computes for a good part of a
-/// second; not for an async thread.
+/// Forecasts the steps behind a past, by the candidate that is asked for or by the best; where the values are too few
+/// for it, by their newest one. Computes for a good part of a second; not for an async thread.
 ///
 /// # Errors
 ///
-/// When nothing was observed, or the candidate that is asked for cannot be fitted.
+/// When nothing was observed.
 pub fn forecast(
     past: Past<'_>,
     season_steps: Option<usize>,
@@ -163,21 +155,15 @@ pub fn forecast(
             });
         }
     }
-    match asked {
-        Some(candidate) => Err(AdHocError::TooFew {
-            values,
-            model: candidate.name(),
-        }),
-        // A single value has no spread to learn from.
-        None => SeasonalNaive::persistence()
-            .predict(past.values, steps, kind)
-            .map(|path| AdHocForecast {
-                candidate: Candidate::Persistence,
-                path,
-                scores: None,
-            })
-            .ok_or(AdHocError::NothingObserved { values }),
-    }
+    // What is too little for every candidate goes on as it is.
+    SeasonalNaive::persistence()
+        .predict(past.values, steps, kind)
+        .map(|path| AdHocForecast {
+            candidate: Candidate::Persistence,
+            path,
+            scores: None,
+        })
+        .ok_or(AdHocError::NothingObserved { values })
 }
 
 /// The naive forecast that errors are measured against: the longest season that is named or a day, else persistence.
@@ -311,11 +297,8 @@ mod tests {
             Kind::Gauge,
         );
         assert_eq!(
-            asked.expect_err("too few"),
-            AdHocError::TooFew {
-                values: 2,
-                model: "ets"
-            }
+            asked.expect("its stand-in").candidate,
+            Candidate::Persistence
         );
     }
 }

@@ -11,9 +11,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use actix_web::{
-    App as Service, HttpRequest, HttpServer, dev::ServerHandle, middleware::from_fn, web,
-};
+use actix_web::{App as Service, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_actix_web::TracingLogger;
@@ -45,7 +43,8 @@ use crate::{
     openapi,
     registry::{Registry, RegistryError},
     rounds::Rounds,
-    routes, scheduler,
+    routes::{self, unknown::Known},
+    scheduler,
     serving::Serving,
     training::{Budget, train_host},
 };
@@ -259,11 +258,12 @@ fn serve(
             .configure(routes::configure)
             .split_for_parts();
         service
+            .app_data(web::Data::new(Known::of(&document)))
             .configure(read_requests)
             .service(web::redirect("/", "/docs/"))
             .service(web::redirect("/docs", "/docs/"))
             .service(SwaggerUi::new("/docs/{_:.*}").url("/api-docs/openapi.json", document))
-            .default_service(web::to(unknown_route))
+            .default_service(web::to(routes::unknown::answer))
             .wrap(from_fn(access::guard))
             .wrap(TracingLogger::default())
     })
@@ -293,13 +293,6 @@ fn read_requests(services: &mut web::ServiceConfig) {
         .app_data(web::PathConfig::default().error_handler(move |error, _| {
             refused(format!("the path cannot be read: {error}"))
         }));
-}
-
-async fn unknown_route(request: HttpRequest) -> Result<&'static str, ApiError> {
-    Err(ApiError::RouteUnknown {
-        method: request.method().to_string(),
-        path: request.path().to_owned(),
-    })
 }
 
 fn start_loops(

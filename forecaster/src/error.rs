@@ -36,6 +36,12 @@ pub enum ApiError {
     /// A job was not cancelled.
     #[error(transparent)]
     Cancel(#[from] CancelError),
+    /// The job that is asked for was cancelled.
+    #[error("job {id:?} was cancelled; GET /api/v1/jobs still lists it")]
+    JobCancelled {
+        /// The job.
+        id: String,
+    },
     /// Thresholds or alerts cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -93,6 +99,16 @@ pub enum ApiError {
         /// The path.
         path: String,
     },
+    /// There is such a path, but not with this method.
+    #[error("{path} knows no {method}; it has {allowed}")]
+    MethodUnknown {
+        /// The method.
+        method: String,
+        /// The path.
+        path: String,
+        /// The methods that it has.
+        allowed: String,
+    },
     /// A fault of the service.
     #[error("the service failed at this; look at its log")]
     Internal,
@@ -125,7 +141,7 @@ impl ApiError {
                     (StatusCode::INTERNAL_SERVER_ERROR, "model_failed")
                 }
             },
-            Self::AdHoc(AdHocError::NothingObserved { .. } | AdHocError::TooFew { .. }) => {
+            Self::AdHoc(AdHocError::NothingObserved { .. }) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "history_insufficient")
             }
             Self::Submit(error) => match error {
@@ -136,6 +152,7 @@ impl ApiError {
                 CancelError::Unknown { .. } => (StatusCode::NOT_FOUND, "job_unknown"),
                 CancelError::Ended { .. } => (StatusCode::CONFLICT, "job_ended"),
             },
+            Self::JobCancelled { .. } => (StatusCode::GONE, "job_cancelled"),
             Self::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ledger_failed"),
             Self::Registry(RegistryError::VersionUnknown { .. }) => {
                 (StatusCode::NOT_FOUND, "version_unknown")
@@ -151,6 +168,7 @@ impl ApiError {
             Self::TokenUnknown => (StatusCode::UNAUTHORIZED, "token_unknown"),
             Self::ScopeLacking { .. } => (StatusCode::FORBIDDEN, "scope_lacking"),
             Self::RouteUnknown { .. } => (StatusCode::NOT_FOUND, "route_unknown"),
+            Self::MethodUnknown { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_unknown"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -176,6 +194,9 @@ impl ResponseError for ApiError {
         }
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Self::MethodUnknown { allowed, .. } = self {
+            answer.insert_header((header::ALLOW, allowed.as_str()));
         }
         let problem = Problem {
             kind: "about:blank".to_owned(),

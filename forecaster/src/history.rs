@@ -14,6 +14,10 @@ use crate::{
     target::{Target, TargetRule},
 };
 
+/// How late a counter's steps begin. A value that was read at a step's very end, as backfills and agents that round
+/// their times have it, then belongs to the step that it ends and not to the next.
+const COUNTER_LATE_S: i64 = 1;
+
 /// A stretch of time, aligned to the step: from the first second to before the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -82,10 +86,11 @@ fn rules_of(targets: &[Target]) -> Vec<Arc<TargetRule>> {
 
 fn statement(rule: &TargetRule, host: &str, span: Span) -> String {
     let step = i64::from(STEP_S);
-    let (aggregate, from_s) = if rule.counter {
-        ("last", span.from_s - step)
+    // A counter's steps begin a second late, so that each holds the value at its very end.
+    let (aggregate, late_s, from_s) = if rule.counter {
+        ("last", COUNTER_LATE_S, span.from_s - step)
     } else {
-        ("mean", span.from_s)
+        ("mean", 0, span.from_s)
     };
     let mut statement = format!(
         "SELECT {aggregate}({}) FROM {} WHERE {} = {} AND ",
@@ -97,9 +102,13 @@ fn statement(rule: &TargetRule, host: &str, span: Span) -> String {
     influxql::push_tags(&mut statement, &rule.where_tags);
     let _ = write!(
         statement,
-        "{} GROUP BY time({STEP_S}s)",
-        influxql::during(from_s, span.until_s)
+        "{} GROUP BY time({STEP_S}s",
+        influxql::during(from_s + late_s, span.until_s + late_s)
     );
+    if late_s > 0 {
+        let _ = write!(statement, ", {late_s}s");
+    }
+    statement.push(')');
     for key in &rule.by_tags {
         let _ = write!(statement, ", {}", influxql::name(key));
     }
@@ -142,11 +151,11 @@ fn grid_of(target: &Target, samples: &[Sample], span: Span) -> Grid {
             grid
         };
     }
-    // The last value of a step was read at its end, and InfluxQL names the step by its start.
+    // The last value of a step was read at its end, and InfluxQL names the step by its start, which is a second late.
     let at_the_end: Vec<Sample> = samples
         .iter()
         .map(|sample| Sample {
-            time_s: sample.time_s + i64::from(STEP_S),
+            time_s: sample.time_s + i64::from(STEP_S) - COUNTER_LATE_S,
             ..*sample
         })
         .collect();
@@ -198,8 +207,8 @@ mod tests {
         );
         assert_eq!(
             statement(&rule("net.bytes_recv"), "h", span),
-            "SELECT last(\"bytes_recv\") FROM \"net\" WHERE \"host\" = 'h' AND time >= 300000ms AND \
-             time < 1200000ms GROUP BY time(300s), \"interface\" fill(none)"
+            "SELECT last(\"bytes_recv\") FROM \"net\" WHERE \"host\" = 'h' AND time >= 301000ms AND \
+             time < 1201000ms GROUP BY time(300s, 1s), \"interface\" fill(none)"
         );
     }
 
@@ -225,8 +234,8 @@ mod tests {
         let target = rule("net.bytes_recv").target(&[("interface".into(), "eth0".into())].into());
         let result = answer(&json!([
             {"name": "net", "tags": {"interface": "eth0"}, "columns": ["time", "last"],
-             "values": [[0, 100], [300, 400], [600, 1000]]},
-            {"name": "net", "tags": {"interface": "eth1"}, "columns": ["time", "last"], "values": [[300, 7]]},
+             "values": [[1, 100], [301, 400], [601, 1000]]},
+            {"name": "net", "tags": {"interface": "eth1"}, "columns": ["time", "last"], "values": [[301, 7]]},
         ]));
         let grid = grid_of(
             &target,

@@ -29,6 +29,7 @@ use crate::{
 /// How far a forecast may be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ForecastStatus)]
 pub enum Status {
     /// The host's own network made it, from fresh data.
     Ok,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::ApiError,
-    jobs::{CancelError, Job},
+    jobs::{CancelError, Job, JobState},
 };
 
 /// Jobs.
@@ -61,6 +61,7 @@ pub(crate) async fn list(app: web::Data<App>) -> web::Json<JobsAnswer> {
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The job was cancelled", body = Problem, content_type = "application/problem+json"),
     )
 )]
 #[get("/api/v1/jobs/{id}")]
@@ -70,6 +71,9 @@ pub(crate) async fn get(
 ) -> Result<web::Json<Job>, ApiError> {
     let id = id.into_inner();
     let job = app.book.get(&id).ok_or(CancelError::Unknown { id })?;
+    if job.state == JobState::Cancelled {
+        return Err(ApiError::JobCancelled { id: job.id });
+    }
     Ok(web::Json(job))
 }
 

@@ -13,6 +13,7 @@ pub mod predict;
 pub mod quality;
 pub mod retrain;
 pub mod thresholds;
+pub(crate) mod unknown;
 
 use chrono::{DateTime, Utc};
 use utoipa_actix_web::service_config::ServiceConfig;

@@ -4,7 +4,10 @@ use actix_web::{post, web};
 use chrono::{DateTime, Utc};
 use headroom_openapi::problem::Problem;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type},
+};
 
 use super::{
     forecasts::{ErrorsAnswer, levels},
@@ -27,22 +30,25 @@ const HORIZON_DEFAULT: usize = 48;
 const STEP_MAX_S: u32 = 7 * 86_400;
 /// The longest season that may be named.
 const SEASON_MAX: usize = 2_016;
-/// The year 9999, which the calendar of the answer ends with.
-const START_MAX_S: i64 = 253_402_300_799 - (VALUES_MAX + HORIZON_STEPS) as i64 * STEP_MAX_S as i64;
+/// Beyond this a 32-bit number has no room for sums.
+const VALUE_MAX: f64 = 1e30;
+/// The year 2100.
+const START_MAX_S: i64 = 4_102_444_800;
 
 /// Values, and what is asked of them.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictRequest {
-    /// The values, oldest first, one a step; null where one is missing.
-    #[schema(min_items = 1, max_items = 10000)]
+    /// The values, oldest first, one a step; null where one is missing, which the first is not.
+    #[schema(schema_with = values_schema)]
     pub values: Vec<Option<f32>>,
     /// The length of a step, in seconds; 300 where it is left out.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 604_800)]
     pub step_s: Option<u32>,
-    /// The beginning of the first step; where it is left out, the values end now.
+    /// The beginning of the first step, from 1970 to 2100; where it is left out, the values end now.
     #[serde(default)]
+    #[schema(pattern = "^(19[7-9]|20[0-9])[0-9]-")]
     pub start: Option<DateTime<Utc>>,
     /// How many steps ahead; 48 where it is left out.
     #[serde(default)]
@@ -61,7 +67,30 @@ pub struct PredictRequest {
     /// The probabilities of the quantiles, between 0 and 1; the deciles, 0.025 and 0.975 where they are left out.
     #[serde(default)]
     #[schema(max_items = 101)]
-    pub quantiles: Option<Vec<f64>>,
+    pub quantiles: Option<Vec<Probability>>,
+}
+
+/// A probability between 0 and 1.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(exclusive_minimum = 0.0, exclusive_maximum = 1.0)]
+pub struct Probability(f64);
+
+/// Values whose first is a number: a series begins with what was observed.
+fn values_schema() -> Array {
+    let number = || {
+        ObjectBuilder::new()
+            .minimum(Some(-VALUE_MAX))
+            .maximum(Some(VALUE_MAX))
+    };
+    let first = number().schema_type(Type::Number);
+    let nullable = number().schema_type(SchemaType::from_iter([Type::Number, Type::Null]));
+    ArrayBuilder::new()
+        .description(Some("The values, oldest first, one a step; null where one is missing, which the first is not."))
+        .prefix_items([first])
+        .items(nullable)
+        .min_items(Some(1))
+        .max_items(Some(VALUES_MAX))
+        .build()
 }
 
 /// The models that may be asked for.
@@ -87,6 +116,8 @@ pub enum PredictModel {
 pub struct PredictAnswer {
     /// What made it.
     pub model: String,
+    /// Why it is not the model that was asked for; null when it is, or none was.
+    pub fallback_reason: Option<String>,
     /// The length of a step, in seconds.
     pub step_s: u32,
     /// The probabilities of the quantiles.
@@ -112,7 +143,7 @@ pub struct PredictAnswer {
     })),
     responses(
         (status = 200, description = "The forecast", body = PredictAnswer, example = json!({
-            "model": "persistence", "step_s": 300, "quantile_levels": [0.1, 0.5, 0.9],
+            "model": "persistence", "fallback_reason": null, "step_s": 300, "quantile_levels": [0.1, 0.5, 0.9],
             "timestamps": ["2026-11-21T12:00:00Z", "2026-11-21T12:05:00Z"],
             "quantiles": [[44.9, 44.9], [46.0, 46.0], [47.2, 47.2]], "metrics": null
         })),
@@ -120,7 +151,6 @@ pub struct PredictAnswer {
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The values are too few for the model", body = Problem, content_type = "application/problem+json"),
     )
 )]
 #[post("/api/v1/predict")]
@@ -160,9 +190,18 @@ impl Asked {
             .map(|value| value.unwrap_or(f32::NAN))
             .collect();
         bounded("the number of values", values.len(), 1, VALUES_MAX)?;
-        if values.iter().any(|value| value.is_infinite()) {
+        if values
+            .iter()
+            .any(|value| f64::from(value.abs()) > 1.001 * VALUE_MAX)
+        {
             return Err(ApiError::RequestInvalid {
-                reason: "a value is beyond what a 32-bit number holds; scale the values".to_owned(),
+                reason: format!("a value is beyond {VALUE_MAX:e}; scale the values"),
+            });
+        }
+        if values.first().is_some_and(|value| value.is_nan()) {
+            return Err(ApiError::RequestInvalid {
+                reason: "the first value is missing; begin with the first that was observed"
+                    .to_owned(),
             });
         }
         let step_s = request.step_s.unwrap_or(crate::grid::STEP_S);
@@ -180,16 +219,17 @@ impl Asked {
             .map_or(now_s - values.len() as i64 * i64::from(step_s), |start| {
                 start.timestamp()
             });
-        if start_s.abs() > START_MAX_S {
+        if request.start.is_some() && !(0..START_MAX_S).contains(&start_s) {
             return Err(ApiError::RequestInvalid {
-                reason: "start is too far from now; write a time such as 2026-11-21T11:35:00Z"
-                    .to_owned(),
+                reason:
+                    "start is not between 1970 and 2100; write a time such as 2026-11-21T11:35:00Z"
+                        .to_owned(),
             });
         }
         let listed = request.quantiles.as_ref().map(|quantiles| {
             quantiles
                 .iter()
-                .map(ToString::to_string)
+                .map(|level| level.0.to_string())
                 .collect::<Vec<_>>()
                 .join(",")
         });
@@ -221,6 +261,16 @@ impl Asked {
         let end_s = self.start_s + self.values.len() as i64 * i64::from(self.step_s);
         let time = |step: usize| instant(end_s + step as i64 * i64::from(self.step_s));
         Ok(PredictAnswer {
+            fallback_reason: self
+                .candidate
+                .filter(|asked| *asked != forecast.candidate)
+                .map(|asked| {
+                    format!(
+                        "the {} values are too few for {}, so the newest one goes on",
+                        self.values.len(),
+                        asked.name()
+                    )
+                }),
             model: forecast.candidate.name().to_owned(),
             step_s: self.step_s,
             timestamps: (0..self.horizon).map(time).collect(),

@@ -136,10 +136,10 @@ async fn what_cannot_be_answered_says_what_would_be_right() {
             "1 to 96",
         ),
         (
-            "/api/v1/hosts/db-1/forecasts?horizon=9&step=1h",
+            "/api/v1/hosts/db-1/forecasts?horizon=97&step=1h",
             400,
             "horizon_out_of_range",
-            "1 to 8",
+            "1 to 96",
         ),
         (
             "/api/v1/hosts/db-1/forecasts?horizon=-1",

@@ -12,8 +12,8 @@ use crate::{
 /// Four hours of five minutes.
 const HORIZON_DEFAULT: usize = 48;
 
-/// More quantiles than percentiles tell nothing more.
-const LEVELS_MAX: usize = 101;
+/// More quantiles than every percentile and half of them tell nothing more.
+const LEVELS_MAX: usize = 200;
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -22,20 +22,30 @@ pub struct ForecastQuery {
     /// One target by its name; all of the host's where it is left out.
     #[param(example = "disk.used_percent{path=/}")]
     pub(super) target: Option<String>,
-    /// How many steps ahead; 48 where it is left out, and at most 8 hours.
+    /// How many steps ahead; 48 where it is left out. What lies behind the next 8 hours is left out.
     #[param(minimum = 1, maximum = 96, example = 48)]
     pub(super) horizon: Option<u32>,
     /// The length of a step: a multiple of 5 minutes such as `5m`, `15m`, `1h`, or seconds; `5m` where it is left out.
-    #[param(example = "5m")]
+    #[param(
+        example = "5m",
+        pattern = r"^((5|[1-9][05]|[1-3][0-9][05]|4[0-7][05]|480)m|[1-8]h)$"
+    )]
     pub(super) step: Option<String>,
     /// Probabilities between 0 and 1, with commas between them; the deciles, 0.025 and 0.975 where it and `intervals`
     /// are left out.
-    #[param(example = "0.05,0.5,0.95")]
+    #[param(
+        example = "0.05,0.5,0.95",
+        pattern = r"^0\.[0-9]{0,5}[1-9](,0\.[0-9]{0,5}[1-9]){0,100}$"
+    )]
     pub(super) quantiles: Option<String>,
     /// Central intervals in percent, with commas between them; they come with the median.
-    #[param(example = "80,99")]
+    #[param(
+        example = "80,99",
+        pattern = r"^[1-9][0-9]?(\.[0-9]{1,3})?(,[1-9][0-9]?(\.[0-9]{1,3})?){0,32}$"
+    )]
     pub(super) intervals: Option<String>,
     /// `json` where it is left out.
+    #[param(inline)]
     pub(super) format: Option<Format>,
 }
 
@@ -73,13 +83,14 @@ impl Asked {
         let horizon = query
             .horizon
             .map_or(HORIZON_DEFAULT.min(most), |horizon| horizon as usize);
-        if !(1..=most).contains(&horizon) {
+        if !(1..=HORIZON_STEPS).contains(&horizon) {
             return Err(ApiError::HorizonOutOfRange {
                 horizon: query.horizon.unwrap_or_default(),
                 step_s: stride as u32 * STEP_S,
-                most,
+                most: HORIZON_STEPS,
             });
         }
+        let horizon = horizon.min(most);
         let levels = levels(query.quantiles.as_deref(), query.intervals.as_deref())?;
         Ok(Self {
             horizon,
@@ -199,7 +210,8 @@ mod tests {
         assert_eq!(of(None, "5m").expect("a default"), 48);
         assert_eq!(of(None, "1h").expect("a shorter default"), 8);
         assert_eq!(of(Some(96), "5m").expect("the longest"), 96);
-        for (horizon, step) in [(0, "5m"), (97, "5m"), (9, "1h")] {
+        assert_eq!(of(Some(48), "1h").expect("what there is"), 8);
+        for (horizon, step) in [(0, "5m"), (97, "5m"), (97, "1h")] {
             assert!(matches!(
                 of(Some(horizon), step),
                 Err(ApiError::HorizonOutOfRange { .. })
@@ -226,8 +238,8 @@ mod tests {
                 "{quantiles} {intervals:?}"
             );
         }
-        let many: Vec<String> = (1..=102)
-            .map(|level| (f64::from(level) / 103.0).to_string())
+        let many: Vec<String> = (1..=202)
+            .map(|level| (f64::from(level) / 203.0).to_string())
             .collect();
         assert!(levels(Some(&many.join(",")), None).is_err());
     }

@@ -40,19 +40,29 @@ pub struct FleetQuery {
     /// One target by its name, of the hosts that have it; all targets where it is left out.
     #[param(example = "cpu.usage")]
     target: Option<String>,
-    /// How many steps ahead; 48 where it is left out, and at most 8 hours.
+    /// How many steps ahead; 48 where it is left out. What lies behind the next 8 hours is left out.
     #[param(minimum = 1, maximum = 96, example = 48)]
     horizon: Option<u32>,
     /// The length of a step: a multiple of 5 minutes such as `5m`, `15m`, `1h`, or seconds; `5m` where it is left out.
-    #[param(example = "1h")]
+    #[param(
+        example = "1h",
+        pattern = r"^((5|[1-9][05]|[1-3][0-9][05]|4[0-7][05]|480)m|[1-8]h)$"
+    )]
     step: Option<String>,
     /// Probabilities between 0 and 1, with commas between them.
-    #[param(example = "0.1,0.5,0.9")]
+    #[param(
+        example = "0.1,0.5,0.9",
+        pattern = r"^0\.[0-9]{0,5}[1-9](,0\.[0-9]{0,5}[1-9]){0,100}$"
+    )]
     quantiles: Option<String>,
     /// Central intervals in percent, with commas between them; they come with the median.
-    #[param(example = "80")]
+    #[param(
+        example = "80",
+        pattern = r"^[1-9][0-9]?(\.[0-9]{1,3})?(,[1-9][0-9]?(\.[0-9]{1,3})?){0,32}$"
+    )]
     intervals: Option<String>,
     /// `json` where it is left out.
+    #[param(inline)]
     format: Option<Format>,
 }
 
