@@ -38,7 +38,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     let scopes = scopes_of(request.path());
     let mut verdicts = scopes
         .iter()
-        .map(|scope| check(request.request(), state.tokens.as_ref(), *scope));
+        .map(|scope| check(request.request(), state.tokens().as_deref(), *scope));
     if let Some(first) = verdicts.next() {
         first
             .or_else(|failure| verdicts.next().unwrap_or(Err(failure)))

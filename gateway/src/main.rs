@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use headroom_gateway::{
-    app::App,
+    app::{App, Reloader},
     commands,
     config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings},
     lines::Precision,
@@ -120,6 +120,7 @@ async fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
     start_tls()?;
     let stop = stop_on_signal()?;
     let app = App::bind(settings, Arc::new(now_ns))?;
+    reload_on_hangup(flags.clone(), app.reloader())?;
     tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
     app.serve(stop).await?;
     Ok(ExitCode::SUCCESS)
@@ -141,6 +142,23 @@ fn now_ns() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_nanos() as i64)
+}
+
+/// Reads the settings anew at every SIGHUP; wrong ones are logged and change nothing.
+fn reload_on_hangup(flags: Flags, reloader: Reloader) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match Settings::load(&flags) {
+                Ok(settings) => {
+                    reloader.reload(settings);
+                    tracing::info!("the tokens are read anew");
+                }
+                Err(error) => tracing::error!(%error, "the settings are wrong; those in use stay"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Cancels the token at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -72,6 +72,19 @@ pub struct App {
     tasks: TaskTracker,
 }
 
+/// Puts other settings in the place of those that a gateway started with.
+pub struct Reloader(Data<State>);
+
+impl Reloader {
+    /// Takes over the tokens; everything else needs a restart. Requests in hand go on. Tokens are never taken away
+    /// altogether: that would open a gateway to everybody.
+    pub fn reload(&self, settings: Settings) {
+        if let Some(tokens) = settings.tokens {
+            self.0.replace_tokens(tokens);
+        }
+    }
+}
+
 impl App {
     /// Takes the port. Must be called within a tokio runtime, whose threads do the work of pushes.
     ///
@@ -106,6 +119,12 @@ impl App {
     /// Fails if the socket is gone.
     pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// A handle that puts other settings in the place of these while it serves.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.state.clone())
     }
 
     /// Serves until the token is cancelled.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use headroom_openapi::access::Tokens;
+use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -42,7 +43,7 @@ pub struct Core {
 /// What every request can see.
 pub struct State {
     /// The accepted tokens; `None`: everybody is trusted.
-    pub tokens: Option<Tokens>,
+    tokens: RwLock<Option<Arc<Tokens>>>,
     /// The largest bodies.
     pub limits: BodyLimits,
     /// What is counted.
@@ -62,7 +63,7 @@ impl State {
         tasks: TaskTracker,
     ) -> Self {
         Self {
-            tokens,
+            tokens: RwLock::new(tokens.map(Arc::new)),
             limits,
             metrics,
             clock,
@@ -74,6 +75,17 @@ impl State {
 
     pub(super) fn set_ready(&self, core: Core) {
         let _ = self.core.set(core);
+    }
+
+    /// The accepted tokens; `None`: everybody is trusted.
+    #[must_use]
+    pub fn tokens(&self) -> Option<Arc<Tokens>> {
+        self.tokens.read().clone()
+    }
+
+    /// Puts other tokens in the place of those that are accepted; requests that were let in go on.
+    pub(super) fn replace_tokens(&self, tokens: Tokens) {
+        *self.tokens.write() = Some(Arc::new(tokens));
     }
 
     /// The time now, in nanoseconds since 1970.

@@ -323,7 +323,7 @@ async fn create_bucket(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let made = async {
-        access::check(&request, state.tokens.as_ref(), Scope::Admin)?;
+        access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
         let body = Body::read(&request, payload, state.limits).await?;
         let wanted: NewBucket =
             serde_json::from_slice(&body.text).map_err(|error| bad_request(&error))?;
@@ -378,7 +378,7 @@ async fn delete(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let deleted = async {
-        access::check(&request, state.tokens.as_ref(), Scope::Admin)?;
+        access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
         let Query(target) = query.map_err(|error| bad_request(&error))?;
         let bucket = target.bucket.ok_or_else(|| {
             Failure::Invalid("the parameter bucket is missing; write bucket=telegraf".to_owned())

@@ -173,7 +173,7 @@ async fn answer(
         found.iter().map(influxql::ast::Statement::scope).collect()
     });
     for scope in needed {
-        access::check(request, state.tokens.as_ref(), scope)?;
+        access::check(request, state.tokens().as_deref(), scope)?;
     }
     match &core?.sink {
         Sink::Influx(upstream) => {

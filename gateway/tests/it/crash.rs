@@ -1,9 +1,7 @@
 //! `kill -9` under load: what was answered 204 is there afterwards.
 
 use std::{
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +11,10 @@ use std::{
 
 use reqwest::Client;
 
-use crate::support::{gzip, init};
+use crate::{
+    process::{self, Gateway},
+    support::{gzip, init},
+};
 
 const WRITERS: u64 = 4;
 /// Batches that are answered before a kill, at most.
@@ -21,60 +22,10 @@ const ACKED_BEFORE_KILL_MOST: u64 = 200;
 /// `make crash` runs as many as it is told.
 const ROUNDS_DEFAULT: u64 = 3;
 
-/// The built program as a process of its own.
-struct Gateway {
-    process: Child,
-    base: String,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 async fn spawn(data_dir: &Path) -> Gateway {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_headroom-gateway"))
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            // A seal is due at a quarter of it, every few seconds of this load.
-            "--journal-max-bytes",
-            "1MiB",
-            "--data-dir",
-        ])
-        .arg(data_dir)
-        .env("RUST_LOG", "info")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the gateway starts");
-    let mut log = BufReader::new(process.stderr.take().expect("piped"));
-    let address = loop {
-        let mut line = String::new();
-        assert!(
-            log.read_line(&mut line).expect("a log line") > 0,
-            "the gateway ended"
-        );
-        let entry: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        if let Some(address) = entry["fields"]["address"].as_str() {
-            break address.to_owned();
-        }
-    };
-    // The pipe is read on, so that the process never waits for it.
-    std::thread::spawn(move || log.lines().map_while(Result::ok).for_each(drop));
-    let gateway = Gateway {
-        process,
-        base: format!("http://{address}"),
-    };
-    let client = Client::new();
-    let ready = format!("{}/ready", gateway.base);
-    while client.get(&ready).send().await.expect("it lives").status() != 200 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    gateway
+    // A seal is due at a quarter of it, every few seconds of this load.
+    let small_journal = ["--journal-max-bytes", "1MiB"];
+    process::start(process::program().args(small_journal), data_dir).await
 }
 
 /// The line of a number, and what it must read afterwards.

@@ -1,76 +1,30 @@
 //! A file system that takes no more: the process's files are limited in size.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Command};
 
 use reqwest::Client;
 
-use crate::support::init;
-
-struct Gateway {
-    process: Child,
-    base: String,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::{
+    process::{self, Gateway},
+    support::init,
+};
 
 /// Starts the program behind a shell that sets a limit; writes beyond it fail, as on a full disk.
 async fn spawn(data_dir: &Path, limit: &str) -> Gateway {
-    let mut process = Command::new("bash")
+    let mut command = Command::new("bash");
+    command
         .arg("-c")
         .arg(format!("trap '' XFSZ; ulimit -f {limit}; exec \"$@\""))
         .arg("gateway")
-        .arg(env!("CARGO_BIN_EXE_headroom-gateway"))
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            "--data-dir",
-        ])
-        .arg(data_dir)
+        .arg(process::program().get_program())
         // A reader that is away keeps everything in the journal.
         .args([
             "--influx-url",
             "http://127.0.0.1:9",
             "--influx-version",
             "1",
-        ])
-        .env("RUST_LOG", "info")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut log = BufReader::new(process.stderr.take().expect("piped")).lines();
-    let address = log.by_ref().map_while(Result::ok).find_map(|line| {
-        let entry: serde_json::Value = serde_json::from_str(&line).ok()?;
-        entry["fields"]["address"].as_str().map(str::to_owned)
-    });
-    std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
-    let gateway = Gateway {
-        process,
-        base: format!("http://{}", address.expect("it listens")),
-    };
-    let ready = format!("{}/ready", gateway.base);
-    while Client::new()
-        .get(&ready)
-        .send()
-        .await
-        .expect("it lives")
-        .status()
-        != 200
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    gateway
+        ]);
+    process::start(&mut command, data_dir).await
 }
 
 async fn push(gateway: &Gateway, bytes: usize) -> (u16, bool, String) {

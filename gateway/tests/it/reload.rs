@@ -1,0 +1,71 @@
+//! SIGHUP: other tokens without a restart.
+
+use std::{
+    fs,
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use reqwest::Client;
+
+use crate::{
+    process::{self, Gateway},
+    support::init,
+};
+
+const OLD: &str = "old-0123456789abcdef";
+const NEW: &str = "new-0123456789abcdef";
+
+fn hang_up(gateway: &Gateway) -> ExitStatus {
+    let pid = gateway.process.id().to_string();
+    Command::new("kill")
+        .args(["-HUP", &pid])
+        .status()
+        .expect("kill runs")
+}
+
+async fn pushed(gateway: &Gateway, token: &str) -> u16 {
+    let request = Client::new()
+        .post(format!("{}/write?db=telegraf", gateway.base))
+        .header("authorization", format!("Token {token}"));
+    let answer = request.body("m f=1 1").send().await.expect("an answer");
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_hangup_takes_the_tokens_anew_and_keeps_them_if_the_file_is_wrong() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let tokens = dir.path().join("tokens");
+    fs::write(&tokens, format!("{OLD} write\n")).expect("writable");
+    let mut command = process::program();
+    command.arg("--tokens-file").arg(&tokens);
+    let gateway = process::start(&mut command, &dir.path().join("data")).await;
+    assert_eq!(
+        (pushed(&gateway, OLD).await, pushed(&gateway, NEW).await),
+        (204, 401)
+    );
+    fs::write(&tokens, format!("{NEW} write\n")).expect("writable");
+    assert!(hang_up(&gateway).success());
+    let reloaded = async {
+        while pushed(&gateway, NEW).await != 204 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), reloaded)
+        .await
+        .expect("it is read anew");
+    assert_eq!(
+        pushed(&gateway, OLD).await,
+        401,
+        "what is not in the file is out"
+    );
+    fs::write(&tokens, "short\n").expect("writable");
+    assert!(hang_up(&gateway).success());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        pushed(&gateway, NEW).await,
+        204,
+        "a wrong file changes nothing"
+    );
+}
