@@ -224,7 +224,11 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         clock: Arc::clone(&clock),
         metrics: Arc::clone(&metrics),
     });
-    let book = Arc::new(Book::new(Arc::clone(&clock)));
+    let book = Arc::new(
+        Book::new(Arc::clone(&clock))
+            .with_workers(settings.training.workers)
+            .kept_in(settings.data_dir.join("jobs.json")),
+    );
     Ok(App {
         fleet,
         gateway,
@@ -348,7 +352,13 @@ fn start_loops(
         interval: settings.forecasting.discovery_interval,
         train: settings.training.on_start,
     };
-    let (fleet, book) = (Arc::clone(&app.fleet), Arc::clone(&app.book));
+    let known = scheduler::Known {
+        fleet: Arc::clone(&app.fleet),
+        champions: Arc::clone(&app.champions),
+        gateway: Arc::clone(&app.gateway),
+        book: Arc::clone(&app.book),
+        clock: Arc::clone(&app.clock),
+    };
     let champions = Arc::clone(&app.champions);
     let (training, cancelled, loops_too) = (settings.training, cancelled.clone(), loops.clone());
     loops.spawn(async move {
@@ -357,7 +367,7 @@ fn start_loops(
         loops_too.spawn(newcomers.run(cancelled.clone()));
         loops_too.spawn(rounds.run(trained, cancelled.clone()));
         loops_too.spawn(jobs.run(cancelled.clone()));
-        if let Err(error) = scheduler::run(training, fleet, book, cancelled).await {
+        if let Err(error) = scheduler::run(training, known, cancelled).await {
             tracing::error!(%error, "hosts are not retrained by schedule; restart the service");
         }
     });

@@ -11,10 +11,27 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    champions::Champions,
+    clock::Clock,
     config::TrainingSettings,
     fleet::Fleet,
-    jobs::{Book, Cause},
+    gateway::Gateway,
+    jobs::{Book, Cause, need},
 };
+
+/// What decides who is retrained, and in which order.
+pub struct Known {
+    /// The hosts.
+    pub fleet: Arc<Fleet>,
+    /// Their models.
+    pub champions: Arc<Champions>,
+    /// Where it is read how good their forecasts were.
+    pub gateway: Arc<Gateway>,
+    /// Where retrains are queued.
+    pub book: Arc<Book>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// Queues a retrain of all hosts at every instant of the schedule, until it is cancelled.
 ///
@@ -23,8 +40,7 @@ use crate::{
 /// When the scheduler does not start.
 pub async fn run(
     settings: TrainingSettings,
-    fleet: Arc<Fleet>,
-    book: Arc<Book>,
+    known: Known,
     cancelled: CancellationToken,
 ) -> Result<(), JobSchedulerError> {
     let mut scheduler = JobScheduler::new().await?;
@@ -38,7 +54,7 @@ pub async fn run(
             () = cancelled.cancelled() => return scheduler.shutdown().await,
             Some(()) = calls.recv() => {}
         }
-        queue_all(&fleet, &book).await;
+        known.queue_all().await;
         scheduler.remove(&job.guid()).await?;
         job = daily(&settings, &ring)?;
         scheduler.add(job.clone()).await?;
@@ -61,27 +77,35 @@ fn daily(settings: &TrainingSettings, ring: &mpsc::Sender<()>) -> Result<Job, Jo
     )
 }
 
-async fn queue_all(fleet: &Fleet, book: &Book) {
-    let is_under_way = book
-        .list()
-        .iter()
-        .any(|job| !job.state.is_final() && job.cause == Cause::Schedule);
-    if is_under_way {
-        tracing::warn!("the retrain of the last run is still under way; this one is left out");
-        return;
-    }
-    let hosts = match fleet.refresh().await {
-        Ok(hosts) => Some(hosts),
-        Err(error) => {
-            tracing::warn!(%error, "hosts could not be looked for; those that are known are retrained");
-            fleet.known()
+impl Known {
+    async fn queue_all(&self) {
+        let is_under_way = self
+            .book
+            .list()
+            .iter()
+            .any(|job| !job.state.is_final() && job.cause == Cause::Schedule);
+        if is_under_way {
+            tracing::warn!("the retrain of the last run is still under way; this one is left out");
+            return;
         }
-    };
-    let hosts = hosts
-        .map(|hosts| hosts.keys().cloned().collect())
-        .unwrap_or_default();
-    match book.submit(hosts, Cause::Schedule) {
-        Ok(job) => tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued"),
-        Err(error) => tracing::warn!(%error, "nightly retrain left out"),
+        let hosts = match self.fleet.refresh().await {
+            Ok(hosts) => Some(hosts),
+            Err(error) => {
+                tracing::warn!(%error, "hosts could not be looked for; those that are known are retrained");
+                self.fleet.known()
+            }
+        };
+        let hosts = match hosts {
+            Some(hosts) => {
+                need::ordered(&hosts, &self.champions, &self.gateway, self.clock.now_s()).await
+            }
+            None => Vec::new(),
+        };
+        match self.book.submit(hosts, Cause::Schedule) {
+            Ok(job) => {
+                tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued");
+            }
+            Err(error) => tracing::warn!(%error, "nightly retrain left out"),
+        }
     }
 }

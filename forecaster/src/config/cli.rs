@@ -14,7 +14,8 @@ use super::{
     ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE,
     DISCOVERY_INTERVAL_S, FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL,
     GatewaySettings, HISTORY_DAYS, LISTEN, Pretrain, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S,
-    Secret, Settings, SettingsError, TRAIN_TIMEOUT_S, TrainingSettings, WebhookSettings, rules,
+    Secret, Settings, SettingsError, TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings,
+    WebhookSettings, rules,
 };
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
@@ -121,6 +122,7 @@ impl Settings {
     ///
     /// Names the first setting that is wrong and what would be right.
     pub fn from_raw(raw: Raw) -> Result<Self, SettingsError> {
+        let training = training(&raw)?;
         let listen = raw.listen.unwrap_or_else(|| LISTEN.to_owned());
         let rules = rules::resolve(&raw.target, raw.default_targets.unwrap_or(true))?;
         Ok(Self {
@@ -144,32 +146,7 @@ impl Settings {
                     GATEWAY_TIMEOUT_S,
                 )?,
             },
-            training: TrainingSettings {
-                schedule: parse(
-                    "HEADROOM_RETRAIN_CRON",
-                    raw.retrain_cron.as_deref().unwrap_or(RETRAIN_CRON),
-                    "`0 30 3 * * *` means every day at 03:30:00",
-                )?,
-                timezone: parse(
-                    "HEADROOM_TIMEZONE",
-                    raw.timezone.as_deref().unwrap_or("UTC"),
-                    "write a name of the time zone database, such as Europe/Berlin",
-                )?,
-                on_start: raw.train_on_start.unwrap_or(true),
-                timeout: seconds(
-                    "HEADROOM_TRAIN_TIMEOUT_S",
-                    raw.train_timeout_s,
-                    TRAIN_TIMEOUT_S,
-                )?,
-                history_days: within(
-                    "HEADROOM_HISTORY_DAYS",
-                    raw.history_days,
-                    HISTORY_DAYS,
-                    1,
-                    366,
-                )?,
-                seed: raw.seed.unwrap_or(SEED),
-            },
+            training,
             forecasting: ForecastSettings {
                 rules,
                 discovery_interval: seconds(
@@ -218,6 +195,42 @@ impl Settings {
             )?,
         })
     }
+}
+
+fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
+    Ok(TrainingSettings {
+        schedule: parse(
+            "HEADROOM_RETRAIN_CRON",
+            raw.retrain_cron.as_deref().unwrap_or(RETRAIN_CRON),
+            "`0 30 3 * * *` means every day at 03:30:00",
+        )?,
+        timezone: parse(
+            "HEADROOM_TIMEZONE",
+            raw.timezone.as_deref().unwrap_or("UTC"),
+            "write a name of the time zone database, such as Europe/Berlin",
+        )?,
+        on_start: raw.train_on_start.unwrap_or(true),
+        timeout: seconds(
+            "HEADROOM_TRAIN_TIMEOUT_S",
+            raw.train_timeout_s,
+            TRAIN_TIMEOUT_S,
+        )?,
+        workers: within(
+            "HEADROOM_TRAIN_WORKERS",
+            raw.train_workers,
+            TRAIN_WORKERS,
+            1,
+            256,
+        )? as usize,
+        history_days: within(
+            "HEADROOM_HISTORY_DAYS",
+            raw.history_days,
+            HISTORY_DAYS,
+            1,
+            366,
+        )?,
+        seed: raw.seed.unwrap_or(SEED),
+    })
 }
 
 fn parse<T>(setting: &'static str, value: &str, right: &str) -> Result<T, SettingsError>

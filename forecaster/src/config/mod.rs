@@ -39,6 +39,8 @@ pub const GATEWAY_TIMEOUT_S: u64 = 30;
 pub const RETRAIN_CRON: &str = "0 30 3 * * *";
 /// A train takes seconds; ten minutes can only be a hang.
 pub const TRAIN_TIMEOUT_S: u64 = 600;
+/// One leaves the other core of a small machine to the answers.
+pub const TRAIN_WORKERS: u64 = 1;
 /// Four weeks: the weekly rhythm is seen four times, and old habits do not rule.
 pub const HISTORY_DAYS: u64 = 28;
 /// Any fixed number: a train can be repeated.
@@ -120,6 +122,8 @@ pub struct TrainingSettings {
     pub on_start: bool,
     /// Longest training of one host.
     pub timeout: Duration,
+    /// How many hosts are trained at a time.
+    pub workers: usize,
     /// Days of history that are read.
     pub history_days: u64,
     /// The seed of every training.

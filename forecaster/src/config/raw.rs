@@ -58,6 +58,10 @@ pub struct Raw {
     #[arg(long, env = "HEADROOM_TRAIN_TIMEOUT_S", value_name = "SECONDS")]
     pub train_timeout_s: Option<u64>,
 
+    /// Hosts that are trained at a time; each takes a core, and the memory of one history [default: 1]
+    #[arg(long, env = "HEADROOM_TRAIN_WORKERS", value_name = "NUMBER")]
+    pub train_workers: Option<u64>,
+
     /// Days of history that a training reads [default: 28]
     #[arg(long, env = "HEADROOM_HISTORY_DAYS", value_name = "DAYS")]
     pub history_days: Option<u64>,

@@ -1,18 +1,32 @@
-//! The book of jobs: which are queued, which one runs, and how the last ones ended.
+//! The book of jobs: which are queued, which run, and how the last ones ended.
+//!
+//! What is handed out is one host at a time, of the job that matters most: a host without a model before one that
+//! somebody asked for, and that before the nightly round, so that a long round holds nobody up.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cause, HostProgress, HostState, Job, JobState};
+use super::{
+    Cause, HostProgress, HostState, Job, JobState,
+    base::HOSTS_MIN,
+    kept::{self, KeptHost, KeptJob},
+};
 use crate::clock::Clock;
 
 /// Jobs that may wait. Who asks for more has not looked at those that he asked for.
 const QUEUE_MAX: usize = 16;
 /// Finished jobs that can still be looked at: three months of nights.
 const FINISHED_KEPT: usize = 100;
+
+/// A host whose training was under way so often when the service ended is not tried again: it may be the reason.
+const STARTS_MAX: u32 = 2;
 
 /// Why a job was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,19 +58,64 @@ pub enum CancelError {
     },
 }
 
-/// A job whose turn has come.
+/// A piece of a job whose turn has come.
 pub struct Work {
     /// The job.
     pub id: String,
-    /// Its hosts.
-    pub hosts: Vec<String>,
-    /// Says that it was cancelled.
+    /// What is to be done.
+    pub step: Step,
+    /// Says that the job was cancelled.
     pub cancelled: CancellationToken,
+}
+
+/// A piece of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The base of these hosts is to be fitted, before any of them has its turn.
+    Base(Vec<String>),
+    /// A host is to be trained.
+    Host(String),
 }
 
 struct Entry {
     job: Job,
     cancelled: CancellationToken,
+    /// Its base is being fitted; its hosts wait for that.
+    opens: bool,
+    /// How often the training of a host began, over restarts.
+    starts: BTreeMap<String, u32>,
+}
+
+impl Entry {
+    fn new(job: Job) -> Self {
+        Self {
+            job,
+            cancelled: CancellationToken::new(),
+            opens: false,
+            starts: BTreeMap::new(),
+        }
+    }
+
+    fn has_waiting(&self) -> bool {
+        let waits = |host: &HostProgress| host.state == HostState::Waiting;
+        !self.job.state.is_final() && !self.opens && self.job.hosts.iter().any(waits)
+    }
+
+    /// What is left of a job that has not ended.
+    fn kept(&self) -> Option<KeptJob> {
+        let is_left =
+            |host: &&HostProgress| !matches!(host.state, HostState::Done | HostState::Failed);
+        let hosts = self.job.hosts.iter().filter(is_left).map(|host| KeptHost {
+            host: host.host.clone(),
+            starts: self.starts.get(&host.host).copied().unwrap_or(0),
+        });
+        (!self.job.state.is_final()).then(|| KeptJob {
+            id: self.job.id.clone(),
+            cause: self.job.cause,
+            requested_at: self.job.requested_at,
+            hosts: hosts.collect(),
+        })
+    }
 }
 
 /// Every job, the oldest first.
@@ -64,6 +123,9 @@ pub struct Book {
     entries: Mutex<VecDeque<Entry>>,
     bell: Notify,
     clock: Arc<dyn Clock>,
+    workers: usize,
+    /// Where jobs that have not ended are kept.
+    file: Option<PathBuf>,
 }
 
 impl Book {
@@ -74,6 +136,38 @@ impl Book {
             entries: Mutex::default(),
             bell: Notify::new(),
             clock,
+            workers: 1,
+            file: None,
+        }
+    }
+
+    /// Tells how many hosts are trained at a time.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Keeps jobs in a file, and goes on with those that it holds from before.
+    ///
+    /// A host whose training was under way when the service ended goes to the end of its job, and is given up when that
+    /// happened twice.
+    #[must_use]
+    pub fn kept_in(mut self, file: PathBuf) -> Self {
+        for kept in kept::read(&file) {
+            tracing::info!(job = %kept.id, hosts = kept.hosts.len(), "a retrain goes on where the service ended");
+            self.entries.get_mut().push_back(restored(kept));
+        }
+        self.file = Some(file);
+        self
+    }
+
+    /// Writes down what has not ended. A disk that refuses costs the resumption, not the retrain.
+    fn keep(&self, entries: &VecDeque<Entry>) {
+        let Some(file) = &self.file else { return };
+        let jobs: Vec<KeptJob> = entries.iter().filter_map(Entry::kept).collect();
+        if let Err(error) = kept::write(file, &jobs) {
+            tracing::warn!(%error, file = %file.display(), "jobs cannot be kept; a restart would forget them");
         }
     }
 
@@ -96,10 +190,8 @@ impl Book {
         }
         let id = format!("{:016x}", rand::random::<u64>());
         let job = Job::new(id, cause, hosts, self.clock.now());
-        entries.push_back(Entry {
-            job: job.clone(),
-            cancelled: CancellationToken::new(),
-        });
+        entries.push_back(Entry::new(job.clone()));
+        self.keep(&entries);
         drop(entries);
         self.bell.notify_one();
         Ok(job)
@@ -154,13 +246,17 @@ impl Book {
         }
         entry.cancelled.cancel();
         entry.job.finish(JobState::Cancelled, self.clock.now());
-        Ok(entry.job.clone())
+        let job = entry.job.clone();
+        self.keep(&entries);
+        Ok(job)
     }
 
-    /// Waits for the next job and marks it as running.
+    /// Waits for the next piece of work and marks its job as running.
     pub async fn next(&self) -> Work {
         loop {
             if let Some(work) = self.take() {
+                // There may be more for somebody else who waits.
+                self.bell.notify_one();
                 return work;
             }
             self.bell.notified().await;
@@ -169,21 +265,48 @@ impl Book {
 
     fn take(&self) -> Option<Work> {
         let mut entries = self.entries.lock();
-        let entry = entries
-            .iter_mut()
-            .find(|entry| entry.job.state == JobState::Queued)?;
-        entry.job.state = JobState::Running;
-        entry.job.started_at = Some(self.clock.now());
-        Some(Work {
+        let waiting = entries.iter_mut().filter(|entry| entry.has_waiting());
+        let entry = waiting.min_by_key(|entry| entry.job.cause.rank())?;
+        let opens = entry.job.state == JobState::Queued && entry.job.hosts.len() >= HOSTS_MIN;
+        if entry.job.state == JobState::Queued {
+            entry.job.state = JobState::Running;
+            entry.job.started_at = Some(self.clock.now());
+        }
+        let step = if opens {
+            entry.opens = true;
+            Step::Base(
+                entry
+                    .job
+                    .hosts
+                    .iter()
+                    .map(|host| host.host.clone())
+                    .collect(),
+            )
+        } else {
+            let hosts = &mut entry.job.hosts;
+            let host = hosts
+                .iter_mut()
+                .find(|host| host.state == HostState::Waiting)?;
+            host.state = HostState::Reading;
+            *entry.starts.entry(host.host.clone()).or_default() += 1;
+            Step::Host(host.host.clone())
+        };
+        let work = Work {
             id: entry.job.id.clone(),
-            hosts: entry
-                .job
-                .hosts
-                .iter()
-                .map(|host| host.host.clone())
-                .collect(),
+            step,
             cancelled: entry.cancelled.clone(),
-        })
+        };
+        self.keep(&entries);
+        Some(work)
+    }
+
+    /// Lets the hosts of a job have their turns, now that its base is fitted.
+    pub fn opened(&self, id: &str) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id) {
+            entry.opens = false;
+        }
+        self.bell.notify_one();
     }
 
     /// Changes what is known of a host of a running job; a job that has ended stays as it is.
@@ -203,14 +326,19 @@ impl Book {
         {
             change(progress);
         }
-        entry.job.sum_up();
+        entry.job.sum_up(self.workers);
     }
 
-    /// Ends a running job, and forgets the oldest ones.
-    pub fn finish(&self, id: &str) {
+    /// Ends a running job whose hosts have all had their turns, and forgets the oldest ones.
+    pub fn settle(&self, id: &str) {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id)
             && !entry.job.state.is_final()
+            && entry
+                .job
+                .hosts
+                .iter()
+                .all(|host| matches!(host.state, HostState::Done | HostState::Failed))
         {
             let trained = entry
                 .job
@@ -233,96 +361,40 @@ impl Book {
                 entries.remove(oldest);
             }
         }
+        self.keep(&entries);
     }
+}
+
+/// Makes a job of what was kept of it.
+fn restored(kept: KeptJob) -> Entry {
+    let mut hosts = kept.hosts;
+    hosts.sort_by_key(|host| host.starts);
+    let names = hosts.iter().map(|host| host.host.clone()).collect();
+    let mut entry = Entry::new(Job::new(kept.id, kept.cause, names, kept.requested_at));
+    for (host, progress) in hosts.iter().zip(&mut entry.job.hosts) {
+        if host.starts >= STARTS_MAX {
+            progress.state = HostState::Failed;
+            progress.share_done = 1.0;
+            progress.error = Some(format!(
+                "its training was under way {} times when the service ended; POST /api/v1/retrain tries it again",
+                host.starts
+            ));
+        }
+    }
+    if entry
+        .job
+        .hosts
+        .iter()
+        .all(|host| host.state == HostState::Failed)
+    {
+        entry.job.finish(JobState::Failed, kept.requested_at);
+    }
+    entry.starts = hosts
+        .into_iter()
+        .map(|host| (host.host, host.starts))
+        .collect();
+    entry
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-
-    fn book() -> Book {
-        Book::new(Arc::new(SystemClock))
-    }
-
-    fn hosts(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
-    }
-
-    #[tokio::test]
-    async fn jobs_take_turns_in_their_order() {
-        let book = book();
-        let first = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
-        let second = book.submit(hosts(&["b"]), Cause::Request).expect("taken");
-        assert_eq!(book.next().await.id, first.id);
-        assert_eq!(book.get(&second.id).expect("known").state, JobState::Queued);
-        assert_eq!(book.next().await.id, second.id);
-    }
-
-    #[tokio::test]
-    async fn a_job_is_done_when_one_host_was_trained_and_failed_when_none_was() {
-        let book = book();
-        let job = book
-            .submit(hosts(&["a", "b"]), Cause::Request)
-            .expect("taken");
-        let work = book.next().await;
-        book.note(&work.id, "a", |host| {
-            host.state = HostState::Done;
-            host.share_done = 1.0;
-            host.seconds = Some(4.0);
-        });
-        let running = book.get(&job.id).expect("known");
-        assert_eq!((running.share_done, running.eta_s), (0.5, Some(4.0)));
-        book.note(&work.id, "b", |host| host.state = HostState::Failed);
-        book.finish(&work.id);
-        assert_eq!(book.get(&job.id).expect("known").state, JobState::Done);
-
-        let job = book.submit(hosts(&["b"]), Cause::Request).expect("taken");
-        let work = book.next().await;
-        book.note(&work.id, "b", |host| host.state = HostState::Failed);
-        book.finish(&work.id);
-        assert_eq!(book.get(&job.id).expect("known").state, JobState::Failed);
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_job_says_so_to_its_work_and_stays_cancelled() {
-        let book = book();
-        let job = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
-        let work = book.next().await;
-        assert_eq!(
-            book.cancel(&job.id).expect("cancelled").state,
-            JobState::Cancelled
-        );
-        assert!(work.cancelled.is_cancelled());
-        book.note(&work.id, "a", |host| host.state = HostState::Done);
-        book.finish(&work.id);
-        let job = book.get(&job.id).expect("known");
-        assert_eq!(
-            (job.state, job.hosts[0].state),
-            (JobState::Cancelled, HostState::Cancelled)
-        );
-        assert_eq!(book.cancel(&job.id), Err(CancelError::Ended { id: job.id }));
-    }
-
-    #[tokio::test]
-    async fn the_queue_and_the_past_are_bounded() {
-        let book = book();
-        for _ in 0..QUEUE_MAX {
-            book.submit(hosts(&["a"]), Cause::Request).expect("taken");
-        }
-        assert_eq!(
-            book.submit(hosts(&["a"]), Cause::Request),
-            Err(SubmitError::QueueFull)
-        );
-        assert_eq!(
-            book.submit(Vec::new(), Cause::Request),
-            Err(SubmitError::NoHosts)
-        );
-        for _ in 0..FINISHED_KEPT + 5 {
-            let work = book.next().await;
-            book.finish(&work.id);
-            book.submit(hosts(&["a"]), Cause::Request).expect("taken");
-        }
-        assert_eq!(book.list().len(), FINISHED_KEPT + QUEUE_MAX);
-    }
-}
+mod tests;

@@ -1,17 +1,19 @@
 //! Retrain jobs: asked for by people, by the schedule, and for hosts that are seen without a model.
 //!
-//! The [`Book`] keeps what is queued, running and finished, bounded; the [`trainer`] takes one job at a time, so no two
-//! trains ever overlap.
+//! The [`Book`] keeps what is queued, running and finished, bounded; the [`trainer`] takes one host at a time on each of
+//! its workers. What has not ended is kept on disk, and goes on after a restart.
 
 pub mod base;
 mod book;
+mod kept;
+pub mod need;
 pub mod trainer;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use book::{Book, CancelError, SubmitError, Work};
+pub use book::{Book, CancelError, Step, SubmitError, Work};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +49,17 @@ pub enum Cause {
     Schedule,
     /// A host was seen without a model.
     NewHost,
+}
+
+impl Cause {
+    /// Whose hosts go first: those that nothing forecasts yet, then those that somebody waits for.
+    fn rank(self) -> u8 {
+        match self {
+            Self::NewHost => 0,
+            Self::Request => 1,
+            Self::Schedule => 2,
+        }
+    }
 }
 
 /// Where a host of a job stands.
@@ -128,12 +141,12 @@ impl Job {
     }
 
     /// Brings the job's own figures up to date with those of its hosts.
-    fn sum_up(&mut self) {
+    fn sum_up(&mut self, workers: usize) {
         let hosts = self.hosts.len().max(1) as f64;
         self.share_done = self.hosts.iter().map(|host| host.share_done).sum::<f64>() / hosts;
         let taken: Vec<f64> = self.hosts.iter().filter_map(|host| host.seconds).collect();
         let mean_s = taken.iter().sum::<f64>() / taken.len() as f64;
-        let left = hosts * (1.0 - self.share_done);
+        let left = hosts * (1.0 - self.share_done) / (workers as f64).min(hosts);
         self.eta_s =
             (self.state == JobState::Running && !taken.is_empty()).then_some(mean_s * left);
     }
@@ -149,6 +162,6 @@ impl Job {
                 host.state = HostState::Cancelled;
             }
         }
-        self.sum_up();
+        self.sum_up(1);
     }
 }

@@ -1,4 +1,4 @@
-//! Trains the hosts of each job, one after the other.
+//! Trains the hosts of the jobs, one at a time on each worker.
 //!
 //! Each train runs on a named thread of its own under `catch_unwind` and within a time-out. Whatever happens to it, the
 //! old model goes on serving, and the next host has its turn.
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Book, HostState, Work,
-    base::{self, FleetBase},
-};
+use super::{Book, HostState, Step, Work, base::FleetBase};
 use crate::{
     champions::Champions,
     clock::Clock,
@@ -95,57 +95,57 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Works until it is cancelled; a train that runs then is cancelled too.
+    /// Works until it is cancelled, on as many workers as the settings say; trains that run then are cancelled too.
     pub async fn run(self, cancelled: CancellationToken) {
-        loop {
-            let work = tokio::select! {
-                () = cancelled.cancelled() => return,
-                work = self.book.next() => work,
-            };
-            self.work(&work, &cancelled).await;
-            self.book.finish(&work.id);
-            if cancelled.is_cancelled() {
-                return;
-            }
+        let trainer = Arc::new(self);
+        let mut workers = JoinSet::new();
+        for _ in 0..trainer.settings.workers {
+            workers.spawn(Arc::clone(&trainer).work(cancelled.clone()));
         }
+        while workers.join_next().await.is_some() {}
     }
 
-    async fn work(&self, work: &Work, shutdown: &CancellationToken) {
-        tracing::info!(job = %work.id, hosts = work.hosts.len(), "retrain begins");
-        if work.hosts.len() >= base::HOSTS_MIN {
+    async fn work(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let work = tokio::select! {
+                () = shutdown.cancelled() => return,
+                work = self.book.next() => work,
+            };
+            let turn = async {
+                match &work.step {
+                    Step::Base(hosts) => {
+                        tracing::info!(job = %work.id, hosts = hosts.len(), "retrain begins");
+                        self.fit_base(&work, hosts).await;
+                        self.book.opened(&work.id);
+                    }
+                    Step::Host(host) => {
+                        let started = Instant::now();
+                        let outcome = self.train_host(&work, host).await;
+                        self.note_outcome(&work, host, started.elapsed(), outcome)
+                            .await;
+                        self.book.settle(&work.id);
+                    }
+                }
+            };
             tokio::select! {
-                () = self.fit_base(work) => {}
+                () = turn => {}
                 () = shutdown.cancelled() => {
+                    // What the job has left stays on disk, for the next start.
                     work.cancelled.cancel();
                     return;
                 }
             }
         }
-        for host in &work.hosts {
-            if work.cancelled.is_cancelled() || shutdown.is_cancelled() {
-                break;
-            }
-            let started = Instant::now();
-            let outcome = tokio::select! {
-                outcome = self.train_host(work, host) => outcome,
-                () = shutdown.cancelled() => {
-                    work.cancelled.cancel();
-                    break;
-                }
-            };
-            self.note_outcome(work, host, started.elapsed(), outcome)
-                .await;
-        }
     }
 
     /// Fits the fleet's base over the job's hosts; whatever goes wrong, the hosts are trained from the present one.
-    async fn fit_base(&self, work: &Work) {
+    async fn fit_base(&self, work: &Work, hosts: &[String]) {
         let started = Instant::now();
         let mut requests = Vec::new();
         let targets = |host: &String| self.fleet.host(host).map_or(0, |host| host.targets.len());
-        let series: usize = work.hosts.iter().map(targets).sum();
+        let series: usize = hosts.iter().map(targets).sum();
         let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
-        for host in work.hosts.iter().step_by(stride) {
+        for host in hosts.iter().step_by(stride) {
             match self.request(host, Base::shipped()).await {
                 Ok(request) => requests.push(request),
                 Err(error) => tracing::debug!(%host, %error, "host is not part of the base"),
@@ -204,9 +204,6 @@ impl Trainer {
     }
 
     async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
-        self.book.note(&work.id, host, |progress| {
-            progress.state = HostState::Reading;
-        });
         let request = self.request(host, Ok(self.base.current())).await?;
         self.book.note(&work.id, host, |progress| {
             progress.state = HostState::Training;

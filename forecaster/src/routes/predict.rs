@@ -28,6 +28,8 @@ const VALUES_MAX: usize = 10_000;
 const HORIZON_DEFAULT: usize = 48;
 /// The longest step: a week.
 const STEP_MAX_S: u32 = 7 * 86_400;
+/// Every percentile, and the ends.
+const QUANTILES_MAX: usize = 101;
 /// The longest season that may be named.
 const SEASON_MAX: usize = 2_016;
 /// Beyond this a 32-bit number has no room for sums.
@@ -41,7 +43,7 @@ const START_MAX_S: i64 = 4_102_444_800;
 pub struct PredictRequest {
     /// The values, oldest first, one a step; null where one is missing, which the first is not.
     #[schema(schema_with = values_schema)]
-    pub values: Vec<Option<f32>>,
+    pub values: Vec<Option<f64>>,
     /// The length of a step, in seconds; 300 where it is left out.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 604_800)]
@@ -70,9 +72,9 @@ pub struct PredictRequest {
     pub quantiles: Option<Vec<Probability>>,
 }
 
-/// A probability between 0 and 1.
+/// A probability: a millionth from 0 and from 1 at least, beyond which a forecast says nothing.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[schema(exclusive_minimum = 0.0, exclusive_maximum = 1.0)]
+#[schema(minimum = 0.000_001, maximum = 0.999_999)]
 pub struct Probability(f64);
 
 /// Values whose first is a number: a series begins with what was observed.
@@ -184,26 +186,28 @@ struct Asked {
 
 impl Asked {
     fn check(request: &PredictRequest, now_s: i64) -> Result<Self, ApiError> {
-        let values: Vec<f32> = request
+        bounded("the number of values", request.values.len(), 1, VALUES_MAX)?;
+        if request
             .values
             .iter()
-            .map(|value| value.unwrap_or(f32::NAN))
-            .collect();
-        bounded("the number of values", values.len(), 1, VALUES_MAX)?;
-        if values
-            .iter()
-            .any(|value| f64::from(value.abs()) > 1.001 * VALUE_MAX)
+            .flatten()
+            .any(|value| value.abs() > VALUE_MAX)
         {
             return Err(ApiError::RequestInvalid {
                 reason: format!("a value is beyond {VALUE_MAX:e}; scale the values"),
             });
         }
-        if values.first().is_some_and(|value| value.is_nan()) {
+        if request.values[0].is_none() {
             return Err(ApiError::RequestInvalid {
                 reason: "the first value is missing; begin with the first that was observed"
                     .to_owned(),
             });
         }
+        let values: Vec<f32> = request
+            .values
+            .iter()
+            .map(|value| value.map_or(f32::NAN, |value| value as f32))
+            .collect();
         let step_s = request.step_s.unwrap_or(crate::grid::STEP_S);
         bounded("step_s", step_s as usize, 1, STEP_MAX_S as usize)?;
         let horizon = request
@@ -226,13 +230,23 @@ impl Asked {
                         .to_owned(),
             });
         }
-        let listed = request.quantiles.as_ref().map(|quantiles| {
-            quantiles
-                .iter()
-                .map(|level| level.0.to_string())
-                .collect::<Vec<_>>()
-                .join(",")
-        });
+        let quantiles = request.quantiles.as_deref().unwrap_or_default();
+        bounded("the number of quantiles", quantiles.len(), 0, QUANTILES_MAX)?;
+        if let Some(Probability(level)) = quantiles
+            .iter()
+            .find(|level| !(1e-6..=0.999_999).contains(&level.0))
+        {
+            return Err(ApiError::RequestInvalid {
+                reason: format!(
+                    "{level} is no quantile; write probabilities from 0.000001 to 0.999999"
+                ),
+            });
+        }
+        let listed = quantiles
+            .iter()
+            .map(|level| level.0.to_string())
+            .collect::<Vec<_>>()
+            .join(",");
         Ok(Self {
             values,
             start_s,
@@ -241,7 +255,10 @@ impl Asked {
             kind: request.kind.unwrap_or(Kind::Gauge),
             season_steps,
             candidate: request.model.map(|model| candidate(model, season_steps)),
-            levels: levels(listed.as_deref().filter(|listed| !listed.is_empty()), None)?,
+            levels: levels(
+                Some(listed.as_str()).filter(|listed| !listed.is_empty()),
+                None,
+            )?,
         })
     }
 

@@ -253,3 +253,57 @@ async fn a_retrain_of_many_hosts_begins_with_a_base_that_the_registry_keeps() {
     app.stop().await;
     assert_eq!(std::fs::read(&file).expect("a file"), b"damaged");
 }
+
+#[tokio::test]
+async fn a_slow_host_holds_up_its_own_worker_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .with(|raw| raw.train_workers = Some(2))
+        .training_by(|request, progress, cancelled| {
+            while request.host == "db-1" && !cancelled.is_cancelled() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            train_host(request, progress, cancelled)
+        })
+        .start();
+    let job = app.retrain(&["db-1", "web-1"]).await;
+    let job = app
+        .until(&job, |job| job["hosts"][1]["state"] == "done")
+        .await;
+    assert_eq!(
+        (&job["hosts"][0]["state"], &job["state"]),
+        (&json!("training"), &json!("running"))
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_retrain_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = world().await;
+    let app = Setup::new(folder.path(), &gateway)
+        .training_by(|request, progress, cancelled| {
+            while request.host == "web-1" && !cancelled.is_cancelled() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            train_host(request, progress, cancelled)
+        })
+        .start();
+    let job = app.retrain(&["db-1", "web-1"]).await;
+    app.until(&job, |job| job["hosts"][1]["state"] == "training")
+        .await;
+    app.stop().await;
+    let app = Setup::new(folder.path(), &gateway).start();
+    let job = app.until(&job, |job| !job["finished_at"].is_null()).await;
+    let hosts: Vec<_> = job["hosts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|host| &host["host"])
+        .collect();
+    assert_eq!(
+        (hosts, &job["state"]),
+        (vec![&json!("web-1")], &json!("done"))
+    );
+    app.stop().await;
+}

@@ -36,7 +36,7 @@ pub struct AggregatesQuery {
     /// Probabilities between 0 and 1, with commas between them; the deciles, 0.025 and 0.975 where it is left out.
     #[param(
         example = "0.1,0.5,0.9",
-        pattern = r"^0\.[0-9]{0,5}[1-9](,0\.[0-9]{0,5}[1-9]){0,100}$"
+        pattern = r"^0\.[0-9]{0,6}[1-9][0-9]{0,6}(,0\.[0-9]{0,6}[1-9][0-9]{0,6}){0,100}$"
     )]
     quantiles: Option<String>,
 }

@@ -35,13 +35,13 @@ pub struct ForecastQuery {
     /// are left out.
     #[param(
         example = "0.05,0.5,0.95",
-        pattern = r"^0\.[0-9]{0,5}[1-9](,0\.[0-9]{0,5}[1-9]){0,100}$"
+        pattern = r"^0\.[0-9]{0,6}[1-9][0-9]{0,6}(,0\.[0-9]{0,6}[1-9][0-9]{0,6}){0,100}$"
     )]
     pub(super) quantiles: Option<String>,
     /// Central intervals in percent, with commas between them; they come with the median.
     #[param(
         example = "80,99",
-        pattern = r"^[1-9][0-9]?(\.[0-9]{1,3})?(,[1-9][0-9]?(\.[0-9]{1,3})?){0,32}$"
+        pattern = r"^(0\.[0-9]{0,6}[1-9][0-9]{0,6}|[1-9][0-9]?(\.[0-9]{1,9})?)(,(0\.[0-9]{0,6}[1-9][0-9]{0,6}|[1-9][0-9]?(\.[0-9]{1,9})?)){0,32}$"
     )]
     pub(super) intervals: Option<String>,
     /// `json` where it is left out.

@@ -52,13 +52,13 @@ pub struct FleetQuery {
     /// Probabilities between 0 and 1, with commas between them.
     #[param(
         example = "0.1,0.5,0.9",
-        pattern = r"^0\.[0-9]{0,5}[1-9](,0\.[0-9]{0,5}[1-9]){0,100}$"
+        pattern = r"^0\.[0-9]{0,6}[1-9][0-9]{0,6}(,0\.[0-9]{0,6}[1-9][0-9]{0,6}){0,100}$"
     )]
     quantiles: Option<String>,
     /// Central intervals in percent, with commas between them; they come with the median.
     #[param(
         example = "80",
-        pattern = r"^[1-9][0-9]?(\.[0-9]{1,3})?(,[1-9][0-9]?(\.[0-9]{1,3})?){0,32}$"
+        pattern = r"^(0\.[0-9]{0,6}[1-9][0-9]{0,6}|[1-9][0-9]?(\.[0-9]{1,9})?)(,(0\.[0-9]{0,6}[1-9][0-9]{0,6}|[1-9][0-9]?(\.[0-9]{1,9})?)){0,32}$"
     )]
     intervals: Option<String>,
     /// `json` where it is left out.

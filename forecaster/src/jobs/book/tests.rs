@@ -1,0 +1,156 @@
+//! Turns, restarts and bounds of the book.
+
+use super::*;
+use crate::clock::SystemClock;
+
+fn book() -> Book {
+    Book::new(Arc::new(SystemClock))
+}
+
+fn hosts(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// Ends a piece of work without a new model, where nobody said otherwise.
+fn end(book: &Book, work: &Work) {
+    if let Step::Host(host) = &work.step {
+        book.note(&work.id, host, |progress| {
+            if !matches!(progress.state, HostState::Done | HostState::Failed) {
+                progress.state = HostState::Failed;
+            }
+        });
+    }
+    book.settle(&work.id);
+}
+
+#[tokio::test]
+async fn jobs_take_turns_in_their_order() {
+    let book = book();
+    let first = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    let second = book.submit(hosts(&["b"]), Cause::Request).expect("taken");
+    assert_eq!(book.next().await.id, first.id);
+    assert_eq!(book.get(&second.id).expect("known").state, JobState::Queued);
+    assert_eq!(book.next().await.id, second.id);
+}
+
+#[tokio::test]
+async fn a_job_is_done_when_one_host_was_trained_and_failed_when_none_was() {
+    let book = book();
+    let job = book
+        .submit(hosts(&["a", "b"]), Cause::Request)
+        .expect("taken");
+    let work = book.next().await;
+    book.note(&work.id, "a", |host| {
+        host.state = HostState::Done;
+        host.share_done = 1.0;
+        host.seconds = Some(4.0);
+    });
+    let running = book.get(&job.id).expect("known");
+    assert_eq!((running.share_done, running.eta_s), (0.5, Some(4.0)));
+    let work = book.next().await;
+    assert_eq!(work.step, Step::Host("b".to_owned()));
+    end(&book, &work);
+    assert_eq!(book.get(&job.id).expect("known").state, JobState::Done);
+
+    let job = book.submit(hosts(&["b"]), Cause::Request).expect("taken");
+    let work = book.next().await;
+    book.note(&work.id, "b", |host| host.state = HostState::Failed);
+    end(&book, &work);
+    assert_eq!(book.get(&job.id).expect("known").state, JobState::Failed);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_says_so_to_its_work_and_stays_cancelled() {
+    let book = book();
+    let job = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    let work = book.next().await;
+    assert_eq!(
+        book.cancel(&job.id).expect("cancelled").state,
+        JobState::Cancelled
+    );
+    assert!(work.cancelled.is_cancelled());
+    book.note(&work.id, "a", |host| host.state = HostState::Done);
+    end(&book, &work);
+    let job = book.get(&job.id).expect("known");
+    assert_eq!(
+        (job.state, job.hosts[0].state),
+        (JobState::Cancelled, HostState::Cancelled)
+    );
+    assert_eq!(book.cancel(&job.id), Err(CancelError::Ended { id: job.id }));
+}
+
+#[tokio::test]
+async fn the_queue_and_the_past_are_bounded() {
+    let book = book();
+    for _ in 0..QUEUE_MAX {
+        book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    }
+    assert_eq!(
+        book.submit(hosts(&["a"]), Cause::Request),
+        Err(SubmitError::QueueFull)
+    );
+    assert_eq!(
+        book.submit(Vec::new(), Cause::Request),
+        Err(SubmitError::NoHosts)
+    );
+    for _ in 0..FINISHED_KEPT + 5 {
+        let work = book.next().await;
+        end(&book, &work);
+        book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    }
+    assert_eq!(book.list().len(), FINISHED_KEPT + QUEUE_MAX);
+}
+
+#[tokio::test]
+async fn a_new_host_goes_before_the_rest_of_the_nightly_round() {
+    let book = book();
+    book.submit(hosts(&["a", "b"]), Cause::Schedule)
+        .expect("taken");
+    let step = async || book.next().await.step;
+    assert_eq!(step().await, Step::Host("a".to_owned()));
+    book.submit(hosts(&["asked"]), Cause::Request)
+        .expect("taken");
+    book.submit(hosts(&["new"]), Cause::NewHost).expect("taken");
+    assert_eq!(step().await, Step::Host("new".to_owned()));
+    assert_eq!(step().await, Step::Host("asked".to_owned()));
+    assert_eq!(step().await, Step::Host("b".to_owned()));
+}
+
+#[tokio::test]
+async fn the_hosts_of_a_large_job_wait_for_its_base() {
+    let book = book();
+    let job = book
+        .submit(hosts(&["a", "b", "c", "d"]), Cause::Schedule)
+        .expect("taken");
+    assert!(matches!(book.next().await.step, Step::Base(hosts) if hosts.len() == 4));
+    assert!(book.take().is_none());
+    book.opened(&job.id);
+    assert_eq!(book.next().await.step, Step::Host("a".to_owned()));
+}
+
+#[tokio::test]
+async fn a_job_goes_on_after_a_restart_and_gives_up_what_ends_the_service() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || book().kept_in(folder.path().join("jobs.json"));
+    let first = open();
+    let job = first
+        .submit(hosts(&["done", "deadly", "last"]), Cause::Schedule)
+        .expect("taken");
+    let work = first.next().await;
+    first.note(&work.id, "done", |host| host.state = HostState::Done);
+    first.settle(&work.id);
+    assert_eq!(first.next().await.step, Step::Host("deadly".to_owned()));
+    drop(first);
+    // It was under way: the others go first.
+    let second = open();
+    assert_eq!(second.next().await.step, Step::Host("last".to_owned()));
+    second.note(&job.id, "last", |host| host.state = HostState::Done);
+    second.settle(&job.id);
+    assert_eq!(second.next().await.step, Step::Host("deadly".to_owned()));
+    drop(second);
+    let third = open();
+    assert!(third.take().is_none());
+    let given_up = third.get(&job.id).expect("known");
+    assert_eq!(given_up.hosts[0].state, HostState::Failed);
+    assert!(given_up.state.is_final());
+}
