@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 
 use crate::{config::BodyLimits, error::Failure, journal::Encoding};
 
-/// Line protocol shrinks to about a tenth under gzip, so this much is set aside for the text.
+/// Line protocol shrinks to a tenth under gzip at best; a body that says it holds more is not believed before it does.
 const GZIP_RATIO_EXPECTED: usize = 10;
 
 /// A body as it came, and its text.
@@ -99,9 +99,8 @@ async fn collect(
 ///
 /// Fails if the bytes are no gzip, or hold more than `limit_bytes`.
 pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, Failure> {
-    let expected = raw
-        .len()
-        .saturating_mul(GZIP_RATIO_EXPECTED)
+    let expected = size_said(raw)
+        .min(raw.len().saturating_mul(GZIP_RATIO_EXPECTED))
         .min(limit_bytes as usize);
     let mut text = Vec::with_capacity(expected);
     if raw.is_empty() {
@@ -123,6 +122,12 @@ pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, Failure> {
             setting: "HEADROOM_MAX_DECODED_BYTES",
         })
     }
+}
+
+/// The size that the last member says it has, modulo 2^32: its last four bytes (RFC 1952).
+fn size_said(raw: &[u8]) -> usize {
+    raw.last_chunk()
+        .map_or(0, |size| u32::from_le_bytes(*size) as usize)
 }
 
 #[cfg(test)]
