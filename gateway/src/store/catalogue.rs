@@ -10,10 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    column::{FieldType, Value},
-    head::FieldData,
-};
+use super::{column::FieldType, head::FieldData};
 
 /// A series' tags, sorted by key.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
@@ -53,6 +50,8 @@ pub(super) struct Measurement {
     pub(super) series: Vec<Series>,
     /// Series by their key, which sorts as InfluxDB sorts.
     pub(super) order: BTreeMap<Arc<str>, u32>,
+    /// The same, to find one by its key.
+    numbers: HashMap<Arc<str>, u32>,
     /// Series by tag key and value.
     pub(super) index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
 }
@@ -65,13 +64,13 @@ pub(super) struct ColumnInfo {
     pub(super) id: Option<i64>,
     /// Its weeks that are not on disk yet.
     pub(super) new_weeks: Vec<i64>,
+    /// One of its weeks: that of the last point.
+    week: i64,
 }
 
 /// A field: its column in each week.
 pub(super) struct Field {
     weeks: BTreeMap<i64, u32>,
-    /// Where the last point was, which is mostly where the next one is.
-    latest: (i64, u32),
     /// Its columns, the one that it is read as first.
     pub(super) columns: Vec<u32>,
 }
@@ -82,17 +81,19 @@ pub(super) struct Series {
     pub(super) key: Arc<str>,
     /// Its number on disk once it has one.
     pub(super) id: Option<i64>,
-    data: Vec<Option<Box<FieldData>>>,
+    data: Vec<Option<FieldData>>,
 }
 
 /// Escapes what separates a series key's parts.
-fn push_escaped(key: &mut String, text: &str) {
-    for c in text.chars() {
-        if matches!(c, ',' | ' ' | '=') {
-            key.push('\\');
-        }
-        key.push(c);
+fn push_escaped(key: &mut String, text: &str, separators: &[u8]) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| separators.contains(&byte)) {
+        key.push_str(&rest[..at]);
+        key.push('\\');
+        key.push_str(&rest[at..=at]);
+        rest = &rest[at + 1..];
     }
+    key.push_str(rest);
 }
 
 /// Writes a series' key as InfluxDB does: `measurement,tag=value,…`.
@@ -102,38 +103,39 @@ pub fn series_key<'a>(
     tags: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
     let mut key = String::with_capacity(64);
-    for c in measurement.chars() {
-        if matches!(c, ',' | ' ') {
-            key.push('\\');
-        }
-        key.push(c);
-    }
+    push_series_key(&mut key, measurement, tags);
+    key
+}
+
+/// Writes a series' key behind what a text holds.
+pub(super) fn push_series_key<'a>(
+    key: &mut String,
+    measurement: &str,
+    tags: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    push_escaped(key, measurement, b", ");
     for (name, value) in tags {
         key.push(',');
-        push_escaped(&mut key, name);
+        push_escaped(key, name, b", =");
         key.push('=');
-        push_escaped(&mut key, value);
+        push_escaped(key, value, b", =");
     }
-    key
 }
 
 impl Field {
     /// Finds the column of a week.
     fn column_in(&self, week: i64) -> Option<u32> {
-        if self.latest.0 == week {
-            return Some(self.latest.1);
-        }
         self.weeks.get(&week).copied()
     }
 }
 
 impl Series {
     pub(super) fn data(&self, column: u32) -> Option<&FieldData> {
-        self.data.get(column as usize)?.as_deref()
+        self.data.get(column as usize)?.as_ref()
     }
 
     pub(super) fn data_mut(&mut self, column: u32) -> Option<&mut FieldData> {
-        self.data.get_mut(column as usize)?.as_deref_mut()
+        self.data.get_mut(column as usize)?.as_mut()
     }
 
     /// Returns the data of a column, which is made when it is not there.
@@ -142,21 +144,21 @@ impl Series {
         if self.data.len() <= index {
             self.data.resize_with(index + 1, || None);
         }
-        self.data[index].get_or_insert_with(|| Box::new(FieldData::new(field_type)))
+        self.data[index].get_or_insert_with(|| FieldData::new(field_type))
     }
 
     /// Lists the columns that have data.
     pub(super) fn each_data(&self) -> impl Iterator<Item = (u32, &FieldData)> {
         (0..)
             .zip(&self.data)
-            .filter_map(|(column, data)| Some((column, data.as_deref()?)))
+            .filter_map(|(column, data)| Some((column, data.as_ref()?)))
     }
 
     /// Lists the columns that have data, to change them.
     pub(super) fn each_data_mut(&mut self) -> impl Iterator<Item = (u32, &mut FieldData)> {
         (0..)
             .zip(&mut self.data)
-            .filter_map(|(column, data)| Some((column, data.as_deref_mut()?)))
+            .filter_map(|(column, data)| Some((column, data.as_mut()?)))
     }
 
     /// Says whether there are no points at all.
@@ -168,7 +170,7 @@ impl Series {
 impl Measurement {
     /// Finds a series by its key, or adds it.
     pub(super) fn series_mut(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> &mut Series {
-        let number = if let Some(number) = self.order.get(key) {
+        let number = if let Some(number) = self.numbers.get(key) {
             *number
         } else {
             let number = self.series.len() as u32;
@@ -183,6 +185,7 @@ impl Measurement {
             }
             let key: Arc<str> = key.into();
             self.order.insert(Arc::clone(&key), number);
+            self.numbers.insert(Arc::clone(&key), number);
             self.series.push(Series {
                 tags: Arc::new(tags),
                 key,
@@ -202,6 +205,7 @@ impl Measurement {
         let id = series.id.take();
         if self.order.get(&key) == Some(&number) {
             self.order.remove(&key);
+            self.numbers.remove(&key);
         }
         for (name, value) in tags.iter() {
             let Some(values) = self.index.get_mut(name) else {
@@ -220,9 +224,18 @@ impl Measurement {
         id
     }
 
+    /// Finds the column that takes a field's values in a week. `guess` is looked at first: lines of a measurement have
+    /// their fields in one order, so that the column behind the last one found is mostly the next.
+    pub(super) fn column_in(&self, guess: u32, field: &str, week: i64) -> Option<u32> {
+        match self.columns.get(guess as usize) {
+            Some(column) if column.week == week && column.field.as_ref() == field => Some(guess),
+            _ => self.fields.get(field)?.column_in(week),
+        }
+    }
+
     /// Returns the type that a field has in a week.
     pub(super) fn type_in(&self, field: &str, week: i64) -> Option<FieldType> {
-        let column = self.fields.get(field)?.column_in(week)?;
+        let column = self.column_in(u32::MAX, field, week)?;
         Some(self.columns[column as usize].field_type)
     }
 
@@ -233,14 +246,18 @@ impl Measurement {
     }
 
     /// Returns the column that takes a field's values in a week, learning its type from the first value.
-    pub(super) fn learn(&mut self, name: &str, week: i64, value: &Value) -> u32 {
-        if let Some(field) = self.fields.get_mut(name)
-            && let Some(column) = field.column_in(week)
-        {
-            field.latest = (week, column);
+    pub(super) fn learn(
+        &mut self,
+        guess: u32,
+        name: &str,
+        week: i64,
+        field_type: FieldType,
+    ) -> u32 {
+        if let Some(column) = self.column_in(guess, name, week) {
+            self.columns[column as usize].week = week;
             return column;
         }
-        let column = self.column_of(name, value.field_type(), None);
+        let column = self.column_of(name, field_type, None);
         self.columns[column as usize].new_weeks.push(week);
         self.add_week(name, week, column);
         column
@@ -250,7 +267,9 @@ impl Measurement {
     pub(super) fn add_week(&mut self, name: &str, week: i64, column: u32) {
         if let Some(field) = self.fields.get_mut(name) {
             field.weeks.insert(week, column);
-            field.latest = (week, column);
+        }
+        if let Some(info) = self.columns.get_mut(column as usize) {
+            info.week = week;
         }
     }
 
@@ -260,7 +279,6 @@ impl Measurement {
         let name: Arc<str> = known.map_or_else(|| name.into(), |(name, _)| Arc::clone(name));
         let field = self.fields.entry(Arc::clone(&name)).or_insert(Field {
             weeks: BTreeMap::new(),
-            latest: (i64::MIN, 0),
             columns: Vec::new(),
         });
         let columns = &mut self.columns;
@@ -274,6 +292,7 @@ impl Measurement {
             field_type,
             id,
             new_weeks: Vec::new(),
+            week: i64::MIN,
         });
         field.columns.push(column);
         field

@@ -86,11 +86,16 @@ impl Store {
         let known = measurement(&state, database, policy, &point.measurement);
         let mut claims = None;
         let mut fresh: Vec<(&str, FieldType)> = Vec::new();
+        let mut next = 0;
         for (name, value) in &point.fields {
             let place = [database, policy, point.measurement.as_ref(), name.as_ref()];
             let written = value_type(value);
             let stored = known
-                .and_then(|known| known.type_in(name, week))
+                .and_then(|known| {
+                    let column = known.column_in(next, name, week)?;
+                    next = column + 1;
+                    Some(known.columns[column as usize].field_type)
+                })
                 .or_else(|| {
                     let claims = claims.get_or_insert_with(|| self.0.claims.lock());
                     let here = fresh.iter().find(|(fresh, _)| fresh == name);

@@ -85,6 +85,19 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Returns a number's or a boolean's bits; `None` for a text.
+    pub(super) fn bits(&self) -> Option<u64> {
+        match self {
+            Self::Float(value) => Some(value.to_bits()),
+            Self::Integer(value) => Some(*value as u64),
+            Self::Unsigned(value) => Some(*value),
+            Self::Boolean(value) => Some(u64::from(*value)),
+            Self::Text(_) => None,
+        }
+    }
+}
+
 /// Values of one type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
@@ -140,6 +153,17 @@ impl Values {
             FieldType::Unsigned => Self::Unsigned(Vec::new()),
             FieldType::Text => Self::Text(Vec::new()),
             FieldType::Boolean => Self::Boolean(Vec::new()),
+        }
+    }
+
+    /// Makes values of numbers' or booleans' bits; texts have none.
+    pub(super) fn from_bits(field_type: FieldType, bits: impl Iterator<Item = u64>) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float(bits.map(f64::from_bits).collect()),
+            FieldType::Integer => Self::Integer(bits.map(|bits| bits as i64).collect()),
+            FieldType::Unsigned => Self::Unsigned(bits.collect()),
+            FieldType::Boolean => Self::Boolean(bits.map(|bits| bits != 0).collect()),
+            FieldType::Text => Self::Text(Vec::new()),
         }
     }
 

@@ -1,8 +1,11 @@
 //! The part of a column's data that is in memory, and where the rest lies.
+//!
+//! A push touches every field of a series in turn: the data of a column is one cache line, and a point in the head is one
+//! entry of one list.
 
 use std::sync::Arc;
 
-use super::column::{Column, FieldType, Value};
+use super::column::{Column, FieldType, Value, Values};
 
 /// Where a sealed chunk lies, what times it holds and how much it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,20 +17,118 @@ pub(super) struct ChunkMeta {
     pub(super) size_bytes: u32,
 }
 
+/// Points as they came, tidy or not.
+#[derive(Clone)]
+pub(super) enum Head {
+    /// Numbers and booleans: times and bits.
+    Bits {
+        field_type: FieldType,
+        points: Vec<(i64, u64)>,
+    },
+    Texts(Box<Column>),
+}
+
+impl Head {
+    fn new(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Text => Self::Texts(Box::new(Column::new(field_type))),
+            _ => Self::Bits {
+                field_type,
+                points: Vec::new(),
+            },
+        }
+    }
+
+    fn field_type(&self) -> FieldType {
+        match self {
+            Self::Bits { field_type, .. } => *field_type,
+            Self::Texts(_) => FieldType::Text,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, time: i64, value: Value) -> bool {
+        match self {
+            Self::Bits { field_type, points } => {
+                let fits = value.field_type() == *field_type;
+                if let (true, Some(bits)) = (fits, value.bits()) {
+                    points.push((time, bits));
+                }
+                fits
+            }
+            Self::Texts(column) => {
+                let fits = column.values.push(value);
+                if fits {
+                    column.times.push(time);
+                }
+                fits
+            }
+        }
+    }
+
+    /// Copies the points between two times, or all of them when they are not in the order of time.
+    pub(super) fn column(&self, first: i64, last: i64) -> Column {
+        match self {
+            Self::Bits { field_type, points } => {
+                let mut range = points.as_slice();
+                if points.is_sorted_by(|a, b| a.0 < b.0) {
+                    let start = points.partition_point(|point| point.0 < first);
+                    let end = points.partition_point(|point| point.0 <= last);
+                    range = &points[start..end.max(start)];
+                }
+                Column {
+                    times: range.iter().map(|point| point.0).collect(),
+                    values: Values::from_bits(*field_type, range.iter().map(|point| point.1)),
+                }
+            }
+            Self::Texts(column) if column.is_tidy() => column.between(first, last),
+            Self::Texts(column) => Column::clone(column),
+        }
+    }
+
+    /// Returns how many points there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Bits { points, .. } => points.len(),
+            Self::Texts(column) => column.len(),
+        }
+    }
+
+    /// Copies all points.
+    pub(super) fn whole(&self) -> Column {
+        self.column(i64::MIN, i64::MAX)
+    }
+
+    fn of(column: Column) -> Self {
+        let field_type = column.values.field_type();
+        if field_type == FieldType::Text {
+            return Self::Texts(Box::new(column));
+        }
+        let bits = (0..column.len()).filter_map(|index| column.values.get(index).bits());
+        Self::Bits {
+            field_type,
+            points: column.times.iter().copied().zip(bits).collect(),
+        }
+    }
+}
+
 /// The data of one column of one series.
 ///
 /// Later parts win over earlier ones: chunks in the order of their numbers, then what is being sealed, then the head.
 pub(super) struct FieldData {
     pub(super) chunks: Vec<ChunkMeta>,
-    /// What was taken to be sealed, as it came: tidy or not.
-    sealing: Option<Arc<Column>>,
-    head: Column,
+    /// What was taken to be sealed.
+    sealing: Option<Arc<Head>>,
+    head: Head,
 }
 
 /// What a reader takes from under the lock: parts in memory, tidy or not, and chunks to fetch.
 pub(super) struct Parts {
     pub(super) chunks: Vec<ChunkMeta>,
-    pub(super) sealing: Option<Arc<Column>>,
+    pub(super) sealing: Option<Arc<Head>>,
     pub(super) head: Column,
 }
 
@@ -36,17 +137,13 @@ impl FieldData {
         Self {
             chunks: Vec::new(),
             sealing: None,
-            head: Column::new(field_type),
+            head: Head::new(field_type),
         }
     }
 
     /// Appends a point; returns false when the value has another type than the column.
     pub(super) fn push(&mut self, time: i64, value: Value) -> bool {
-        let fits = self.head.values.push(value);
-        if fits {
-            self.head.times.push(time);
-        }
-        fits
+        self.head.push(time, value)
     }
 
     /// Says whether nothing is in memory that a seal would take.
@@ -60,23 +157,23 @@ impl FieldData {
     }
 
     /// Moves the head aside to be sealed. What is already aside after a failed seal stays first.
-    pub(super) fn begin_seal(&mut self) -> Option<Arc<Column>> {
+    pub(super) fn begin_seal(&mut self) -> Option<Arc<Head>> {
         if self.is_sealed() {
             return None;
         }
-        let empty = Column::new(self.head.values.field_type());
+        let empty = Head::new(self.head.field_type());
         let head = std::mem::replace(&mut self.head, empty);
-        let column = match self.sealing.take() {
+        let taken = match self.sealing.take() {
             Some(left) => {
-                let mut column = Arc::unwrap_or_clone(left);
-                column.append(head);
-                column
+                let mut column = left.whole();
+                column.append(head.whole());
+                Head::of(column)
             }
             None => head,
         };
-        let column = Arc::new(column);
-        self.sealing = Some(Arc::clone(&column));
-        Some(column)
+        let taken = Arc::new(taken);
+        self.sealing = Some(Arc::clone(&taken));
+        Some(taken)
     }
 
     /// Ends a seal: the chunks on disk take the place of what was aside.
@@ -88,10 +185,11 @@ impl FieldData {
     /// Takes the points between two times out of memory; returns how much memory they took.
     pub(super) fn delete_in_memory(&mut self, first: i64, last: i64) -> usize {
         let mut freed = 0;
-        let mut cut = |column: &Column| {
+        let mut cut = |head: &Head| {
+            let column = head.whole();
             let kept = column.outside(first, last);
             freed += column.memory_bytes() - kept.memory_bytes();
-            kept
+            Head::of(kept)
         };
         if !self.head.is_empty() {
             self.head = cut(&self.head);
@@ -105,11 +203,6 @@ impl FieldData {
 
     /// Takes what a reader needs between two times.
     pub(super) fn parts(&self, first: i64, last: i64) -> Parts {
-        let head = if self.head.is_tidy() {
-            self.head.between(first, last)
-        } else {
-            self.head.clone()
-        };
         Parts {
             chunks: self
                 .chunks
@@ -118,7 +211,17 @@ impl FieldData {
                 .copied()
                 .collect(),
             sealing: self.sealing.clone(),
-            head,
+            head: self.head.column(first, last),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_of_a_column_is_one_cache_line() {
+        assert_eq!(size_of::<Option<FieldData>>(), 64);
     }
 }

@@ -232,12 +232,13 @@ impl Store {
             .find(|found| found.name == database)
             .and_then(|found| found.policy_mut(retention_policy))
             .ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
-        let mut bytes = 0;
+        let (mut bytes, mut scratch) = (0, Scratch::default());
         for point in points {
-            bytes += insert(policy, received_ns, &point, |policy, key, time| {
+            let is_deleted = |policy: &str, key: &str, time| {
                 let place = [database, policy, point.measurement.as_ref()];
                 is_replayed && deletions.cover_point(sequence, place, key, time)
-            });
+            };
+            bytes += insert(policy, received_ns, &point, &mut scratch, is_deleted);
         }
         self.0.head_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.0.applied_through.fetch_max(sequence, Ordering::AcqRel);
@@ -249,11 +250,19 @@ impl Store {
     }
 }
 
+/// What inserting a point writes into, used again for the next one.
+#[derive(Default)]
+struct Scratch {
+    key: String,
+    columns: Vec<u32>,
+}
+
 /// Puts a point's fields into their columns; returns the memory that they take.
 fn insert(
     policy: &mut Policy,
     received_ns: i64,
     point: &Point<'_>,
+    Scratch { key, columns }: &mut Scratch,
     is_deleted: impl FnOnce(&str, &str, i64) -> bool,
 ) -> usize {
     let name = point.measurement.as_ref();
@@ -264,8 +273,9 @@ fn insert(
         .map(|(key, value)| (key.as_ref(), value.as_ref()))
         .collect();
     tags.sort_unstable();
-    let key = series_key(name, tags.iter().copied());
-    if is_deleted(&policy.name, &key, time) {
+    key.clear();
+    catalogue::push_series_key(key, name, tags.iter().copied());
+    if is_deleted(&policy.name, key, time) {
         return 0;
     }
     if !policy.measurements.contains_key(name) {
@@ -277,23 +287,24 @@ fn insert(
         return 0;
     };
     let week = catalogue::week_of(time);
-    let mut values = Vec::with_capacity(point.fields.len());
+    columns.clear();
+    let mut next = 0;
     for (field, value) in &point.fields {
-        let value = owned_value(value);
-        values.push((measurement.learn(field, week, &value), value));
+        let column = measurement.learn(next, field, week, value_type(value));
+        columns.push(column);
+        next = column + 1;
     }
-    let series = measurement.series_mut(&key, || {
+    let series = measurement.series_mut(key, || {
         tags.iter()
             .map(|(key, value)| ((*key).into(), (*value).into()))
             .collect()
     });
     let mut bytes = 0;
-    for (column, value) in values {
+    for (column, (_, value)) in columns.iter().zip(&point.fields) {
+        let value = owned_value(value);
         let size = Column::point_bytes(&value);
-        if series
-            .data_or_new(column, value.field_type())
-            .push(time, value)
-        {
+        let data = series.data_or_new(*column, value.field_type());
+        if data.push(time, value) {
             bytes += size;
         }
     }

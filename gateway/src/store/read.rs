@@ -371,7 +371,7 @@ impl View {
             }
         }
         if let Some(sealing) = parts.sealing {
-            merged.append(sealing.as_ref().clone().tidied().between(first, last));
+            merged.append(sealing.column(first, last).tidied().between(first, last));
         }
         merged.append(parts.head.tidied().between(first, last));
         Ok(Some(merged.tidied()))

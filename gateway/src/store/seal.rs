@@ -12,7 +12,7 @@ use super::{
     catalogue::{Address, Database, Ids, data_mut, measurement_mut},
     chunk,
     disk::rows,
-    head::ChunkMeta,
+    head::{ChunkMeta, Head},
 };
 
 /// A chunk's points at most: a day by the 10 seconds. Reading a short span unpacks no more.
@@ -42,7 +42,7 @@ struct Job {
     new_weeks: Vec<i64>,
     series_id: Option<i64>,
     tags: Arc<Tags>,
-    column: Arc<Column>,
+    head: Arc<Head>,
     cutoff_ns: i64,
 }
 
@@ -149,7 +149,7 @@ impl Store {
         let sealed = self.0.disk.write(|transaction| {
             jobs.iter()
                 .zip(&encoded)
-                .map(|(job, chunks)| {
+                .map(|(job, (chunks, _))| {
                     let column_id = ids.column(transaction, job)?;
                     let series_id = ids.series(transaction, job)?;
                     let mut metas = Vec::with_capacity(chunks.len());
@@ -166,8 +166,8 @@ impl Store {
                 .collect::<Result<Vec<_>, StoreError>>()
         })?;
         let mut freed = 0;
-        for (job, chunks) in jobs.iter().zip(&encoded) {
-            freed += job.column.memory_bytes();
+        for (chunks, memory_bytes) in &encoded {
+            freed += memory_bytes;
             report.chunks += chunks.len();
             for (meta, _) in chunks {
                 report.values += meta.points as usize;
@@ -236,7 +236,7 @@ fn fill_slice(
                 new_weeks: info.new_weeks.clone(),
                 series_id,
                 tags: Arc::clone(&tags),
-                column: taken,
+                head: taken,
                 cutoff_ns,
             });
         }
@@ -246,12 +246,14 @@ fn fill_slice(
 
 type Encoded = Vec<(ChunkMeta, Vec<u8>)>;
 
-fn encode(job: &Job) -> Result<Encoded, StoreError> {
-    if job.column.is_tidy() && job.cutoff_ns == i64::MIN {
-        return encode_in_parts(&job.column);
+fn encode(job: &Job) -> Result<(Encoded, usize), StoreError> {
+    let column = job.head.whole();
+    let memory_bytes = column.memory_bytes();
+    let mut tidy = column.tidied();
+    if job.cutoff_ns > i64::MIN {
+        tidy = tidy.between(job.cutoff_ns, i64::MAX);
     }
-    let tidy = job.column.as_ref().clone().tidied();
-    encode_in_parts(&tidy.between(job.cutoff_ns, i64::MAX))
+    Ok((encode_in_parts(&tidy)?, memory_bytes))
 }
 
 /// Compresses a tidy column into chunks that are not too long.
