@@ -3,7 +3,10 @@
 //! A slice: its columns' heads are swapped aside under the lock, compressed and inserted without it, and replaced by
 //! their chunks under it again. A reader sees every point at any moment, and a write waits for a slice's swap at most.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use rusqlite::Transaction;
 
@@ -31,6 +34,8 @@ pub struct SealReport {
     pub size_bytes: usize,
     /// The sequence that is sealed now.
     pub sealed_through: u64,
+    /// For how long a write had to wait for it at the most.
+    pub longest_hold: Duration,
 }
 
 /// A column that is being sealed.
@@ -93,6 +98,7 @@ impl Store {
     /// When the file cannot be written; nothing is lost then, and the next seal takes it up.
     pub fn seal(&self) -> Result<SealReport, StoreError> {
         let _changing = self.0.changing.lock();
+        let started = Instant::now();
         // What is applied from here on may be sealed as well; a replay of it changes nothing.
         let through = self.applied_through();
         let mut cursor = Cursor {
@@ -107,7 +113,7 @@ impl Store {
             return Ok(report);
         }
         loop {
-            let jobs = self.begin_slice(&mut cursor);
+            let jobs = self.begin_slice(&mut cursor, &mut report);
             if jobs.is_empty() {
                 if cursor.is_done() {
                     break;
@@ -121,11 +127,19 @@ impl Store {
             .disk
             .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
         self.0.sealed_through.store(through, Ordering::Release);
+        tracing::info!(
+            chunks = report.chunks,
+            values = report.values,
+            size_bytes = report.size_bytes,
+            took = ?started.elapsed(),
+            longest_hold = ?report.longest_hold,
+            "sealed"
+        );
         Ok(report)
     }
 
     /// Swaps the heads of the next slice aside.
-    fn begin_slice(&self, cursor: &mut Cursor) -> Vec<Job> {
+    fn begin_slice(&self, cursor: &mut Cursor, report: &mut SealReport) -> Vec<Job> {
         let mut room = Room {
             columns: self.0.options.seal_slice_columns.max(1),
             points: self.0.options.seal_slice_points.max(1),
@@ -133,6 +147,7 @@ impl Store {
         };
         let mut jobs = Vec::new();
         let mut state = self.0.state.write();
+        let locked = Instant::now();
         while room.is_left() {
             let Some((policy_id, name, series)) = cursor.place() else {
                 break;
@@ -140,6 +155,8 @@ impl Store {
             let next = fill_slice(&mut state, policy_id, &name, series, &mut room, &mut jobs);
             cursor.at = next.map(|next| (policy_id, name, next));
         }
+        drop(state);
+        report.longest_hold = report.longest_hold.max(locked.elapsed());
         jobs
     }
 
@@ -175,6 +192,7 @@ impl Store {
             }
         }
         let mut state = self.0.state.write();
+        let locked = Instant::now();
         for (job, sealed) in jobs.iter().zip(sealed) {
             let address = &job.address;
             let found = measurement_mut(&mut state, address.policy_id, &address.measurement);
@@ -191,6 +209,7 @@ impl Store {
             }
         }
         drop(state);
+        report.longest_hold = report.longest_hold.max(locked.elapsed());
         self.0.head_bytes.fetch_sub(freed, Ordering::Relaxed);
         Ok(())
     }
