@@ -9,6 +9,7 @@ mod core_evaluation;
 mod core_registry;
 mod core_sawtooth;
 mod core_training;
+mod data_as_it_is;
 mod fleet_forecasts;
 mod gateway_trouble;
 mod openapi;
