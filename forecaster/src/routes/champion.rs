@@ -3,9 +3,13 @@
 use actix_web::{HttpResponse, delete, put, web};
 use headroom_openapi::problem::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::models::{self, ModelAnswer};
+use super::{
+    models::{self, ModelAnswer},
+    object,
+};
 use crate::{app::App, error::ApiError, registry::Alias};
 
 /// The version that is to serve.
@@ -43,13 +47,10 @@ pub struct ChampionRequest {
 pub(crate) async fn promote(
     app: web::Data<App>,
     host: web::Path<String>,
-    body: web::Json<ChampionRequest>,
+    body: web::Json<Map<String, Value>>,
 ) -> Result<web::Json<ModelAnswer>, ApiError> {
-    let (app, host, version) = (
-        app.into_inner(),
-        host.into_inner(),
-        body.into_inner().version,
-    );
+    let ChampionRequest { version } = object(body.into_inner())?;
+    let (app, host) = (app.into_inner(), host.into_inner());
     let promoted = web::block(move || app.champions.promote(&host, &version)).await;
     let champion = promoted.map_err(|_| ApiError::Internal)??;
     let alias = Some(Alias::Champion);

@@ -16,7 +16,11 @@ pub mod thresholds;
 pub(crate) mod unknown;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::error::ApiError;
 
 /// Registers every operation; what is registered is documented.
 pub fn configure(services: &mut ServiceConfig<'_>) {
@@ -40,6 +44,13 @@ pub fn configure(services: &mut ServiceConfig<'_>) {
         .service(health::health)
         .service(health::ready)
         .service(metrics::metrics);
+}
+
+/// Reads a body that is an object; serde alone would take a list for one, its fields in their order.
+fn object<T: DeserializeOwned>(body: Map<String, Value>) -> Result<T, ApiError> {
+    serde_json::from_value(Value::Object(body)).map_err(|error| ApiError::RequestInvalid {
+        reason: format!("the body is not as it should be: {error}; /docs shows an example"),
+    })
 }
 
 /// Writes a time of this service, which lies within what the calendar can express.

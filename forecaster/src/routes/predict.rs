@@ -3,7 +3,8 @@
 use actix_web::{post, web};
 use chrono::{DateTime, Utc};
 use headroom_openapi::problem::Problem;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde_json::{Map, Value};
 use utoipa::{
     ToSchema,
     openapi::schema::{Array, ArrayBuilder, ObjectBuilder, SchemaType, Type},
@@ -11,7 +12,7 @@ use utoipa::{
 
 use super::{
     forecasts::{ErrorsAnswer, levels},
-    instant,
+    instant, object,
 };
 use crate::{
     ad_hoc::{self, Candidate},
@@ -45,7 +46,7 @@ pub struct PredictRequest {
     #[schema(schema_with = values_schema)]
     pub values: Vec<Option<f64>>,
     /// The length of a step, in seconds; 300 where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 604_800)]
     pub step_s: Option<u32>,
     /// The beginning of the first step, from 1970 to 2100; where it is left out, the values end now.
@@ -53,14 +54,14 @@ pub struct PredictRequest {
     #[schema(pattern = "^(19[7-9]|20[0-9])[0-9]-")]
     pub start: Option<DateTime<Utc>>,
     /// How many steps ahead; 48 where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 96)]
     pub horizon: Option<u32>,
     /// What the values can be; a gauge where it is left out.
     #[serde(default)]
     pub kind: Option<Kind>,
     /// The steps of a season that is known, beside a day and a week.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 2, maximum = 2016)]
     pub season_steps: Option<u32>,
     /// The model; the best on the values' own last part where it is left out.
@@ -76,6 +77,19 @@ pub struct PredictRequest {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[schema(minimum = 0.000_001, maximum = 0.999_999)]
 pub struct Probability(f64);
+
+/// Reads a whole number, also where JSON writes it as 16.0.
+fn whole<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<f64>::deserialize(reader)?;
+    let is_whole =
+        |number: &f64| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number);
+    match number {
+        Some(number) if !is_whole(&number) => Err(D::Error::custom(format!(
+            "{number} is no whole number of steps or seconds"
+        ))),
+        number => Ok(number.map(|number| number as u32)),
+    }
+}
 
 /// Values whose first is a number: a series begins with what was observed.
 fn values_schema() -> Array {
@@ -158,9 +172,9 @@ pub struct PredictAnswer {
 #[post("/api/v1/predict")]
 pub(crate) async fn predict(
     app: web::Data<App>,
-    body: web::Json<PredictRequest>,
+    body: web::Json<Map<String, Value>>,
 ) -> Result<web::Json<PredictAnswer>, ApiError> {
-    let request = body.into_inner();
+    let request: PredictRequest = object(body.into_inner())?;
     let asked = Asked::check(&request, app.clock.now_s())?;
     // Closed it would be at the service's end, which waits for requests.
     let _turn = app

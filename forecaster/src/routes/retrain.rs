@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, http::header, post, web};
 use headroom_openapi::problem::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::object;
 use crate::{
     app::App,
     error::ApiError,
@@ -77,11 +79,11 @@ fn parse(body: &[u8]) -> Result<RetrainRequest, ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(RetrainRequest::default());
     }
-    let request: Option<RetrainRequest> =
+    let given: Option<Map<String, Value>> =
         serde_json::from_slice(body).map_err(|error| ApiError::RequestInvalid {
             reason: format!("the body is no retrain: {error}; write {{\"hosts\": [\"web-1\"]}}, or nothing for all"),
         })?;
-    Ok(request.unwrap_or_default())
+    given.map_or_else(|| Ok(RetrainRequest::default()), object)
 }
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ mod tests {
         }
         let one = parse(br#"{"hosts": ["a"]}"#).expect("a host");
         assert_eq!(one.hosts, Some(vec!["a".to_owned()]));
-        for body in ["[", "[\"a\"]", "{\"host\": \"a\"}"] {
+        for body in ["[", "[]", "[\"a\"]", "{\"host\": \"a\"}"] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
     }

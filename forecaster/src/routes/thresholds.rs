@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use actix_web::{get, put, web};
 use headroom_openapi::problem::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::object;
 use crate::{
     alert::thresholds::{Source, effective},
     app::App,
@@ -122,11 +124,12 @@ pub(crate) async fn of_host(
 pub(crate) async fn set(
     app: web::Data<App>,
     name: web::Path<String>,
-    request: web::Json<ThresholdsRequest>,
+    body: web::Json<Map<String, Value>>,
 ) -> Result<web::Json<ThresholdsAnswer>, ApiError> {
+    let request: ThresholdsRequest = object(body.into_inner())?;
     let host = app.serving.host(&name).await?;
     let mut wanted = BTreeMap::new();
-    for ThresholdRequest { metric, value } in request.into_inner().thresholds {
+    for ThresholdRequest { metric, value } in request.thresholds {
         check(&name, &host, &metric, value)?;
         if wanted.insert(metric.clone(), value).is_some() {
             return Err(ApiError::RequestInvalid {

@@ -58,7 +58,7 @@ async fn gaps_are_allowed_and_a_model_can_be_chosen() {
     for model in ["persistence", "ets", "theta"] {
         let (status, answer) = asked(
             &app,
-            json!({"values": values, "model": model, "horizon": 3}),
+            json!({"values": values, "model": model, "horizon": 3.0}),
         )
         .await;
         assert_eq!((status, &answer["model"]), (200, &json!(model)), "{answer}");
@@ -89,6 +89,8 @@ async fn what_makes_no_sense_says_what_would() {
         json!({"values": [1], "model": "oracle"}),
         json!({"values": [1e300]}),
         json!({"values": [1], "start": "9999-12-31T23:59:59Z"}),
+        json!({"values": [1], "horizon": 1.5}),
+        json!([[1]]),
         json!({"value": [1]}),
     ] {
         let (status, answer) = asked(&app, body.clone()).await;
