@@ -98,6 +98,11 @@ impl Split {
         usable.then_some(split)
     }
 
+    /// Returns the origins of the validation part; those at its end have less than a horizon behind them.
+    pub fn validation_origins(&self) -> impl Iterator<Item = usize> + use<> {
+        (self.validation_start..self.validation_end).step_by(ORIGIN_STRIDE_STEPS)
+    }
+
     /// Returns the origins of the test part.
     pub fn test_origins(&self) -> impl Iterator<Item = usize> + use<> {
         (self.test_start..=self.end - HORIZON_STEPS).step_by(ORIGIN_STRIDE_STEPS)
@@ -149,6 +154,13 @@ impl ScoreSheet {
         (self.values > 0).then(|| self.absolute / self.values as f64)
     }
 
+    /// Returns the mean over values and deciles of twice the pinball loss; `None` without values.
+    #[must_use]
+    pub fn crps(&self) -> Option<f64> {
+        let deciles = (LEVELS.len() - 2) as f64;
+        (self.values > 0).then(|| self.quantile_loss / self.values as f64 / deciles)
+    }
+
     /// Returns the means beside those of the baseline, which was judged at the same origins; `None` without
     /// values.
     ///
@@ -158,12 +170,11 @@ impl ScoreSheet {
         let mae = self.mae()?;
         let baseline_mae = baseline.mae()?;
         let values = self.values as f64;
-        let deciles = (LEVELS.len() - 2) as f64;
         Some(Scores {
             mae,
             rmse: (self.squared / values).sqrt(),
             mase: (scale > 0.0).then(|| mae / scale),
-            crps: self.quantile_loss / values / deciles,
+            crps: self.crps()?,
             coverage80: self.inside80 as f64 / values,
             coverage95: self.inside95 as f64 / values,
             n_origins: self.origins,

@@ -3,6 +3,8 @@
 //! The origin of a forecast is the end of the target's newest observed bin, so that a late or silent series is
 //! continued from what is known of it, never from zeros; `data_until_s` says where that was.
 
+use std::collections::BTreeMap;
+
 use crate::{
     backtest::Scores,
     baseline::SeasonalNaive,
@@ -131,6 +133,7 @@ pub fn predict(
             let of_network = series.as_ref().and_then(|_| answers.next()).flatten();
             let asked = asked?;
             let answer = match of_network {
+                Some(path) if asked.known.serves == ModelKind::Ensemble => asked.ensemble(path),
                 Some(path) => Answer {
                     kind: asked.known.serves,
                     path,
@@ -191,10 +194,30 @@ impl<'a> Asked<'a> {
     /// Returns the series to ask the network about; `None` when it does not serve the target.
     fn series(&self) -> Option<(Series, usize)> {
         let entry = self.known.series?;
-        self.known
-            .serves
-            .is_network()
-            .then(|| entry.series(&self.history))
+        let serves = self.known.serves;
+        (serves.is_network() || serves == ModelKind::Ensemble).then(|| entry.series(&self.history))
+    }
+
+    /// Mixes the network's answer with those of the naive forecasts.
+    fn ensemble(&self, network: QuantilePath) -> Answer {
+        let values = &self.history.values;
+        let mut paths: BTreeMap<ModelKind, QuantilePath> = self
+            .known
+            .naive
+            .iter()
+            .filter_map(|(kind, naive)| {
+                Some((
+                    *kind,
+                    naive.predict(values, HORIZON_STEPS, self.known.kind)?,
+                ))
+            })
+            .collect();
+        paths.insert(ModelKind::Lstm, network.clone());
+        Answer {
+            kind: ModelKind::Ensemble,
+            path: mix(&self.known.weights, &paths, self.known.kind).unwrap_or(network),
+            fallback_reason: self.known.fallback_reason.clone(),
+        }
     }
 
     fn forecast(self, answer: Answer, steps: usize) -> TargetForecast {
@@ -215,6 +238,19 @@ impl<'a> Asked<'a> {
             scores: self.known.scores.get(&answer.kind).cloned(),
         }
     }
+}
+
+/// Mixes the members of an ensemble that answered, by their weights.
+pub(crate) fn mix(
+    weights: &BTreeMap<ModelKind, f64>,
+    paths: &BTreeMap<ModelKind, QuantilePath>,
+    kind: Kind,
+) -> Option<QuantilePath> {
+    let members: Vec<(f64, &QuantilePath)> = weights
+        .iter()
+        .filter_map(|(member, weight)| Some((*weight, paths.get(member)?)))
+        .collect();
+    QuantilePath::mixed(&members, kind)
 }
 
 struct Answer {

@@ -28,6 +28,8 @@ pub enum ModelKind {
     Lstm,
     /// The base, which learned from other hosts and never from this one.
     Base,
+    /// The weighted mean of the host's network and the naive forecasts, level by level.
+    Ensemble,
     /// The value a day ago.
     SeasonalNaiveDay,
     /// The value a week ago.
@@ -38,9 +40,10 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Lstm,
         Self::Base,
+        Self::Ensemble,
         Self::SeasonalNaiveDay,
         Self::SeasonalNaiveWeek,
         Self::Persistence,
@@ -58,6 +61,7 @@ impl ModelKind {
         match self {
             Self::Lstm => "lstm",
             Self::Base => "base",
+            Self::Ensemble => "ensemble",
             Self::SeasonalNaiveDay => "seasonal_naive_day",
             Self::SeasonalNaiveWeek => "seasonal_naive_week",
             Self::Persistence => "persistence",
@@ -137,6 +141,9 @@ pub struct TargetModel {
     pub scores: BTreeMap<ModelKind, Scores>,
     /// The naive forecasts, fitted on the whole history.
     pub naive: BTreeMap<ModelKind, SeasonalNaive>,
+    /// The weights of the ensemble's members, which add up to 1; empty when there is none.
+    #[serde(default)]
+    pub weights: BTreeMap<ModelKind, f64>,
     /// The target's place in the network; null when it was not learned.
     pub series: Option<SeriesEntry>,
 }
@@ -163,6 +170,7 @@ impl TargetModel {
             fallback_reason: Some(reason.to_owned()),
             scores: BTreeMap::new(),
             naive,
+            weights: BTreeMap::new(),
             series,
         }
     }
@@ -172,6 +180,7 @@ impl TargetModel {
     pub fn has(&self, kind: ModelKind) -> bool {
         match kind {
             network if network.is_network() => self.series.is_some(),
+            ModelKind::Ensemble => !self.weights.is_empty(),
             naive => self.naive.contains_key(&naive),
         }
     }

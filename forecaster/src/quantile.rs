@@ -34,6 +34,21 @@ impl QuantilePath {
         Self(levels)
     }
 
+    /// Averages paths of equal steps level by level, by weights that need not add up to 1 (Vincentization, Ratcliff
+    /// 1979); `None` without a path, or where the weights add up to nothing.
+    #[must_use]
+    pub fn mixed(members: &[(f64, &Self)], kind: Kind) -> Option<Self> {
+        let steps = members.iter().map(|(_, path)| path.steps()).min()?;
+        let total: f64 = members.iter().map(|(weight, _)| weight).sum();
+        let at = |level: usize, step: usize| {
+            let weighted = members
+                .iter()
+                .map(|(weight, path)| weight * path.0[level][step]);
+            weighted.sum::<f64>() / total
+        };
+        (total > 0.0).then(|| Self::from_fn(steps, kind, at))
+    }
+
     /// Returns the values by level, then by step.
     #[must_use]
     pub fn levels(&self) -> &[Vec<f64>] {
@@ -175,6 +190,15 @@ mod tests {
         let near_full =
             QuantilePath::from_fn(1, Kind::Percent, |level, _| 90.0 + 10.0 * LEVELS[level]);
         assert!(near_full.at(0.999, Kind::Percent)[0] <= 100.0);
+    }
+
+    #[test]
+    fn a_mix_lies_between_its_members_by_their_weights() {
+        let flat = QuantilePath::from_fn(2, Kind::Gauge, |_, _| 20.0);
+        let mix = QuantilePath::mixed(&[(3.0, &uniform()), (1.0, &flat)], Kind::Gauge);
+        let mix = mix.expect("two members");
+        assert!((mix.median()[1] - (0.75 * 5.0 + 0.25 * 20.0)).abs() < 1e-12);
+        assert_eq!(QuantilePath::mixed(&[], Kind::Gauge), None);
     }
 
     #[test]

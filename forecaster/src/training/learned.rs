@@ -111,20 +111,17 @@ impl Learned {
         })
     }
 
-    /// Answers at the test origins of the history at `place`; `None` when the network did not learn it.
-    pub(super) fn backtest(
+    /// Answers at origins of the history at `place`; `None` when the network did not learn it.
+    pub(super) fn answers(
         &self,
         place: usize,
-        history: &History,
+        origins: impl Iterator<Item = usize>,
     ) -> Result<Option<Vec<Option<QuantilePath>>>, FitError> {
-        let (Some(lesson), Some(split)) = (self.lesson_of(place), history.split) else {
+        let Some(lesson) = self.lesson_of(place) else {
             return Ok(None);
         };
         let series = &self.lessons[lesson].series;
-        let asked: Vec<(&Series, usize)> = split
-            .test_origins()
-            .map(|origin| (series, origin))
-            .collect();
+        let asked: Vec<(&Series, usize)> = origins.map(|origin| (series, origin)).collect();
         let mut paths = Vec::with_capacity(asked.len());
         for asked in asked.chunks(ASKED_MAX) {
             paths.extend(answer(&self.network, &self.entry.widening, asked)?);

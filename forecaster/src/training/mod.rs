@@ -5,6 +5,7 @@
 //! 2. The host's network begins from a base ([`fleet`]), is fitted on the training parts of all targets that it can
 //!    learn, stopped and calibrated on their validation parts (`learned`).
 //! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
+//!    The ensemble's weights come from the validation part (`ensemble`).
 //! 4. The candidate with the lower error serves the target (`choice`).
 //! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
 //!    network goes on learning for a quarter of its steps at a low rate with the values that were kept back.
@@ -12,7 +13,9 @@
 //!
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
 
+mod candidates;
 mod choice;
+mod ensemble;
 pub mod fleet;
 mod history;
 mod learned;
@@ -314,6 +317,7 @@ fn target_model(
         fallback_reason: None,
         scores: BTreeMap::new(),
         naive: naive::fit(&history.grid.values),
+        weights: BTreeMap::new(),
         series: None,
     };
     if !history.changes() || model.naive.is_empty() {
@@ -325,12 +329,19 @@ fn target_model(
         });
         return Ok(model);
     }
-    let answers = match learned {
-        Some(learned) => learned.backtest(place, history)?,
-        None => None,
+    let answers = match (learned, history.split) {
+        (Some(learned), Some(split)) => learned.answers(place, split.test_origins())?,
+        _ => None,
     };
     model.series = learned.and_then(|learned| learned.series(place));
-    model.scores = naive::backtest(history, answers.as_deref());
-    choice::choose(&mut model, history.grid.values.len());
+    if let (Some(learned), Some(split)) = (learned, history.split) {
+        let origins = split.validation_origins();
+        let answers = learned.answers(place, origins)?;
+        model.weights = ensemble::weights(history, &answers.unwrap_or_default());
+    }
+    model.scores = candidates::backtest(history, answers.as_deref(), &model.weights);
+    let day = model.naive.get(&ModelKind::SeasonalNaiveDay);
+    let scale = day.map_or(0.0, SeasonalNaive::scale);
+    choice::choose(&mut model, scale, history.grid.values.len());
     Ok(model)
 }
