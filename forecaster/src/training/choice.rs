@@ -1,33 +1,42 @@
 //! Choosing what serves a target.
 
 use super::NETWORK_STEPS_MIN;
-use crate::manifest::{ModelKind, TargetModel};
+use crate::{
+    backtest::Scores,
+    manifest::{ModelKind, TargetModel},
+};
 
 /// What is no difference: this share of the mean absolute seasonal difference of the training part. Where the newest
 /// part of a series is all but flat, every candidate is right, and the smallest number says nothing.
-const TOLERANCE: f64 = 0.01;
+const TOLERANCE: f64 = 0.1;
 
-/// Lets the candidate serve whose distribution is the best (CRPS) among those whose point forecast is no worse than
-/// seasonal naive's (MAE, within [`TOLERANCE`] of `scale`): an answer's own error never loses to that of the baseline
-/// beside it. Between candidates that are alike within the tolerance the network serves. Without a backtest the
-/// day's naive forecast serves.
+/// How much worse than seasonal naive's a point forecast may be and still serve: what the origins of a test part
+/// tell apart.
+const MAE_RATIO_MAX: f64 = 1.05;
+
+/// How much better than the network's the distribution of another candidate must be to take its place. A few origins
+/// flatter the simplest forecasts, which over many hosts are the worse ones.
+const CRPS_RATIO_MAX: f64 = 0.9;
+
+/// Lets the network serve, unless its point forecast is worse than seasonal naive's (MAE, [`MAE_RATIO_MAX`]) or
+/// another candidate's distribution is clearly better (CRPS, [`CRPS_RATIO_MAX`]); then the candidate with the best
+/// distribution, of those whose point forecast is good enough, serves. Differences within [`TOLERANCE`] of `scale`
+/// count as none. Without a backtest the day's naive forecast serves.
 ///
 /// The choice is made at the origins whose scores are published, so the winner's scores flatter it a little: by
 /// the noise of a comparison of three or four.
 pub(super) fn choose(model: &mut TargetModel, scale: f64, history_steps: usize) {
     let tolerance = TOLERANCE * scale;
-    let preferred = |kind: ModelKind| {
-        if kind == ModelKind::Lstm {
-            tolerance
-        } else {
-            0.0
-        }
+    let is_good = |scores: &Scores| scores.mae <= MAE_RATIO_MAX * scores.baseline_mae + tolerance;
+    let handicapped = |kind: ModelKind, crps: f64| match kind {
+        ModelKind::Lstm => CRPS_RATIO_MAX * crps - tolerance,
+        _ => crps,
     };
     let best = model
         .scores
         .iter()
-        .filter(|(_, scores)| scores.mae <= scores.baseline_mae + tolerance)
-        .map(|(kind, scores)| (*kind, scores.crps - preferred(*kind)))
+        .filter(|(_, scores)| is_good(scores))
+        .map(|(kind, scores)| (*kind, handicapped(*kind, scores.crps)))
         .min_by(|(_, one), (_, other)| one.total_cmp(other))
         .map(|(kind, _)| kind);
     let first = model.naive.keys().next().copied();
@@ -53,5 +62,92 @@ fn reason(model: &TargetModel, history_steps: usize) -> String {
             "the history of {history_steps} steps has no part of {NETWORK_STEPS_MIN} steps that changes and lies before \
              what is kept back, which the lstm needs to learn from"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{baseline::SeasonalNaive, target::Kind};
+
+    fn chosen(scores: &[(ModelKind, f64, f64)], scale: f64) -> ModelKind {
+        let baseline_mae = scores[0].1;
+        let scores = scores.iter().map(|(kind, mae, crps)| {
+            let scores = Scores {
+                mae: *mae,
+                rmse: *mae,
+                mase: None,
+                crps: *crps,
+                coverage80: 0.8,
+                coverage95: 0.95,
+                n_origins: 20,
+                baseline_mae,
+                skill: None,
+            };
+            (*kind, scores)
+        });
+        let mut model = TargetModel {
+            metric: "cpu.usage".to_owned(),
+            kind: Kind::Percent,
+            unit: "%".to_owned(),
+            serves: ModelKind::Persistence,
+            fallback_reason: None,
+            scores: scores.collect(),
+            naive: [(
+                ModelKind::SeasonalNaiveDay,
+                SeasonalNaive::fit(&[1.0, 2.0, 3.0], 1).expect("values"),
+            )]
+            .into(),
+            weights: BTreeMap::new(),
+            series: None,
+        };
+        choose(&mut model, scale, 4_032);
+        model.serves
+    }
+
+    use ModelKind::{Ensemble, Lstm, SeasonalNaiveDay as Day};
+
+    #[test]
+    fn the_network_serves_unless_another_is_clearly_better() {
+        assert_eq!(chosen(&[(Day, 2.0, 1.9), (Lstm, 1.0, 0.8)], 1.0), Lstm);
+        assert_eq!(chosen(&[(Day, 2.0, 1.9), (Lstm, 1.9, 2.0)], 0.0), Lstm);
+        assert_eq!(chosen(&[(Day, 2.0, 1.0), (Lstm, 1.9, 2.0)], 0.0), Day);
+    }
+
+    #[test]
+    fn a_worse_point_forecast_gives_way_to_what_is_good_enough() {
+        let scores = [(Day, 2.0, 1.9), (Lstm, 2.3, 1.5), (Ensemble, 2.0, 1.6)];
+        assert_eq!(chosen(&scores, 0.0), Ensemble);
+        assert_eq!(chosen(&scores[..2], 0.0), Day);
+    }
+
+    #[test]
+    fn a_flat_newest_part_says_nothing_against_the_network() {
+        assert_eq!(chosen(&[(Day, 0.0, 0.0), (Lstm, 0.05, 0.04)], 1.0), Lstm);
+        assert_eq!(chosen(&[(Day, 0.0, 0.0), (Lstm, 0.5, 0.4)], 1.0), Day);
+    }
+
+    #[test]
+    fn without_a_backtest_the_naive_forecast_serves() {
+        let mut model = TargetModel {
+            naive: [(Day, SeasonalNaive::persistence())].into(),
+            ..newcomer()
+        };
+        choose(&mut model, 1.0, 500);
+        assert_eq!(model.serves, Day);
+        assert!(
+            model
+                .fallback_reason
+                .is_some_and(|reason| reason.contains("500 steps"))
+        );
+    }
+
+    fn newcomer() -> TargetModel {
+        let target = crate::config::default_rules()[0]
+            .target
+            .target(&BTreeMap::new());
+        TargetModel::of_newcomer(&target, &[1.0, 1.0], "none")
     }
 }

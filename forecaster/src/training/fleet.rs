@@ -30,7 +30,7 @@ const COPIES: usize = 2;
 /// How a base is fitted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
-    /// The highest learning rate.
+    /// The highest learning rate of a fit of `windows_max` windows; of fewer it goes with the root of their number.
     pub rate_max: f64,
     /// The windows that are drawn for each series.
     pub windows_per_series: usize,
@@ -72,7 +72,8 @@ pub fn fit_base(
         epochs: PASSES,
         batches: windows.div_ceil(PASSES * COPIES * BATCH_WINDOWS),
         batch_windows: BATCH_WINDOWS,
-        rate_max: effort.rate_max,
+        // A fit of few windows is no reason to forget what the base knows.
+        rate_max: effort.rate_max * (windows as f64 / effort.windows_max as f64).sqrt(),
         // The rate falls to zero at the end, and only then is the fit what it can be.
         patience: PASSES,
         copies: COPIES,

@@ -110,7 +110,11 @@ fn every_window_of_the_scope_is_answered_from_what_lies_before_it() {
 #[test]
 fn one_kind_of_model_answers_where_it_is_asked_for() {
     let behind = wave(DAY, 10.0, 8);
-    for kind in [ModelKind::Lstm, ModelKind::SeasonalNaiveDay] {
+    for kind in [
+        ModelKind::Lstm,
+        ModelKind::Ensemble,
+        ModelKind::SeasonalNaiveDay,
+    ] {
         let forecasts = answers(&behind, Served::Only(kind));
         assert!(forecasts.iter().all(|forecast| forecast.model == kind));
     }
