@@ -152,7 +152,7 @@ impl ApiError {
                 CancelError::Unknown { .. } => (StatusCode::NOT_FOUND, "job_unknown"),
                 CancelError::Ended { .. } => (StatusCode::CONFLICT, "job_ended"),
             },
-            Self::JobCancelled { .. } => (StatusCode::GONE, "job_cancelled"),
+            Self::JobCancelled { .. } => (StatusCode::NOT_FOUND, "job_cancelled"),
             Self::Ledger(_) => (StatusCode::INTERNAL_SERVER_ERROR, "ledger_failed"),
             Self::Registry(RegistryError::VersionUnknown { .. }) => {
                 (StatusCode::NOT_FOUND, "version_unknown")

@@ -60,8 +60,7 @@ pub(crate) async fn list(app: web::Data<App>) -> web::Json<JobsAnswer> {
             ]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "The job was cancelled", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such job, or it was cancelled", body = Problem, content_type = "application/problem+json"),
     )
 )]
 #[get("/api/v1/jobs/{id}")]

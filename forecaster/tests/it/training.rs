@@ -166,7 +166,7 @@ async fn a_running_job_can_be_cancelled_once() {
     assert_eq!(cancelled["hosts"][1]["state"], "cancelled");
     let again = app.send(Method::DELETE, &job, None).await;
     assert_eq!(again.status(), StatusCode::CONFLICT);
-    app.problem(&job, 410, "job_cancelled").await;
+    app.problem(&job, 404, "job_cancelled").await;
     app.stop().await;
 }
 
