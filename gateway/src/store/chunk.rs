@@ -47,15 +47,31 @@ fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkError {
     }
 }
 
+/// Compresses columns one after the other. The fields of a series mostly have the same times, which are compressed once.
+#[derive(Default)]
+pub(super) struct Encoder {
+    times: Vec<i64>,
+    packed_times: Vec<u8>,
+}
+
 /// Compresses a tidy column.
 ///
 /// # Errors
 ///
 /// When a compressor fails, which is a defect.
 pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
+    encode_after(&mut Encoder::default(), column)
+}
+
+fn encode_after(encoder: &mut Encoder, column: &Column) -> Result<Vec<u8>, ChunkError> {
     let config = ChunkConfig::default();
     let failed = |error: &dyn std::fmt::Display| damaged(&[], error);
-    let times = standalone::simple_compress(&column.times, &config).map_err(|e| failed(&e))?;
+    if encoder.packed_times.is_empty() || encoder.times != column.times {
+        encoder.packed_times =
+            standalone::simple_compress(&column.times, &config).map_err(|e| failed(&e))?;
+        encoder.times.clone_from(&column.times);
+    }
+    let times = &encoder.packed_times;
     let (field_type, values) = match &column.values {
         Values::Float(list) => (FieldType::Float, standalone::simple_compress(list, &config)),
         Values::Integer(list) => (
@@ -85,7 +101,7 @@ pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + times.len() + values.len());
     bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, field_type as u8]);
     bytes.extend_from_slice(&(times.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&times);
+    bytes.extend_from_slice(times);
     bytes.extend_from_slice(&values);
     let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
     bytes[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
@@ -101,18 +117,33 @@ pub(super) fn encode_with_meta(
     column: &Column,
     id: i64,
 ) -> Result<Option<(ChunkMeta, Vec<u8>)>, ChunkError> {
-    let (Some(first), Some(last)) = (column.times.first(), column.times.last()) else {
-        return Ok(None);
-    };
-    let bytes = encode(column)?;
-    let meta = ChunkMeta {
-        id,
-        first: *first,
-        last: *last,
-        points: column.len() as u32,
-        size_bytes: bytes.len() as u32,
-    };
-    Ok(Some((meta, bytes)))
+    Encoder::default().encode_with_meta(column, id)
+}
+
+impl Encoder {
+    /// Compresses a tidy column into the chunk of a number; `None` when the column is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`].
+    pub(super) fn encode_with_meta(
+        &mut self,
+        column: &Column,
+        id: i64,
+    ) -> Result<Option<(ChunkMeta, Vec<u8>)>, ChunkError> {
+        let (Some(first), Some(last)) = (column.times.first(), column.times.last()) else {
+            return Ok(None);
+        };
+        let bytes = encode_after(self, column)?;
+        let meta = ChunkMeta {
+            id,
+            first: *first,
+            last: *last,
+            points: column.len() as u32,
+            size_bytes: bytes.len() as u32,
+        };
+        Ok(Some((meta, bytes)))
+    }
 }
 
 /// Unpacks a chunk.

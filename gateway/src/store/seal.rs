@@ -13,7 +13,7 @@ use rusqlite::Transaction;
 use super::{
     Column, FieldType, Store, StoreError, Tags,
     catalogue::{Address, Database, Ids, data_mut, measurement_mut},
-    chunk,
+    chunk::Encoder,
     disk::rows,
     head::{ChunkMeta, Head},
 };
@@ -161,7 +161,11 @@ impl Store {
     }
 
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
-        let encoded = jobs.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let mut packer = Encoder::default();
+        let encoded = jobs
+            .iter()
+            .map(|job| encode(&mut packer, job))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut ids = RowIds::default();
         let sealed = self.0.disk.write(|transaction| {
             jobs.iter()
@@ -265,25 +269,25 @@ fn fill_slice(
 
 type Encoded = Vec<(ChunkMeta, Vec<u8>)>;
 
-fn encode(job: &Job) -> Result<(Encoded, usize), StoreError> {
+fn encode(encoder: &mut Encoder, job: &Job) -> Result<(Encoded, usize), StoreError> {
     let column = job.head.whole();
     let memory_bytes = column.memory_bytes();
     let mut tidy = column.tidied();
     if job.cutoff_ns > i64::MIN {
         tidy = tidy.between(job.cutoff_ns, i64::MAX);
     }
-    Ok((encode_in_parts(&tidy)?, memory_bytes))
+    Ok((encode_in_parts(encoder, &tidy)?, memory_bytes))
 }
 
 /// Compresses a tidy column into chunks that are not too long.
-pub(super) fn encode_in_parts(column: &Column) -> Result<Encoded, StoreError> {
+fn encode_in_parts(encoder: &mut Encoder, column: &Column) -> Result<Encoded, StoreError> {
     if column.len() <= CHUNK_POINTS_MAX {
-        return Ok(chunk::encode_with_meta(column, 0)?.into_iter().collect());
+        return Ok(encoder.encode_with_meta(column, 0)?.into_iter().collect());
     }
     let parts = column.times.chunks(CHUNK_POINTS_MAX);
     parts
         .filter_map(|times| Some(column.between(*times.first()?, *times.last()?)))
-        .map(|part| chunk::encode_with_meta(&part, 0))
+        .map(|part| encoder.encode_with_meta(&part, 0))
         .filter_map(Result::transpose)
         .map(|encoded| Ok(encoded?))
         .collect()
