@@ -86,6 +86,22 @@ pub struct TargetRule {
 }
 
 impl TargetRule {
+    /// Makes a rule for a field as it is, of every series of the measurement.
+    pub(crate) fn new(name: &str, measurement: &str, field: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            measurement: measurement.to_owned(),
+            field: field.to_owned(),
+            where_tags: BTreeMap::new(),
+            by_tags: Vec::new(),
+            counter: false,
+            complement: false,
+            kind,
+            unit: None,
+            threshold: None,
+        }
+    }
+
     /// Makes the target of this rule for a series whose tags are `tags`; tags outside `by_tags` play no part.
     ///
     /// # Examples
@@ -152,46 +168,34 @@ fn metric_name(name: &str, tags: &[(String, String)]) -> String {
 /// Returns the rules for what Telegraf writes of every host.
 #[must_use]
 pub fn default_rules() -> Vec<TargetRule> {
-    let rule = |name: &str, measurement: &str, field: &str, kind| TargetRule {
-        name: name.to_owned(),
-        measurement: measurement.to_owned(),
-        field: field.to_owned(),
-        where_tags: BTreeMap::new(),
-        by_tags: Vec::new(),
-        counter: false,
-        complement: false,
-        kind,
-        unit: None,
-        threshold: None,
-    };
     let net = |field: &str| TargetRule {
         by_tags: vec!["interface".to_owned()],
         counter: true,
         unit: Some("B/s".to_owned()),
-        ..rule(&format!("net.{field}"), "net", field, Kind::Rate)
+        ..TargetRule::new(&format!("net.{field}"), "net", field, Kind::Rate)
     };
     vec![
         TargetRule {
             where_tags: [("cpu".to_owned(), "cpu-total".to_owned())].into(),
             complement: true,
             threshold: Some(90.0),
-            ..rule("cpu.usage", "cpu", "usage_idle", Kind::Percent)
+            ..TargetRule::new("cpu.usage", "cpu", "usage_idle", Kind::Percent)
         },
         TargetRule {
             threshold: Some(90.0),
-            ..rule("mem.used_percent", "mem", "used_percent", Kind::Percent)
+            ..TargetRule::new("mem.used_percent", "mem", "used_percent", Kind::Percent)
         },
         TargetRule {
             by_tags: vec!["path".to_owned()],
             threshold: Some(90.0),
-            ..rule("disk.used_percent", "disk", "used_percent", Kind::Percent)
+            ..TargetRule::new("disk.used_percent", "disk", "used_percent", Kind::Percent)
         },
         net("bytes_recv"),
         net("bytes_sent"),
         // Load is a queue length: never negative, and it grows by factors as a rate does.
         TargetRule {
             unit: Some(String::new()),
-            ..rule("system.load1", "system", "load1", Kind::Rate)
+            ..TargetRule::new("system.load1", "system", "load1", Kind::Rate)
         },
     ]
 }

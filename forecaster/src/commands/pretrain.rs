@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Shown;
 use crate::{
-    config::default_rules,
     evaluation::{self, Files},
     model::{Base, Shape},
     target::{Target, TargetRule},
@@ -135,11 +134,7 @@ fn synthetic_hosts(pretraining: &Pretraining, base: &Arc<Base>) -> Vec<TrainRequ
             .wrapping_mul(1_000_003)
             .wrapping_add(number as u64);
         let (kind, grid) = synthetic::series(seed);
-        let rule = TargetRule {
-            name: "synthetic".to_owned(),
-            kind,
-            ..(*default_rules()[0].target).clone()
-        };
+        let rule = TargetRule::new("synthetic", "synthetic", "value", kind);
         let target: Target = Arc::new(rule).target(&[].into());
         TrainRequest {
             host: format!("synthetic-{number}"),

@@ -164,17 +164,6 @@ fn target(metric: &str) -> Target {
         Kind::Gauge
     };
     let (measurement, field) = metric.split_once('.').unwrap_or((metric, "value"));
-    let rule = TargetRule {
-        name: metric.to_owned(),
-        measurement: measurement.to_owned(),
-        field: field.to_owned(),
-        where_tags: BTreeMap::new(),
-        by_tags: Vec::new(),
-        counter: false,
-        complement: false,
-        kind,
-        unit: None,
-        threshold: None,
-    };
+    let rule = TargetRule::new(metric, measurement, field, kind);
     Arc::new(rule).target(&BTreeMap::new())
 }
