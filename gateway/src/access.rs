@@ -1,14 +1,16 @@
 //! Who may do what: closed unless a path is listed as open.
 
+use std::sync::Arc;
+
 use actix_web::{
-    Error, HttpRequest,
+    Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header,
     middleware::Next,
     web::Data,
 };
-use headroom_openapi::access::{Scope, Tokens, Verdict, presented_secret};
+use headroom_openapi::access::{Scope, Tokens, Verdict, fingerprint, presented_secret};
 
 use crate::{
     app::State,
@@ -25,6 +27,10 @@ const OPEN_PATHS: [&str; 6] = [
     "/metrics",
 ];
 const OPEN_PREFIXES: [&str; 2] = ["/docs", "/api-docs/"];
+
+/// Who pushes: a name of the token that was presented, which is not the token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Client(pub Arc<str>);
 
 /// Lets a request pass if its credentials have the scope that its path needs.
 pub(crate) async fn guard<B: MessageBody + 'static>(
@@ -43,6 +49,12 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
         first
             .or_else(|failure| verdicts.next().unwrap_or(Err(failure)))
             .map_err(|failure| failure.for_dialect(Dialect::of_path(request.path())))?;
+        if state.tokens().is_some()
+            && let Some(secret) = secret_of(request.request())
+        {
+            let client = Client(fingerprint(&secret).into());
+            request.extensions_mut().insert(client);
+        }
     }
     next.call(request).await
 }
@@ -56,16 +68,20 @@ pub fn check(request: &HttpRequest, tokens: Option<&Tokens>, needed: Scope) -> R
     let Some(tokens) = tokens else {
         return Ok(());
     };
-    let authorization = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let secret = presented_secret(authorization, request.query_string());
-    match tokens.judge(secret.as_deref(), needed) {
+    match tokens.judge(secret_of(request).as_deref(), needed) {
         Verdict::Allowed => Ok(()),
         Verdict::Unknown => Err(Failure::Unauthorized),
         Verdict::ScopeLacking => Err(Failure::Forbidden(needed)),
     }
+}
+
+/// The secret that a request presents.
+fn secret_of(request: &HttpRequest) -> Option<String> {
+    let authorization = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    presented_secret(authorization, request.query_string())
 }
 
 /// The scopes of which a path needs one; none: the path is open. The handlers of `/query`, of

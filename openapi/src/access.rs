@@ -200,6 +200,12 @@ impl Token {
     }
 }
 
+/// Names a token without giving it away: the first eight hexadecimal digits of its SHA-256.
+#[must_use]
+pub fn fingerprint(secret: &str) -> String {
+    hex::encode(&Sha256::digest(secret.as_bytes())[..4])
+}
+
 /// Finds the secret in a request: `Authorization: Token t`, `Token user:t`, `Bearer t`, `Basic base64(user:t)`, or the
 /// query's `p` (InfluxDB 1.x).
 #[must_use]

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use crate::{
+    access::Client,
     app::Sink,
     journal::{Batch, Encoding, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
@@ -27,6 +28,8 @@ pub struct Push {
     pub retention_policy: Option<String>,
     /// The unit of the timestamps.
     pub precision: Precision,
+    /// Who pushes; `None` where everybody is trusted.
+    pub client: Option<Client>,
     /// When it came.
     pub received_ns: i64,
     /// How the body is encoded.

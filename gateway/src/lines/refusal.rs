@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-/// The rule that a line broke; the label of the rejected-lines metric.
+/// The rule that a line broke; the label of the rejected-lines metric. A word, once given, keeps its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
     /// The line is not UTF-8.
@@ -31,6 +31,24 @@ pub enum Rule {
     TooLong,
     /// The field has another type in the store.
     FieldType,
+    /// The series is new, and as many new ones have come as may.
+    SeriesLimit,
+    /// The contract does not name the measurement.
+    ContractMeasurement,
+    /// A tag is missing that the contract requires.
+    ContractTagRequired,
+    /// The contract does not name the tag.
+    ContractTag,
+    /// A tag's value is not of the contract's pattern.
+    ContractTagPattern,
+    /// The contract does not name the field.
+    ContractField,
+    /// The field is of none of the contract's types.
+    ContractFieldType,
+    /// The point is older than the contract allows.
+    ContractPast,
+    /// The point lies further ahead than the contract allows.
+    ContractFuture,
     /// The upstream server refused the line.
     Upstream,
 }
@@ -53,6 +71,15 @@ impl Rule {
             Self::TimeRange => "time_range",
             Self::TooLong => "too_long",
             Self::FieldType => "field_type",
+            Self::SeriesLimit => "series_limit",
+            Self::ContractMeasurement => "contract_measurement",
+            Self::ContractTagRequired => "contract_tag_required",
+            Self::ContractTag => "contract_tag",
+            Self::ContractTagPattern => "contract_tag_pattern",
+            Self::ContractField => "contract_field",
+            Self::ContractFieldType => "contract_field_type",
+            Self::ContractPast => "contract_past",
+            Self::ContractFuture => "contract_future",
             Self::Upstream => "upstream",
         }
     }

@@ -1,76 +1,24 @@
-//! The three ways to push line protocol.
+//! The three ways to push line protocol. They differ in their parameters and in the shape of their errors; what is done is one.
+
+mod parameters;
 
 use actix_web::{
-    HttpRequest, HttpResponse, post,
+    HttpMessage, HttpRequest, HttpResponse, post,
     web::{Data, Payload, Query},
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::{
+    access::Client,
     app::State,
     body::Body,
-    error::{ApiError, Dialect, Failure},
+    error::{ApiError, Failure},
     ingest::Push,
-    lines::Precision,
     openapi::{ErrorV1, ErrorV2, ErrorV3},
 };
+use parameters::{Parameters, WriteV1, WriteV2, WriteV3};
 
-/// The longest name of a database or retention policy: what file systems and the store take.
-const NAME_MAX_BYTES: usize = 255;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct WriteV2 {
-    /// The bucket: `telegraf`, or `telegraf/week` for the retention policy `week` of the database `telegraf`.
-    #[param(example = "telegraf")]
-    bucket: Option<String>,
-    /// The organisation; any is taken.
-    #[param(example = "headroom")]
-    #[serde(rename = "org")]
-    _org: Option<String>,
-    /// The unit of the timestamps: `ns` (default), `us`, `ms` or `s`.
-    #[param(example = "ns")]
-    precision: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct WriteV1 {
-    /// The database.
-    #[param(example = "telegraf")]
-    db: Option<String>,
-    /// The retention policy; without it the database's default.
-    #[param(example = "autogen")]
-    rp: Option<String>,
-    /// The unit of the timestamps: `n` (default), `u`, `ms`, `s`, `m` or `h`.
-    #[param(example = "s")]
-    precision: Option<String>,
-    /// The user's name, which is not looked at.
-    #[serde(rename = "u")]
-    _u: Option<String>,
-    /// The token as a password.
-    #[serde(rename = "p")]
-    _p: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct WriteV3 {
-    /// The database.
-    #[param(example = "telegraf")]
-    db: Option<String>,
-    /// The unit of the timestamps: `nanosecond` (default), `microsecond`, `millisecond` or `second`.
-    #[param(example = "nanosecond")]
-    precision: Option<String>,
-}
-
-/// Where a batch goes, and in which unit its timestamps are.
-struct Destination {
-    database: String,
-    retention_policy: Option<String>,
-    precision: Precision,
-}
+/// A query string, or what is wrong with it.
+type Parsed<Q> = Result<Query<Q>, actix_web::Error>;
 
 /// Write points (InfluxDB 2)
 ///
@@ -95,21 +43,10 @@ struct Destination {
 pub(super) async fn write_v2(
     state: Data<State>,
     request: HttpRequest,
-    query: Result<Query<WriteV2>, actix_web::Error>,
+    query: Parsed<WriteV2>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
-        let bucket = query.bucket.unwrap_or_default();
-        let (database, policy) = match bucket.split_once('/') {
-            Some((database, policy)) => (database.to_owned(), Some(policy.to_owned())),
-            None => (bucket, None),
-        };
-        let precision = Precision::of_v2(query.precision.as_deref().unwrap_or_default())?;
-        destination("bucket", database, policy, precision)
-    });
-    write(&state, &request, destination, payload)
-        .await
-        .map_err(|failure| failure.for_dialect(Dialect::V2))
+    write(&state, &request, query, payload).await
 }
 
 /// Write points (InfluxDB 1)
@@ -135,16 +72,10 @@ pub(super) async fn write_v2(
 pub(super) async fn write_v1(
     state: Data<State>,
     request: HttpRequest,
-    query: Result<Query<WriteV1>, actix_web::Error>,
+    query: Parsed<WriteV1>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
-        let precision = Precision::of_v1(query.precision.as_deref().unwrap_or_default())?;
-        destination("db", query.db.unwrap_or_default(), query.rp, precision)
-    });
-    write(&state, &request, destination, payload)
-        .await
-        .map_err(|failure| failure.for_dialect(Dialect::V1))
+    write(&state, &request, query, payload).await
 }
 
 /// Write points (InfluxDB 3)
@@ -170,53 +101,33 @@ pub(super) async fn write_v1(
 pub(super) async fn write_v3(
     state: Data<State>,
     request: HttpRequest,
-    query: Result<Query<WriteV3>, actix_web::Error>,
+    query: Parsed<WriteV3>,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let destination = query.map_err(super::bad_query).and_then(|Query(query)| {
-        let precision = Precision::of_v3(query.precision.as_deref().unwrap_or_default())?;
-        destination("db", query.db.unwrap_or_default(), None, precision)
-    });
-    write(&state, &request, destination, payload)
-        .await
-        .map_err(|failure| failure.for_dialect(Dialect::V3))
+    write(&state, &request, query, payload).await
 }
 
-fn destination(
-    parameter: &str,
-    database: String,
-    retention_policy: Option<String>,
-    precision: Precision,
-) -> Result<Destination, Failure> {
-    if database.is_empty() {
-        return Err(Failure::Invalid(format!(
-            "the parameter {parameter} is missing; write {parameter}=telegraf"
-        )));
-    }
-    let retention_policy = retention_policy.filter(|policy| !policy.is_empty());
-    let longest = database
-        .len()
-        .max(retention_policy.as_ref().map_or(0, String::len));
-    if longest > NAME_MAX_BYTES {
-        return Err(Failure::Invalid(format!(
-            "the parameter {parameter} is {longest} bytes long; at most {NAME_MAX_BYTES} are taken"
-        )));
-    }
-    Ok(Destination {
-        database,
-        retention_policy,
-        precision,
-    })
-}
-
-async fn write(
+/// Takes a push, and answers in the dialect of its parameters.
+async fn write<Q: Parameters>(
     state: &State,
     request: &HttpRequest,
-    destination: Result<Destination, Failure>,
+    query: Parsed<Q>,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    push(state, request, query, payload)
+        .await
+        .map_err(|failure| failure.for_dialect(Q::DIALECT))
+}
+
+async fn push<Q: Parameters>(
+    state: &State,
+    request: &HttpRequest,
+    query: Parsed<Q>,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
     let received_ns = state.now_ns();
-    let destination = destination?;
+    let Query(query) = query.map_err(super::bad_query)?;
+    let destination = query.destination()?;
     state.core()?;
     let body = Body::read(request, payload, state.limits).await?;
     let receipt = state
@@ -224,6 +135,7 @@ async fn write(
             database: destination.database,
             retention_policy: destination.retention_policy,
             precision: destination.precision,
+            client: request.extensions().get::<Client>().cloned(),
             received_ns,
             encoding: body.encoding,
             raw: body.raw,
