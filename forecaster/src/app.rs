@@ -38,7 +38,7 @@ use crate::{
         trainer::{Train, Trainer},
     },
     metrics::Metrics,
-    model::BaseError,
+    model::{Base, BaseError},
     newcomers::Newcomers,
     openapi,
     registry::{Registry, RegistryError},
@@ -46,7 +46,7 @@ use crate::{
     routes::{self, unknown::Known},
     scheduler,
     serving::Serving,
-    training::{Budget, train_host},
+    training::{BaseFileError, Budget, train_host},
 };
 
 /// A request's body: thresholds of ten thousand targets fit.
@@ -146,6 +146,9 @@ pub enum StartError {
     /// The program was built with a broken base.
     #[error("the base that is part of the program cannot be read: {0}")]
     Base(#[from] BaseError),
+    /// A base that is named cannot be begun from.
+    #[error("HEADROOM_EXTRA_MODELS: {0}")]
+    Extra(#[from] BaseFileError),
     /// A figure is registered twice.
     #[error("the figures cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -204,8 +207,14 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
     let clock = Arc::clone(&parts.clock);
     let metrics = Arc::new(Metrics::new()?);
     let gateway = Arc::new(Gateway::new(settings.gateway.clone())?);
-    let registry = Registry::open(&settings.data_dir.join("registry"))?;
-    let base = Arc::new(FleetBase::load(registry.clone())?);
+    let device = settings.training.device;
+    let registry = Registry::open(&settings.data_dir.join("registry"))?.on(device);
+    let shipped = Arc::new(Base::shipped()?.on(device));
+    let extra = settings.training.extra.iter();
+    let extra: Result<_, _> = extra
+        .map(|asked| asked.base(settings.training.seed, device))
+        .collect();
+    let base = Arc::new(FleetBase::load(registry.clone(), shipped, extra?));
     let champions = Arc::new(Champions::new(registry));
     let ledger = Arc::new(Ledger::open(&settings.data_dir.join("alerts.sqlite"))?);
     let fleet = Arc::new(Fleet::new(

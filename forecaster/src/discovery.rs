@@ -107,7 +107,7 @@ fn hosts(rules: &[Rule], results: &[StatementResult]) -> Hosts {
 }
 
 /// Says whether a series has all tags that name its target, and is not left out.
-fn is_target(rule: &Rule, tags: &BTreeMap<String, String>) -> bool {
+pub(crate) fn is_target(rule: &Rule, tags: &BTreeMap<String, String>) -> bool {
     let is_named = |key: &String| tags.get(key).is_some_and(|value| !value.is_empty());
     rule.target.by_tags.iter().all(is_named) && !rule.leaves_out(tags)
 }

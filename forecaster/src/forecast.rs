@@ -10,7 +10,7 @@ use crate::{
     baseline::SeasonalNaive,
     grid::Grid,
     manifest::{Manifest, ModelKind, TargetModel},
-    model::{HostModel, ModelRefusal, Series},
+    model::{EncoderKind, HostModel, ModelRefusal, Series},
     quantile::{HORIZON_STEPS, QuantilePath},
     target::{Kind, Target},
 };
@@ -97,7 +97,7 @@ fn because(reason: Option<&String>) -> String {
 
 /// Forecasts each of `recent`, whose grids hold the newest values (ideally [`HISTORY_STEPS`] of them).
 ///
-/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it. The
+/// The answers stand in the order of `recent`. `horizon_steps` beyond [`HORIZON_STEPS`] is cut to it. Each
 /// network is asked once for all targets that it serves; where it cannot answer, a naive forecast does and says
 /// why.
 #[must_use]
@@ -115,24 +115,14 @@ pub fn predict(
         .iter()
         .map(|asked| asked.as_ref().ok().and_then(Asked::series))
         .collect();
-    let of_network: Vec<(&Series, usize)> = series
-        .iter()
-        .flatten()
-        .map(|(series, origin)| (series, *origin))
-        .collect();
-    // A refusal of libtorch is every answer's: the naive forecasts stand in.
-    let (mut answers, refusal) = match model.answer(&of_network) {
-        Ok(paths) => (paths.into_iter(), None),
-        Err(error) => (vec![None; of_network.len()].into_iter(), Some(error)),
-    };
+    let (mut answers, refusal) = of_networks(model, &asked, &series);
     let steps = horizon_steps.min(HORIZON_STEPS);
     asked
         .into_iter()
-        .zip(&series)
-        .map(|(asked, series)| {
-            let of_network = series.as_ref().and_then(|_| answers.next()).flatten();
+        .enumerate()
+        .map(|(place, asked)| {
             let asked = asked?;
-            let answer = match of_network {
+            let answer = match answers[place].take() {
                 Some(path) if asked.known.serves == ModelKind::Ensemble => asked.ensemble(path),
                 Some(path) => Answer {
                     kind: asked.known.serves,
@@ -144,6 +134,40 @@ pub fn predict(
             Ok(asked.forecast(answer, steps))
         })
         .collect()
+}
+
+/// Asks each network for the targets that it serves; `None` stands where none does or can. A refusal of libtorch is every
+/// answer's: the naive forecasts stand in.
+fn of_networks(
+    model: &HostModel,
+    asked: &[Result<Asked, PredictError>],
+    series: &[Option<(Series, usize)>],
+) -> (Vec<Option<QuantilePath>>, Option<ModelRefusal>) {
+    let mut answers = vec![None; asked.len()];
+    for kind in EncoderKind::ALL {
+        let is_served = |asked: &Asked| asked.known.serves.encoder() == Some(kind);
+        let (places, of_network): (Vec<usize>, Vec<(&Series, usize)>) = asked
+            .iter()
+            .zip(series)
+            .enumerate()
+            .filter(|(_, (asked, _))| asked.as_ref().is_ok_and(is_served))
+            .filter_map(|(place, (_, series))| {
+                let (series, origin) = series.as_ref()?;
+                Some((place, (series, *origin)))
+            })
+            .unzip();
+        if places.is_empty() {
+            continue;
+        }
+        match model.answer(kind, &of_network) {
+            Ok(paths) => places
+                .into_iter()
+                .zip(paths)
+                .for_each(|(place, path)| answers[place] = path),
+            Err(error) => return (vec![None; asked.len()], Some(error)),
+        }
+    }
+    (answers, None)
 }
 
 /// A target that is part of the model, with its recent values.
@@ -191,11 +215,11 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// Returns the series to ask the network about; `None` when it does not serve the target.
+    /// Returns the series to ask a network about; `None` when none serves the target.
     fn series(&self) -> Option<(Series, usize)> {
         let entry = self.known.series?;
-        let serves = self.known.serves;
-        (serves.is_network() || serves == ModelKind::Ensemble).then(|| entry.series(&self.history))
+        let is_asked = self.known.serves.encoder().is_some();
+        is_asked.then(|| entry.series(&self.history))
     }
 
     /// Mixes the network's answer with those of the naive forecasts.

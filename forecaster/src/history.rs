@@ -141,15 +141,23 @@ fn samples_of(target: &Target, result: &StatementResult) -> Vec<Sample> {
         .collect()
 }
 
-fn grid_of(target: &Target, samples: &[Sample], span: Span) -> Grid {
+/// Puts a rule's samples, ordered by time, on a grid: a counter's increase per second, the means of anything else.
+pub(crate) fn on_grid(rule: &TargetRule, samples: &[Sample], span: Span) -> Grid {
     let Span { from_s, until_s } = span;
+    if rule.counter {
+        return Grid::of_counter(samples, from_s, until_s, STEP_S);
+    }
+    let grid = Grid::of_values(samples, from_s, until_s, STEP_S);
+    if rule.complement {
+        grid.map(|value| 100.0 - value)
+    } else {
+        grid
+    }
+}
+
+fn grid_of(target: &Target, samples: &[Sample], span: Span) -> Grid {
     if !target.rule.counter {
-        let grid = Grid::of_values(samples, from_s, until_s, STEP_S);
-        return if target.rule.complement {
-            grid.map(|value| 100.0 - value)
-        } else {
-            grid
-        };
+        return on_grid(&target.rule, samples, span);
     }
     // The last value of a step was read at its end, and InfluxQL names the step by its start, which is a second late.
     let at_the_end: Vec<Sample> = samples
@@ -159,7 +167,7 @@ fn grid_of(target: &Target, samples: &[Sample], span: Span) -> Grid {
             ..*sample
         })
         .collect();
-    Grid::of_counter(&at_the_end, from_s, until_s, STEP_S)
+    on_grid(&target.rule, &at_the_end, span)
 }
 
 #[cfg(test)]

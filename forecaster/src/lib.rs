@@ -17,6 +17,8 @@ pub mod grid;
 
 pub mod history;
 
+pub mod corpus;
+
 pub mod quantile;
 
 pub mod baseline;

@@ -11,7 +11,7 @@ use crate::{
     backtest::Scores,
     baseline::{DAY_STEPS, SeasonalNaive},
     grid::STEP_S,
-    model::{NetworkEntry, SeriesEntry},
+    model::{EncoderKind, NetworkEntry, SeriesEntry},
     target::{Kind, Target},
 };
 
@@ -26,6 +26,10 @@ pub const FORMAT: u32 = 1;
 pub enum ModelKind {
     /// The host's patch LSTM.
     Lstm,
+    /// The host's convolutional network; only where it is asked for.
+    Tcn,
+    /// The host's network with attention; only where it is asked for.
+    Attention,
     /// The base, which learned from other hosts and never from this one.
     Base,
     /// The weighted mean of the host's network and the naive forecasts, level by level.
@@ -40,8 +44,10 @@ pub enum ModelKind {
 
 impl ModelKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Lstm,
+        Self::Tcn,
+        Self::Attention,
         Self::Base,
         Self::Ensemble,
         Self::SeasonalNaiveDay,
@@ -52,7 +58,28 @@ impl ModelKind {
     /// Returns whether a network answers.
     #[must_use]
     pub fn is_network(self) -> bool {
-        matches!(self, Self::Lstm | Self::Base)
+        matches!(self, Self::Lstm | Self::Tcn | Self::Attention | Self::Base)
+    }
+
+    /// Returns which network is asked for an answer, alone or as a member; `None` when none is.
+    #[must_use]
+    pub fn encoder(self) -> Option<EncoderKind> {
+        match self {
+            Self::Lstm | Self::Base | Self::Ensemble => Some(EncoderKind::Lstm),
+            Self::Tcn => Some(EncoderKind::Tcn),
+            Self::Attention => Some(EncoderKind::Attention),
+            Self::SeasonalNaiveDay | Self::SeasonalNaiveWeek | Self::Persistence => None,
+        }
+    }
+
+    /// Returns what a host's own network of a kind serves as.
+    #[must_use]
+    pub fn of_network(encoder: EncoderKind) -> Self {
+        match encoder {
+            EncoderKind::Lstm => Self::Lstm,
+            EncoderKind::Tcn => Self::Tcn,
+            EncoderKind::Attention => Self::Attention,
+        }
     }
 
     /// Returns the name as it stands in answers and points.
@@ -60,6 +87,8 @@ impl ModelKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Lstm => "lstm",
+            Self::Tcn => "tcn",
+            Self::Attention => "attention",
             Self::Base => "base",
             Self::Ensemble => "ensemble",
             Self::SeasonalNaiveDay => "seasonal_naive_day",
@@ -91,6 +120,9 @@ pub struct Manifest {
     pub code_version: String,
     /// The network that the targets share; null when none of them can be learned.
     pub network: Option<NetworkEntry>,
+    /// The networks of other kinds that were asked for, over the same targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_networks: Vec<NetworkEntry>,
     /// The targets that have a model, by name.
     pub targets: Vec<TargetModel>,
     /// The targets that have none, and why.
@@ -110,9 +142,21 @@ impl Manifest {
             seed: 0,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             network: None,
+            extra_networks: Vec::new(),
             targets: Vec::new(),
             refused: Vec::new(),
         }
+    }
+
+    /// Returns what is known of every network.
+    pub fn networks(&self) -> impl Iterator<Item = &NetworkEntry> {
+        self.network.iter().chain(&self.extra_networks)
+    }
+
+    /// Returns what is known of the network of a kind.
+    #[must_use]
+    pub fn entry(&self, kind: EncoderKind) -> Option<&NetworkEntry> {
+        self.networks().find(|entry| entry.shape.encoder == kind)
     }
 
     /// Returns the model of a target.

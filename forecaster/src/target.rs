@@ -147,7 +147,26 @@ pub struct Target {
     pub rule: Arc<TargetRule>,
 }
 
-fn metric_name(name: &str, tags: &[(String, String)]) -> String {
+impl Target {
+    /// Makes a target of a metric's name alone: shares in percent, what is counted per time as a rate, all else as a
+    /// gauge.
+    pub(crate) fn named(metric: &str) -> Self {
+        let names = |words: &[&str]| words.iter().any(|word| metric.contains(word));
+        let kind = if names(&["percent", "usage"]) {
+            Kind::Percent
+        } else if names(&["_rate", "_5m", "count", "load"]) {
+            Kind::Rate
+        } else {
+            Kind::Gauge
+        };
+        let (measurement, field) = metric.split_once('.').unwrap_or((metric, "value"));
+        let rule = TargetRule::new(metric, measurement, field, kind);
+        Arc::new(rule).target(&BTreeMap::new())
+    }
+}
+
+/// Returns the name of a target that tags tell from others.
+pub(crate) fn metric_name(name: &str, tags: &[(String, String)]) -> String {
     let mut metric = name.to_owned();
     for (index, (key, value)) in tags.iter().enumerate() {
         metric.push(if index == 0 { '{' } else { ',' });

@@ -12,7 +12,7 @@ use super::{plot, progress::Shown};
 use crate::{
     backtest::Scores,
     clock::{Clock, SystemClock},
-    config::Settings,
+    config::{Settings, TrainingSettings},
     evaluation::{self, Files, Form, Outcome, Plan, Served, Watch},
     fleet::Fleet,
     forecast::predict,
@@ -20,13 +20,13 @@ use crate::{
     grid::{Grid, STEP_S},
     history::{self, Span},
     manifest::{ModelKind, TargetModel},
-    model::Base,
+    model::{Base, Device, EncoderKind},
     quantile::HORIZON_STEPS,
     target::Target,
     training::{
-        Budget, Event, Part, Progress, Recipe, TrainRequest,
+        Budget, Event, ExtraNetwork, Part, Progress, Recipe, TrainRequest,
         fleet::{self, Effort},
-        train_host,
+        read_base, train_host,
     },
 };
 
@@ -45,6 +45,10 @@ pub struct Evaluation {
     pub served: Served,
     /// The base that is begun from; the one that is part of the program where none is named.
     pub base: Option<PathBuf>,
+    /// The kinds of network that are fitted beside.
+    pub extra: Vec<ExtraNetwork>,
+    /// The device that computes.
+    pub device: Device,
     /// What of a training is left out.
     pub without: Vec<Part>,
 }
@@ -80,8 +84,9 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let out = File::create(&evaluation.out)
         .with_context(|| format!("cannot write {}", evaluation.out.display()))?;
     let asked = hosts.iter().filter(|host| host.is_asked()).count();
+    let passes = fleet::PASSES * (1 + evaluation.beside().count());
     let steps = Steps {
-        fleet: Shown::new("pass over the fleet", fleet::PASSES as u64),
+        fleet: Shown::new("pass over the fleet", passes as u64),
         hosts: Shown::new("host", asked as u64),
     };
     let outcomes = evaluation::run(&hosts, &evaluation.plan()?, &steps)?;
@@ -110,19 +115,35 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
 }
 
 impl Evaluation {
+    /// Returns the kind of network that is fitted first: the one that is to answer, else the LSTM.
+    fn network(&self) -> EncoderKind {
+        match self.served {
+            Served::Only(kind) => kind.encoder().unwrap_or_default(),
+            Served::Best => EncoderKind::default(),
+        }
+    }
+
+    /// Returns the kinds of network that are fitted beside that one.
+    fn beside(&self) -> impl Iterator<Item = &ExtraNetwork> {
+        let own = self.network();
+        self.extra.iter().filter(move |extra| extra.kind != own)
+    }
+
     fn plan(&self) -> anyhow::Result<Plan> {
+        let own = self.network();
         let base = match &self.base {
-            None => Base::shipped()?,
-            Some(path) => {
-                let bytes =
-                    fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Arc::new(Base::from_bytes(&bytes)?)
-            }
+            Some(path) => read_base(path, own)?,
+            None if own == EncoderKind::Lstm => Base::shipped()?,
+            None => Base::untaught(own.shape(), self.seed)?,
         };
+        let extra = self
+            .beside()
+            .map(|extra| extra.base(self.seed, self.device));
         Ok(Plan {
             served: self.served,
             seed: self.seed,
-            base,
+            base: Arc::new(base.on(self.device)),
+            extra: extra.collect::<Result<_, _>>()?,
             recipe: Recipe::without(&self.without),
             budget: Budget::default(),
             effort: Effort::default(),
@@ -159,9 +180,9 @@ fn peak_memory() -> Option<f64> {
 /// When the gateway cannot be read, knows no such host or target, or the history is too short to train on.
 pub async fn of_host(settings: &Settings, host: &str, metric: &str) -> anyhow::Result<()> {
     let (target, grid) = read(settings, host, metric).await?;
-    let seed = settings.training.seed;
-    let host = host.to_owned();
-    let shown = tokio::task::spawn_blocking(move || judged(host, &target, &grid, seed)).await??;
+    let (host, training) = (host.to_owned(), settings.training.clone());
+    let shown =
+        tokio::task::spawn_blocking(move || judged(host, &target, &grid, &training)).await??;
     print!("{shown}");
     Ok(())
 }
@@ -198,7 +219,14 @@ async fn read(settings: &Settings, host: &str, metric: &str) -> anyhow::Result<(
         .context("the gateway answered without a history")
 }
 
-fn judged(host: String, target: &Target, grid: &Grid, seed: u64) -> anyhow::Result<String> {
+fn judged(
+    host: String,
+    target: &Target,
+    grid: &Grid,
+    settings: &TrainingSettings,
+) -> anyhow::Result<String> {
+    let extra = settings.extra.iter();
+    let extra = extra.map(|extra| extra.base(settings.seed, settings.device));
     let grid = grid.trimmed();
     let known = grid.values.len().saturating_sub(HORIZON_STEPS);
     let (before, came) = grid.values.split_at(known);
@@ -209,10 +237,11 @@ fn judged(host: String, target: &Target, grid: &Grid, seed: u64) -> anyhow::Resu
     let request = TrainRequest {
         host,
         targets: vec![(target.clone(), before.clone())],
-        seed,
+        seed: settings.seed,
         trained_at_s: before.end_s(),
         budget: Budget::default(),
-        base: Base::shipped()?,
+        base: Arc::new(Base::shipped()?.on(settings.device)),
+        extra: extra.collect::<Result<_, _>>()?,
         recipe: Recipe::default(),
     };
     let model = train_host(&request, &(), &CancellationToken::new())?;

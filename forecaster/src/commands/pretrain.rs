@@ -1,14 +1,22 @@
 //! `pretrain`: makes a base, of synthetic series and of the training parts of real ones.
 
-use std::{collections::HashMap, fs, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Shown;
 use crate::{
+    corpus,
     evaluation::{self, Files},
-    model::{Base, Shape},
+    grid::Grid,
+    model::{Base, Device, EncoderKind},
     target::{Target, TargetRule},
     training::{
         Budget, Event, Progress, Recipe, TrainRequest,
@@ -17,19 +25,16 @@ use crate::{
     },
 };
 
-/// The sizes of the network: what a request for ten targets affords within its few milliseconds.
-const SHAPE: Shape = Shape {
-    series: 0,
-    hidden: 64,
-    decoder: 128,
-};
-
 /// A base that is to be made.
 #[derive(Debug, Clone)]
 pub struct Pretraining {
+    /// What reads the patches.
+    pub encoder: EncoderKind,
+    /// The device that computes.
+    pub device: Device,
     /// How many synthetic series are drawn.
     pub synthetic: usize,
-    /// Folders of real series, of an evaluation's form.
+    /// Folders of real series.
     pub folders: Vec<PathBuf>,
     /// The data sets of the folders that are learned from; all where none is named.
     pub datasets: Vec<String>,
@@ -63,25 +68,25 @@ impl Progress for Shown {
 /// When a folder cannot be read, there is nothing to learn from, or the base cannot be written.
 pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let untaught = Arc::new(Base::untaught(SHAPE, pretraining.seed)?);
-    let mut requests = synthetic_hosts(pretraining, &untaught);
+    let untaught = Base::untaught(pretraining.encoder.shape(), pretraining.seed)?;
+    let untaught = Arc::new(untaught.on(pretraining.device));
+    let mut hosts = synthetic_hosts(pretraining);
     for folder in &pretraining.folders {
-        let hosts = evaluation::read(&Files::of_folder(folder), evaluation::SCOPE_OF_ALL)?;
-        let chosen = |host: &str| {
-            let dataset = host.split('|').next().unwrap_or_default();
-            pretraining.datasets.is_empty() || pretraining.datasets.iter().any(|d| d == dataset)
-        };
-        let plan = evaluation::Plan {
-            served: evaluation::Served::Best,
-            seed: pretraining.seed,
-            base: Arc::clone(&untaught),
-            recipe: Recipe::default(),
-            budget: Budget::default(),
-            effort: Effort::default(),
-        };
-        let hosts = hosts.iter().filter(|host| chosen(&host.host));
-        requests.extend(hosts.map(|host| host.train_request(&plan, &untaught)));
+        hosts.extend(real_hosts(folder, pretraining)?);
     }
+    let requests: Vec<TrainRequest> = hosts
+        .into_iter()
+        .map(|(host, targets)| TrainRequest {
+            host,
+            targets,
+            seed: pretraining.seed,
+            trained_at_s: 0,
+            budget: Budget::default(),
+            base: Arc::clone(&untaught),
+            extra: Vec::new(),
+            recipe: Recipe::default(),
+        })
+        .collect();
     let series: usize = requests.iter().map(|request| request.targets.len()).sum();
     let effort = Effort {
         windows_per_series: pretraining.windows.div_ceil(series.max(1)),
@@ -107,6 +112,7 @@ pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
             "synthetic_series".to_owned(),
             pretraining.synthetic.to_string(),
         ),
+        ("model".to_owned(), pretraining.encoder.name().to_owned()),
         ("datasets".to_owned(), pretraining.datasets.join(",")),
         (
             "code_version".to_owned(),
@@ -126,8 +132,42 @@ pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A host's name, and its series.
+type Series = (String, Vec<(Target, Grid)>);
+
+/// Reads the series of a folder: of an evaluation their training parts, of anything else all that there is.
+fn real_hosts(folder: &Path, pretraining: &Pretraining) -> anyhow::Result<Vec<Series>> {
+    let files = Files::of_folder(folder);
+    let mut hosts: Vec<Series> = if files.are_there() {
+        let hosts = evaluation::read(&files, evaluation::SCOPE_OF_ALL)?;
+        let parts = hosts
+            .iter()
+            .map(|host| (host.host.clone(), host.training_parts()));
+        parts.collect()
+    } else {
+        let corpus = corpus::read(folder)?;
+        for path in &corpus.passed_over {
+            eprintln!("passed over: {}", path.display());
+        }
+        let hosts = corpus.hosts.into_iter();
+        hosts.map(|host| (host.host, host.targets)).collect()
+    };
+    let names = &pretraining.datasets;
+    hosts.retain(|(host, _)| {
+        let dataset = host.split('|').next().unwrap_or_default();
+        names.is_empty() || names.iter().any(|name| name == dataset)
+    });
+    let series: usize = hosts.iter().map(|(_, targets)| targets.len()).sum();
+    eprintln!(
+        "{}: {series} series of {} hosts",
+        folder.display(),
+        hosts.len()
+    );
+    Ok(hosts)
+}
+
 /// Draws synthetic series, each a host of its own: they have nothing in common but their nature.
-fn synthetic_hosts(pretraining: &Pretraining, base: &Arc<Base>) -> Vec<TrainRequest> {
+fn synthetic_hosts(pretraining: &Pretraining) -> Vec<Series> {
     let draw = |number: usize| {
         let seed = pretraining
             .seed
@@ -136,15 +176,7 @@ fn synthetic_hosts(pretraining: &Pretraining, base: &Arc<Base>) -> Vec<TrainRequ
         let (kind, grid) = synthetic::series(seed);
         let rule = TargetRule::new("synthetic", "synthetic", "value", kind);
         let target: Target = Arc::new(rule).target(&[].into());
-        TrainRequest {
-            host: format!("synthetic-{number}"),
-            targets: vec![(target, grid)],
-            seed: pretraining.seed,
-            trained_at_s: 0,
-            budget: Budget::default(),
-            base: Arc::clone(base),
-            recipe: Recipe::default(),
-        }
+        (format!("synthetic-{number}"), vec![(target, grid)])
     };
     (0..pretraining.synthetic).map(draw).collect()
 }

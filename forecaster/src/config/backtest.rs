@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{Raw, SEED, Settings, SettingsError};
+use super::{DEVICE, Raw, SEED, Settings, SettingsError};
 use crate::{
     commands::backtest::Evaluation,
     evaluation::{Files, Served},
     manifest::ModelKind,
-    training::Part,
+    model::Device,
+    training::{ExtraNetwork, Part},
 };
 
 /// The flags of `backtest`: files, or a host of the gateway.
@@ -37,9 +38,18 @@ pub struct Backtest {
     #[arg(long, default_value = "best", requires = "series", value_parser = served)]
     model: Served,
 
-    /// Base to begin from [default: the one that is part of the program]
+    /// Base to begin from, of the kind that answers [default: the one that is part of the program, or random weights]
     #[arg(long, value_name = "FILE", requires = "series")]
     base: Option<PathBuf>,
+
+    /// Kind of network that is fitted beside and judged with the others: tcn, attention, or KIND=FILE to begin from a
+    /// base; may be given more than once
+    #[arg(long, value_name = "KIND", requires = "series")]
+    extra: Vec<ExtraNetwork>,
+
+    /// Where networks are fitted and asked: cpu, cuda, cuda:N or auto
+    #[arg(long, env = "HEADROOM_DEVICE", default_value = DEVICE)]
+    device: Device,
 
     /// Leave a part of the training out, to see what it is worth: base, fleet, tuning, widening or refresh
     #[arg(long, value_name = "PART", requires = "series")]
@@ -116,10 +126,12 @@ impl Backtest {
                 seed: self.seed,
                 served: self.model,
                 base: self.base,
+                extra: self.extra,
+                device: self.device,
                 without: self.without,
             }),
             _ => Judged::Host {
-                settings: Box::new(self.gateway.settings(self.seed)?),
+                settings: Box::new(self.gateway.settings(self.seed, self.device)?),
                 host: self.host.unwrap_or_default(),
                 metric: self.metric.unwrap_or_default(),
             },
@@ -129,13 +141,14 @@ impl Backtest {
 }
 
 impl GatewayFlags {
-    fn settings(self, seed: u64) -> Result<Settings, SettingsError> {
+    fn settings(self, seed: u64, device: Device) -> Result<Settings, SettingsError> {
         let raw = Raw {
             gateway_url: self.gateway_url,
             token: self.token,
             database: self.database,
             history_days: self.history_days,
             seed: Some(seed),
+            device: Some(device.to_string()),
             ..Raw::default()
         };
         super::cli::load(&raw, self.config)

@@ -11,12 +11,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE,
+    ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE, DEVICE,
     DISCOVERY_INTERVAL_S, FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL,
     GatewaySettings, HISTORY_DAYS, LISTEN, Pretrain, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S,
     Secret, Settings, SettingsError, TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings,
     WebhookSettings, rules,
 };
+use crate::training::ExtraNetwork;
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
 ///
@@ -230,7 +231,32 @@ fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
             366,
         )?,
         seed: raw.seed.unwrap_or(SEED),
+        extra: extra(raw.extra_models.as_deref().unwrap_or_default())?,
+        device: parse(
+            "HEADROOM_DEVICE",
+            raw.device.as_deref().unwrap_or(DEVICE),
+            "cuda:1 would be the second GPU",
+        )?,
     })
+}
+
+fn extra(kinds: &str) -> Result<Vec<ExtraNetwork>, SettingsError> {
+    let mut asked: Vec<ExtraNetwork> = Vec::new();
+    for kind in kinds
+        .split(',')
+        .map(str::trim)
+        .filter(|kind| !kind.is_empty())
+    {
+        let network: ExtraNetwork = parse(
+            "HEADROOM_EXTRA_MODELS",
+            kind,
+            "several stand with commas between them",
+        )?;
+        if asked.iter().all(|other| other.kind != network.kind) {
+            asked.push(network);
+        }
+    }
+    Ok(asked)
 }
 
 fn parse<T>(setting: &'static str, value: &str, right: &str) -> Result<T, SettingsError>

@@ -17,6 +17,8 @@ use chrono_tz::Tz;
 use headroom_openapi::access::{Tokens, TokensError};
 use url::Url;
 
+use crate::{model::Device, training::ExtraNetwork};
+
 pub use backtest::{Backtest, Judged};
 pub use cli::{Cli, Command};
 pub use pretrain::Pretrain;
@@ -55,6 +57,9 @@ pub const STALE_AFTER_S: u64 = 900;
 pub const ALERT_COOLDOWN_MIN: u64 = 60;
 /// More likely than not.
 pub const ALERT_PROBABILITY: f64 = 0.5;
+
+/// The processor: a GPU is worth its price for fleets of thousands, and every machine has a processor.
+pub const DEVICE: &str = "cpu";
 
 /// Everything that the service needs to know, checked.
 #[derive(Debug, Clone)]
@@ -128,6 +133,10 @@ pub struct TrainingSettings {
     pub history_days: u64,
     /// The seed of every training.
     pub seed: u64,
+    /// The kinds of network that are fitted beside the LSTM.
+    pub extra: Vec<ExtraNetwork>,
+    /// The device that networks are fitted and asked on.
+    pub device: Device,
 }
 
 /// What is forecast, and how often.

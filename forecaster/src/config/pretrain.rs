@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::SEED;
-use crate::commands::pretrain::Pretraining;
+use super::{DEVICE, SEED};
+use crate::{
+    commands::pretrain::Pretraining,
+    model::{Device, EncoderKind},
+};
 
 /// Enough kinds of series that no single one rules.
 const SYNTHETIC_SERIES: usize = 600;
@@ -18,8 +21,16 @@ pub struct Pretrain {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Folder of real series: `series_5min.csv.gz`, `windows.csv.gz` and `series.csv`, of whose series the first
-    /// `n_train` bins are learned; may be given more than once
+    /// Kind of network: lstm, tcn or attention
+    #[arg(long, default_value_t = EncoderKind::Lstm)]
+    model: EncoderKind,
+
+    /// Where it is fitted: cpu, cuda, cuda:N or auto
+    #[arg(long, env = "HEADROOM_DEVICE", default_value = DEVICE)]
+    device: Device,
+
+    /// Folder of real series: CSV, Parquet and line protocol, or an evaluation's files (`series_5min.csv.gz`,
+    /// `windows.csv.gz`, `series.csv`), of whose series the first `n_train` bins are learned; may be given more than once
     #[arg(long = "folder", value_name = "FOLDER")]
     folders: Vec<PathBuf>,
 
@@ -43,6 +54,8 @@ pub struct Pretrain {
 impl From<Pretrain> for Pretraining {
     fn from(flags: Pretrain) -> Self {
         Self {
+            encoder: flags.model,
+            device: flags.device,
             synthetic: flags.synthetic,
             folders: flags.folders,
             datasets: flags.datasets,

@@ -70,6 +70,16 @@ pub struct Raw {
     #[arg(long, env = "HEADROOM_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
 
+    /// Kinds of network that are fitted beside the LSTM, with commas between them: tcn, attention, or KIND=FILE to begin
+    /// from a base that `pretrain --model KIND` made [default: none; each costs as much again]
+    #[arg(long, env = "HEADROOM_EXTRA_MODELS", value_name = "KINDS")]
+    pub extra_models: Option<String>,
+
+    /// Where networks are fitted and asked: cpu, cuda, cuda:N, or auto for the first GPU where there is one
+    /// [default: cpu]
+    #[arg(long, env = "HEADROOM_DEVICE", value_name = "DEVICE")]
+    pub device: Option<String>,
+
     /// How often hosts and targets are looked for, in seconds [default: 60]
     #[arg(long, env = "HEADROOM_DISCOVERY_INTERVAL_S", value_name = "SECONDS")]
     pub discovery_interval_s: Option<u64>,

@@ -2,13 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
-    io::{BufReader, Read},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -16,8 +12,9 @@ use super::{
     host::{EvaluatedHost, EvaluatedSeries},
 };
 use crate::{
+    corpus,
     grid::{Grid, STEP_S, Sample},
-    target::{Kind, Target, TargetRule},
+    target::Target,
 };
 
 /// The scope that every window belongs to.
@@ -40,6 +37,15 @@ impl Files {
             series: folder.join("series_5min.csv.gz"),
             windows: folder.join("windows.csv.gz"),
         }
+    }
+
+    /// Returns whether all of them are there.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        let parts = self.training_parts();
+        [&self.series, &self.windows, &parts]
+            .iter()
+            .all(|path| path.is_file())
     }
 
     fn training_parts(&self) -> PathBuf {
@@ -84,7 +90,7 @@ pub fn read(files: &Files, scope: &str) -> Result<Vec<EvaluatedHost>, Evaluation
         };
         let (host, metric) = id.rsplit_once('|').unwrap_or(("", &id));
         let series = EvaluatedSeries {
-            target: target(metric),
+            target: Target::named(metric),
             grid: grid(&samples),
             training_steps: part.n_train,
             origins: origins.remove(&id).unwrap_or_default(),
@@ -126,15 +132,10 @@ fn origins(path: &Path, scope: &str) -> Result<HashMap<String, Vec<usize>>, Eval
 fn rows<T: DeserializeOwned>(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<T, EvaluationError>>, EvaluationError> {
-    let file = File::open(path).map_err(|source| EvaluationError::FileUnreadable {
+    let reader = corpus::open(path).map_err(|source| EvaluationError::FileUnreadable {
         path: path.to_owned(),
         source,
     })?;
-    let reader: Box<dyn Read> = if path.extension().is_some_and(|extension| extension == "gz") {
-        Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
-    } else {
-        Box::new(BufReader::new(file))
-    };
     let rows = csv::Reader::from_reader(reader).into_deserialize();
     let path = path.to_owned();
     Ok(rows.map(move |row| {
@@ -150,20 +151,4 @@ fn grid(samples: &[Sample]) -> Grid {
     let from_s = times().min().unwrap_or(0);
     let until_s = times().max().map_or(from_s, |last| last + 1);
     Grid::of_values(samples, from_s, until_s, STEP_S)
-}
-
-/// Makes a target of a metric's name alone: shares in percent, what is counted per time as a rate, all else as
-/// a gauge.
-fn target(metric: &str) -> Target {
-    let names = |words: &[&str]| words.iter().any(|word| metric.contains(word));
-    let kind = if names(&["percent", "usage"]) {
-        Kind::Percent
-    } else if names(&["_rate", "_5m", "count", "load"]) {
-        Kind::Rate
-    } else {
-        Kind::Gauge
-    };
-    let (measurement, field) = metric.split_once('.').unwrap_or((metric, "value"));
-    let rule = TargetRule::new(metric, measurement, field, kind);
-    Arc::new(rule).target(&BTreeMap::new())
 }

@@ -58,23 +58,30 @@ impl EvaluatedHost {
     /// Returns what the host is trained on.
     #[must_use]
     pub fn train_request(&self, plan: &Plan, base: &Arc<Base>) -> TrainRequest {
-        let targets = self.series.iter().map(|series| {
+        TrainRequest {
+            host: self.host.clone(),
+            targets: self.training_parts(),
+            seed: plan.seed,
+            trained_at_s: 0,
+            budget: plan.budget,
+            base: Arc::clone(base),
+            extra: plan.extra.clone(),
+            recipe: plan.recipe.clone(),
+        }
+    }
+
+    /// Returns what of its series may be learned from.
+    #[must_use]
+    pub fn training_parts(&self) -> Vec<(Target, Grid)> {
+        let part = |series: &EvaluatedSeries| {
             let values = &series.grid.values;
             let grid = Grid {
                 values: values[..series.training_steps.min(values.len())].to_vec(),
                 ..series.grid
             };
             (series.target.clone(), grid)
-        });
-        TrainRequest {
-            host: self.host.clone(),
-            targets: targets.collect(),
-            seed: plan.seed,
-            trained_at_s: 0,
-            budget: plan.budget,
-            base: Arc::clone(base),
-            recipe: plan.recipe.clone(),
-        }
+        };
+        self.series.iter().map(part).collect()
     }
 
     /// Returns how many series it has.

@@ -43,6 +43,8 @@ pub struct Plan {
     pub seed: u64,
     /// What the trainings begin from.
     pub base: Arc<Base>,
+    /// What further networks begin from, of other kinds.
+    pub extra: Vec<Arc<Base>>,
     /// What the trainings do.
     pub recipe: Recipe,
     /// The work that a host's fit may take.
@@ -71,7 +73,7 @@ pub trait Watch: Progress {
     fn host_done(&self, host: &str);
 }
 
-/// Fits the fleet's base, trains every host that has windows, and forecasts them; the outcomes stand in the order of
+/// Fits the fleet's bases, trains every host that has windows, and forecasts them; the outcomes stand in the order of
 /// `hosts`.
 ///
 /// # Errors
@@ -82,7 +84,13 @@ pub fn run(
     plan: &Plan,
     watch: &dyn Watch,
 ) -> Result<Vec<Outcome>, RunError> {
-    let base = fleet_base(hosts, plan, watch)?;
+    let base = fleet_base(&plan.base, hosts, plan, watch)?;
+    let extra = plan.extra.iter();
+    let extra = extra.map(|from| fleet_base(from, hosts, plan, watch));
+    let plan = &Plan {
+        extra: extra.collect::<Result<_, _>>()?,
+        ..plan.clone()
+    };
     let asked: Vec<&EvaluatedHost> = hosts.iter().filter(|host| host.is_asked()).collect();
     in_parallel(&asked, |host| {
         let outcome = evaluate(host, plan, &base);
@@ -92,14 +100,15 @@ pub fn run(
 }
 
 fn fleet_base(
+    from: &Arc<Base>,
     hosts: &[EvaluatedHost],
     plan: &Plan,
     watch: &dyn Watch,
 ) -> Result<Arc<Base>, RunError> {
     let from = if plan.recipe.has(Part::Base) {
-        Arc::clone(&plan.base)
+        Arc::clone(from)
     } else {
-        Arc::new(Base::untaught(plan.base.shape(), plan.seed)?)
+        Arc::new(Base::untaught(from.shape(), plan.seed)?.on(from.device()))
     };
     if !plan.recipe.has(Part::Fleet) {
         return Ok(from);

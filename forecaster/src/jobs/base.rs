@@ -2,6 +2,7 @@
 //! taught; kept in the registry for the hosts that come later.
 
 use std::{
+    iter::once,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{Base, BaseError, FitError},
+    model::{Base, FitError},
     registry::{Registry, RegistryError},
     training::{
         Progress, TrainRequest,
@@ -40,21 +41,85 @@ pub enum BaseFailure {
     Registry(#[from] RegistryError),
 }
 
-/// The base that networks begin from at present.
+/// A kind of network with what it begins from.
+struct Kept {
+    /// What a fleet's base of this kind is fitted from.
+    origin: Arc<Base>,
+    /// What hosts begin from at present.
+    current: RwLock<Arc<Base>>,
+}
+
+/// The bases that networks begin from at present.
 pub struct FleetBase {
     registry: Registry,
-    base: RwLock<Arc<Base>>,
+    own: Kept,
+    extra: Vec<Kept>,
 }
 
 impl FleetBase {
-    /// Reads the base that was kept; without one, or where it cannot be read, the one that is part of the program.
+    /// Reads the bases that were kept; without one, or where it cannot be read, `origin` and `extra` are begun from:
+    /// the base that is part of the program, and those of the kinds that are asked for beside it.
+    #[must_use]
+    pub fn load(registry: Registry, origin: Arc<Base>, extra: Vec<Arc<Base>>) -> Self {
+        Self {
+            own: Kept::load(&registry, origin),
+            extra: extra
+                .into_iter()
+                .map(|origin| Kept::load(&registry, origin))
+                .collect(),
+            registry,
+        }
+    }
+
+    /// Returns the base.
+    #[must_use]
+    pub fn current(&self) -> Arc<Base> {
+        self.own.current()
+    }
+
+    /// Returns the bases of the kinds that are asked for beside it.
+    #[must_use]
+    pub fn extra(&self) -> Vec<Arc<Base>> {
+        self.extra.iter().map(Kept::current).collect()
+    }
+
+    /// Fits a base of each kind over hosts, from what it begins from, and keeps it.
     ///
     /// # Errors
     ///
-    /// When the program was built with a file that is no base.
-    pub fn load(registry: Registry) -> Result<Self, BaseError> {
-        let shipped = Base::shipped()?;
-        let kept = match registry.load_base() {
+    /// When a fit breaks off or the base cannot be kept; the present one stays.
+    pub async fn fit(
+        &self,
+        requests: Vec<TrainRequest>,
+        seed: u64,
+        cancelled: CancellationToken,
+    ) -> Result<(), BaseFailure> {
+        let requests = Arc::new(requests);
+        for kept in once(&self.own).chain(&self.extra) {
+            let (origin, requests) = (Arc::clone(&kept.origin), Arc::clone(&requests));
+            let cancelled = cancelled.clone();
+            let (answer, answered) = oneshot::channel();
+            thread::Builder::new()
+                .name("train fleet".to_owned())
+                .spawn(move || {
+                    let fit = || fit(&origin, &requests, seed, &cancelled);
+                    let fitted = catch_unwind(AssertUnwindSafe(fit));
+                    // The receiver is gone when the service stops.
+                    let _ = answer.send(fitted.unwrap_or(Err(BaseFailure::Panicked)));
+                })?;
+            let fitted = answered.await.unwrap_or(Err(BaseFailure::Panicked))?;
+            if let Some(base) = fitted {
+                self.registry.publish_base(&base)?;
+                *kept.current.write() = Arc::new(base);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn load(registry: &Registry, origin: Arc<Base>) -> Self {
+        let kept = match registry.load_base(origin.encoder()) {
             Ok(kept) => kept.map(Arc::new),
             Err(error) => {
                 tracing::warn!(%error, "the fleet's base is passed over until the next retrain of all hosts");
@@ -62,56 +127,25 @@ impl FleetBase {
             }
         };
         // A base of other sizes belongs to another version of the program.
-        let kept = kept.filter(|kept| kept.is_like(&shipped));
-        Ok(Self {
-            registry,
-            base: RwLock::new(kept.unwrap_or(shipped)),
-        })
-    }
-
-    /// Returns the base.
-    #[must_use]
-    pub fn current(&self) -> Arc<Base> {
-        Arc::clone(&self.base.read())
-    }
-
-    /// Fits a base over hosts, from the one that is part of the program, and keeps it.
-    ///
-    /// # Errors
-    ///
-    /// When the fit breaks off or the base cannot be kept; the present one stays.
-    pub async fn fit(
-        &self,
-        requests: Vec<TrainRequest>,
-        seed: u64,
-        cancelled: CancellationToken,
-    ) -> Result<(), BaseFailure> {
-        let (answer, answered) = oneshot::channel();
-        thread::Builder::new()
-            .name("train fleet".to_owned())
-            .spawn(move || {
-                let fitted = catch_unwind(AssertUnwindSafe(|| fit(&requests, seed, &cancelled)));
-                // The receiver is gone when the service stops.
-                let _ = answer.send(fitted.unwrap_or(Err(BaseFailure::Panicked)));
-            })?;
-        let fitted = answered.await.unwrap_or(Err(BaseFailure::Panicked))?;
-        if let Some(base) = fitted {
-            self.registry.publish_base(&base)?;
-            *self.base.write() = Arc::new(base);
+        let kept = kept.filter(|kept| kept.is_like(&origin));
+        Self {
+            current: RwLock::new(kept.unwrap_or_else(|| Arc::clone(&origin))),
+            origin,
         }
-        Ok(())
+    }
+
+    fn current(&self) -> Arc<Base> {
+        Arc::clone(&self.current.read())
     }
 }
 
 fn fit(
+    origin: &Base,
     requests: &[TrainRequest],
     seed: u64,
     cancelled: &CancellationToken,
 ) -> Result<Option<Base>, BaseFailure> {
-    let Some(from) = requests.first().map(|request| Arc::clone(&request.base)) else {
-        return Ok(None);
-    };
     let silent: &dyn Progress = &();
-    let fitted = fleet::fit_base(&from, requests, Effort::default(), seed, silent, cancelled)?;
+    let fitted = fleet::fit_base(origin, requests, Effort::default(), seed, silent, cancelled)?;
     Ok(fitted)
 }

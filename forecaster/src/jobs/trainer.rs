@@ -27,7 +27,7 @@ use crate::{
     grid::STEP_S,
     history::{self, Span},
     metrics::Metrics,
-    model::{Base, BaseError, HostModel},
+    model::HostModel,
     registry::RegistryError,
     training::{Budget, Event, Progress, Recipe, TrainError, TrainRequest, fleet},
 };
@@ -60,8 +60,6 @@ enum TrainingFailure {
     TimedOut { timeout_s: u64 },
     #[error("the training was cancelled")]
     Cancelled,
-    #[error(transparent)]
-    Base(#[from] BaseError),
     #[error("no thread can be started for the training: {0}")]
     NoThread(std::io::Error),
     #[error("the new model cannot be published: {0}")]
@@ -146,7 +144,7 @@ impl Trainer {
         let series: usize = hosts.iter().map(targets).sum();
         let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
         for host in hosts.iter().step_by(stride) {
-            match self.request(host, Base::shipped()).await {
+            match self.request(host).await {
                 Ok(request) => requests.push(request),
                 Err(error) => tracing::debug!(%host, %error, "host is not part of the base"),
             }
@@ -204,7 +202,7 @@ impl Trainer {
     }
 
     async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
-        let request = self.request(host, Ok(self.base.current())).await?;
+        let request = self.request(host).await?;
         self.book.note(&work.id, host, |progress| {
             progress.state = HostState::Training;
         });
@@ -223,11 +221,7 @@ impl Trainer {
     }
 
     /// Reads a host's history and says how it is trained.
-    async fn request(
-        &self,
-        host: &str,
-        base: Result<Arc<Base>, BaseError>,
-    ) -> Result<TrainRequest, TrainingFailure> {
+    async fn request(&self, host: &str) -> Result<TrainRequest, TrainingFailure> {
         if self.fleet.host(host).is_none() {
             self.fleet.refresh().await?;
         }
@@ -246,7 +240,8 @@ impl Trainer {
             seed: self.settings.seed,
             trained_at_s: now_s,
             budget: self.budget,
-            base: base?,
+            base: self.base.current(),
+            extra: self.base.extra(),
             recipe: Recipe::default(),
         })
     }

@@ -3,14 +3,11 @@
 //! Its embedding has a row for each series that it learned from, by host and metric, and one for any other. As a file
 //! it is safetensors, with the sizes and the rows' names in the metadata.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::SafeTensors;
 
-use super::{PatchLstm, Shape, WeightsError, weights};
+use super::{Device, EncoderKind, Network, Shape, WeightsError, weights};
 
 /// What `headroom-forecaster pretrain` made of public and synthetic series; `forecaster/base/README.md` tells of it.
 const SHIPPED: &[u8] = include_bytes!("../../base/base.safetensors");
@@ -45,6 +42,10 @@ pub struct Base {
     shape: Shape,
     /// Safetensors.
     weights: Vec<u8>,
+    /// Where networks that begin from it compute.
+    device: Device,
+    /// Whether the weights were fitted to anything.
+    is_taught: bool,
     /// The rows of the embedding; row 0 is any other series.
     rows: BTreeMap<SeriesName, usize>,
 }
@@ -55,8 +56,8 @@ impl Base {
     /// # Errors
     ///
     /// When the program was built with a file that is no base, which a test rules out.
-    pub fn shipped() -> Result<Arc<Self>, BaseError> {
-        Ok(Arc::new(Self::from_bytes(SHIPPED)?))
+    pub fn shipped() -> Result<Self, BaseError> {
+        Self::from_bytes(SHIPPED)
     }
 
     /// Makes a base that learned nothing: its weights follow from the seed.
@@ -66,16 +67,22 @@ impl Base {
     /// When libtorch refuses.
     pub fn untaught(shape: Shape, seed: u64) -> Result<Self, WeightsError> {
         let shape = Shape { series: 0, ..shape };
-        Self::new(&PatchLstm::new(shape, seed)?, BTreeMap::new())
+        let network = Network::new(shape, seed, Device::Cpu.into())?;
+        Ok(Self {
+            is_taught: false,
+            ..Self::new(&network, BTreeMap::new())?
+        })
     }
 
     pub(crate) fn new(
-        network: &PatchLstm,
+        network: &Network,
         rows: BTreeMap<SeriesName, usize>,
     ) -> Result<Self, WeightsError> {
         Ok(Self {
             shape: network.shape(),
             weights: weights::to_bytes(network)?,
+            device: Device::Cpu,
+            is_taught: true,
             rows,
         })
     }
@@ -86,7 +93,7 @@ impl Base {
     ///
     /// When libtorch refuses.
     pub fn without_rows(&self) -> Result<Self, WeightsError> {
-        Self::new(&self.network(&[])?, BTreeMap::new())
+        Ok(Self::new(&self.network(&[])?, BTreeMap::new())?.on(self.device))
     }
 
     /// Returns whether another has the same sizes but for the series that it knows.
@@ -97,6 +104,30 @@ impl Base {
             series,
             ..self.shape
         } == other.shape
+    }
+
+    /// Lets networks that begin from it compute on a device.
+    #[must_use]
+    pub fn on(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// Returns whether it was fitted to anything.
+    #[must_use]
+    pub fn is_taught(&self) -> bool {
+        self.is_taught
+    }
+
+    /// Returns where networks that begin from it compute.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Returns what reads the patches.
+    #[must_use]
+    pub fn encoder(&self) -> EncoderKind {
+        self.shape.encoder
     }
 
     /// Returns its sizes.
@@ -122,8 +153,8 @@ impl Base {
     }
 
     /// Makes a network for series, in their order, from the weights of the base.
-    pub(crate) fn network(&self, series: &[SeriesName]) -> Result<PatchLstm, WeightsError> {
-        let base = weights::from_bytes(self.shape, &self.weights)?;
+    pub(crate) fn network(&self, series: &[SeriesName]) -> Result<Network, WeightsError> {
+        let base = weights::from_bytes(self.shape, &self.weights, self.device)?;
         let row = |name| self.rows.get(name).copied().unwrap_or(0);
         let rows: Vec<usize> = series.iter().map(row).collect();
         Ok(base.for_series(&rows)?)
@@ -156,6 +187,8 @@ impl Base {
         let base = Self {
             shape,
             weights: bytes.to_vec(),
+            device: Device::Cpu,
+            is_taught: true,
             rows: rows.into_iter().zip(1..).collect(),
         };
         base.network(&[])?;
@@ -187,7 +220,7 @@ impl Base {
             ROWS.to_owned(),
             text(ROWS, serde_json::to_string(&in_order))?,
         );
-        let network = weights::from_bytes(self.shape, &self.weights)?;
+        let network = weights::from_bytes(self.shape, &self.weights, Device::Cpu)?;
         Ok(weights::to_bytes_with(&network, Some(metadata))?)
     }
 }
@@ -207,11 +240,12 @@ mod tests {
     #[test]
     fn a_base_survives_its_file_with_the_names_of_its_series() {
         let shape = Shape {
+            encoder: EncoderKind::Lstm,
             series: 2,
             hidden: 4,
             decoder: 5,
         };
-        let network = PatchLstm::new(shape, 1).expect("a network");
+        let network = Network::new(shape, 1, Device::Cpu.into()).expect("a network");
         let names = [("b", "cpu"), ("a", "mem")].map(|(h, m)| (h.to_owned(), m.to_owned()));
         let rows = names.iter().cloned().zip(1..).collect();
         let base = Base::new(&network, rows).expect("a base");
@@ -227,6 +261,7 @@ mod tests {
     #[test]
     fn a_series_never_seen_begins_from_the_common_row() {
         let shape = Shape {
+            encoder: EncoderKind::Lstm,
             series: 0,
             hidden: 4,
             decoder: 5,
@@ -247,13 +282,15 @@ mod tests {
     fn what_is_no_base_is_refused() {
         let error = Base::from_bytes(b"nothing").expect_err("no base");
         assert!(error.to_string().contains("safetensors"), "{error}");
-        let network = PatchLstm::new(
+        let network = Network::new(
             Shape {
+                encoder: EncoderKind::Lstm,
                 series: 0,
                 hidden: 4,
                 decoder: 5,
             },
             1,
+            Device::Cpu.into(),
         );
         let bytes = weights::to_bytes(&network.expect("a network")).expect("bytes");
         let error = Base::from_bytes(&bytes).expect_err("no base");

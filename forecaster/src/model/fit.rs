@@ -8,7 +8,7 @@ use std::{f64::consts::PI, ops::Range, panic::resume_unwind, thread};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{
-    TchError, Tensor,
+    Device, TchError, Tensor,
     nn::{self, OptimizerConfig},
 };
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CONTEXT_STEPS,
     loss::{Answers, Came},
-    network::{Batch, PatchLstm, assign},
+    network::{Batch, Network, assign},
     weights::WeightsError,
     window::{NEWCOMER_STEPS_MIN, Series, Window},
 };
@@ -101,7 +101,7 @@ pub(crate) struct Fitted {
 /// Fits a network on the lessons' training origins, and keeps the weights that were best on their validation
 /// origins.
 pub(crate) fn fit(
-    network: &PatchLstm,
+    network: &Network,
     lessons: &[Lesson],
     seed: u64,
     course: Course,
@@ -109,7 +109,7 @@ pub(crate) fn fit(
     cancelled: &CancellationToken,
 ) -> Result<Fitted, FitError> {
     let mut copies = Copies::new(network, lessons, seed, course, cancelled)?;
-    let validation = Validation::new(lessons)?;
+    let validation = Validation::new(lessons, network.device())?;
     let mut best = Fitted {
         epoch: 0,
         validation_loss: validation.loss(network)?.unwrap_or(f64::INFINITY),
@@ -148,13 +148,13 @@ pub(crate) fn fit(
 
 /// The copies of a network that learn side by side.
 struct Copies<'a> {
-    network: &'a PatchLstm,
+    network: &'a Network,
     fits: Vec<Fit<'a>>,
 }
 
 impl<'a> Copies<'a> {
     fn new(
-        network: &'a PatchLstm,
+        network: &'a Network,
         lessons: &'a [Lesson],
         seed: u64,
         course: Course,
@@ -210,7 +210,7 @@ impl<'a> Copies<'a> {
 
 /// Draws windows and takes the optimiser's steps.
 struct Fit<'a> {
-    network: PatchLstm,
+    network: Network,
     lessons: Vec<&'a Lesson>,
     optimizer: nn::Optimizer,
     random: ChaCha8Rng,
@@ -220,7 +220,7 @@ struct Fit<'a> {
 
 impl<'a> Fit<'a> {
     fn new(
-        network: PatchLstm,
+        network: Network,
         lessons: &'a [Lesson],
         seed: u64,
         course: Course,
@@ -302,8 +302,9 @@ impl<'a> Fit<'a> {
         if windows.is_empty() {
             return Ok(0.0);
         }
-        let quantiles = self.network.forward(&Batch::new(&windows)?)?;
-        let loss = Answers::new(&came)?.loss(&quantiles)?;
+        let device = self.network.device();
+        let quantiles = self.network.forward(&Batch::new(&windows, device)?)?;
+        let loss = Answers::new(&came, device)?.loss(&quantiles)?;
         self.optimizer.zero_grad();
         loss.f_backward()?;
         self.optimizer.clip_grad_norm(GRADIENT_NORM_MAX);
@@ -329,7 +330,7 @@ struct Validation {
 }
 
 impl Validation {
-    fn new(lessons: &[Lesson]) -> Result<Self, FitError> {
+    fn new(lessons: &[Lesson], device: Device) -> Result<Self, FitError> {
         let origins: usize = lessons.iter().map(|lesson| lesson.validation.len()).sum();
         let stride = origins.div_ceil(VALIDATION_WINDOWS_MAX).max(1);
         let (windows, came): (Vec<Window>, Vec<Came>) = lessons
@@ -341,13 +342,13 @@ impl Validation {
             .unzip();
         Ok(Self {
             windows: windows.len(),
-            batch: Batch::new(&windows)?,
-            answers: Answers::new(&came)?,
+            batch: Batch::new(&windows, device)?,
+            answers: Answers::new(&came, device)?,
         })
     }
 
     /// Returns the loss; `None` without windows.
-    fn loss(&self, network: &PatchLstm) -> Result<Option<f64>, FitError> {
+    fn loss(&self, network: &Network) -> Result<Option<f64>, FitError> {
         if self.windows == 0 {
             return Ok(None);
         }
@@ -371,7 +372,7 @@ fn restore(kept: &[(Tensor, Vec<f32>)]) -> Result<(), TchError> {
         .try_for_each(|(variable, values)| assign(variable, values))
 }
 
-fn snapshot(network: &PatchLstm) -> Result<Vec<(Tensor, Vec<f32>)>, TchError> {
+fn snapshot(network: &Network) -> Result<Vec<(Tensor, Vec<f32>)>, TchError> {
     let variables = network.variables().into_iter();
     variables
         .map(|(_, variable)| {

@@ -1,6 +1,6 @@
 //! The pinball loss over quantiles and steps, for windows of unlike weight and values that may be missing.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::quantile::{HORIZON_STEPS, LEVELS};
 
@@ -26,8 +26,8 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Stacks what came behind windows.
-    pub(super) fn new(came: &[Came]) -> Result<Self, TchError> {
+    /// Stacks what came behind windows, on the device that computes.
+    pub(super) fn new(came: &[Came], device: Device) -> Result<Self, TchError> {
         let mut values = Vec::with_capacity(came.len() * HORIZON_STEPS);
         let mut weights = Vec::with_capacity(came.len() * HORIZON_STEPS);
         for Came {
@@ -47,15 +47,18 @@ impl Answers {
         }
         let shape = [came.len() as i64, HORIZON_STEPS as i64, 1];
         Ok(Self {
-            values: Tensor::f_from_slice(&values)?.f_view(shape)?,
-            weights: Tensor::f_from_slice(&weights)?.f_view(shape)?,
+            values: Tensor::f_from_slice(&values)?.f_view(shape)?.f_to(device)?,
+            weights: Tensor::f_from_slice(&weights)?
+                .f_view(shape)?
+                .f_to(device)?,
         })
     }
 
     /// Returns the weighted mean over windows, steps and levels of the pinball loss (Koenker & Bassett 1978):
     /// `max(q e, (q - 1) e)` for an error `e` at level `q`. `quantiles` are `[B, HORIZON_STEPS, LEVELS]`.
     pub(super) fn loss(&self, quantiles: &Tensor) -> Result<Tensor, TchError> {
-        let levels = Tensor::f_from_slice(&LEVELS.map(|level| level as f32))?;
+        let levels =
+            Tensor::f_from_slice(&LEVELS.map(|level| level as f32))?.f_to(self.values.device())?;
         let error = self.values.f_sub(quantiles)?;
         let above = error.f_mul(&levels)?;
         let loss = above.f_maximum(&above.f_sub(&error)?)?;

@@ -1,11 +1,14 @@
-//! A host's model: the manifest, and the network with its weights.
+//! A host's model: the manifest, and the networks with their weights.
 //!
-//! One network serves a host, over all its targets; libtorch appears in this module alone. In the order in
-//! which data flows: `base` is where a fit begins, `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
-//! `widening` calibrates, `weights` carries to disk and back.
+//! A network serves a host over all its targets; networks of other kinds stand beside it where they are asked for.
+//! libtorch appears in this module alone. In the order in which data flows: `device` says where is computed, `base` is
+//! where a fit begins, `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
+//! `widening` calibrates, `weights` carries to disk and back, `host` is what serves.
 
 mod base;
+mod device;
 mod fit;
+mod host;
 mod loss;
 mod network;
 mod scale;
@@ -13,10 +16,7 @@ mod weights;
 mod widening;
 mod window;
 
-use std::{
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use tch::TchError;
@@ -25,14 +25,16 @@ use self::network::Batch;
 pub(crate) use self::{
     base::SeriesName,
     fit::{Course, Lesson, fit},
-    network::PatchLstm,
+    network::Network,
     weights::{digest, to_bytes},
     window::Series,
 };
 pub use self::{
     base::{Base, BaseError},
+    device::{Device, DeviceError, TOLERANCE},
     fit::FitError,
-    network::Shape,
+    host::{HostModel, HostWeights, ModelError},
+    network::{EncoderKind, Shape},
     scale::SeriesScale,
     weights::WeightsError,
     widening::Widening,
@@ -40,7 +42,6 @@ pub use self::{
 };
 use crate::{
     grid::Grid,
-    manifest::{Manifest, ModelKind},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
     target::Kind,
 };
@@ -109,136 +110,9 @@ impl SeriesEntry {
     }
 }
 
-/// Why a manifest and weights do not make a model.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The weights are not those of the manifest.
-    #[error(
-        "the weights have the SHA-256 {found}, the manifest names {named}: the file was damaged or exchanged"
-    )]
-    DigestUnlike {
-        /// The hash that the manifest names.
-        named: String,
-        /// The hash of the bytes.
-        found: String,
-    },
-    /// The manifest is there without the weights.
-    #[error("the manifest names a network, and the weights' file is missing")]
-    WeightsMissing,
-    /// Nobody asked for them.
-    #[error("there are weights, and the manifest names no network")]
-    WeightsUnasked,
-    /// The weights do not fit.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-}
-
-/// A model that serves one host.
-#[derive(Debug)]
-pub struct HostModel {
-    manifest: Manifest,
-    /// libtorch's tensors belong to one thread at a time.
-    network: Option<Mutex<PatchLstm>>,
-}
-
-impl HostModel {
-    pub(crate) fn new(manifest: Manifest, network: Option<PatchLstm>) -> Self {
-        Self {
-            manifest,
-            network: network.map(Mutex::new),
-        }
-    }
-
-    /// Makes a model of a host that knows no target.
-    pub(crate) fn empty(host: &str) -> Self {
-        Self::new(Manifest::empty(host), None)
-    }
-
-    /// Makes a model of a host that was never trained: the base answers.
-    pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base) -> Self {
-        let network = base.network(&[]).ok();
-        manifest.network = network.as_ref().map(|network| NetworkEntry {
-            shape: network.shape(),
-            parameters: network.parameters(),
-            weights_sha256: String::new(),
-            epoch: 0,
-            validation_loss: 0.0,
-            widening: Widening::default(),
-        });
-        Self::new(manifest, network)
-    }
-
-    /// Lets one kind serve every target that has it; the others keep theirs.
-    pub(crate) fn serving_only(mut self, kind: ModelKind) -> Self {
-        for target in &mut self.manifest.targets {
-            if target.has(kind) {
-                target.serves = kind;
-                target.fallback_reason = None;
-            }
-        }
-        self
-    }
-
-    /// Puts a model together from what was published.
-    ///
-    /// # Errors
-    ///
-    /// When the weights are not those that the manifest names.
-    pub fn from_parts(manifest: Manifest, weights: Option<&[u8]>) -> Result<Self, ModelError> {
-        let network = match (&manifest.network, weights) {
-            (None, None) => None,
-            (Some(entry), Some(bytes)) => {
-                let found = digest(bytes);
-                if found != entry.weights_sha256 {
-                    return Err(ModelError::DigestUnlike {
-                        named: entry.weights_sha256.clone(),
-                        found,
-                    });
-                }
-                Some(weights::from_bytes(entry.shape, bytes)?)
-            }
-            (Some(_), None) => return Err(ModelError::WeightsMissing),
-            (None, Some(_)) => return Err(ModelError::WeightsUnasked),
-        };
-        Ok(Self::new(manifest, network))
-    }
-
-    /// Returns what is known about the model.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Returns the weights in the safetensors form; `None` when no target has a network.
-    ///
-    /// # Errors
-    ///
-    /// When libtorch refuses to hand them over.
-    pub fn weights(&self) -> Result<Option<Vec<u8>>, WeightsError> {
-        let network = self.network.as_ref();
-        network
-            .map(|network| to_bytes(&network.lock().unwrap_or_else(PoisonError::into_inner)))
-            .transpose()
-    }
-
-    /// Answers for series at their origins, in one batch. `None` stands where the network cannot be asked:
-    /// without a network, or with too little observed before the origin.
-    pub(crate) fn answer(
-        &self,
-        asked: &[(&Series, usize)],
-    ) -> Result<Vec<Option<QuantilePath>>, ModelRefusal> {
-        let (Some(network), Some(entry)) = (&self.network, &self.manifest.network) else {
-            return Ok(vec![None; asked.len()]);
-        };
-        use_one_thread();
-        let network = network.lock().unwrap_or_else(PoisonError::into_inner);
-        answer(&network, &entry.widening, asked)
-    }
-}
-
 /// Answers for series at their origins, in one batch, and carries the answers back to the metrics' own units.
 pub(crate) fn answer(
-    network: &PatchLstm,
+    network: &Network,
     widening: &Widening,
     asked: &[(&Series, usize)],
 ) -> Result<Vec<Option<QuantilePath>>, TchError> {
@@ -251,9 +125,11 @@ pub(crate) fn answer(
         return Ok(vec![None; asked.len()]);
     }
     let quantiles = tch::no_grad(|| {
-        let raw = network.forward(&Batch::new(&present)?)?;
+        let raw = network.forward(&Batch::new(&present, network.device())?)?;
         let median = raw.f_narrow(2, crate::quantile::MEDIAN as i64, 1)?;
-        let drawn = raw.f_sub(&median)?.f_mul(&widening.factors()?)?;
+        let drawn = raw
+            .f_sub(&median)?
+            .f_mul(&widening.factors(network.device())?)?;
         weights::values(&drawn.f_add(&median)?)
     })?;
     let mut rows = quantiles.chunks_exact(HORIZON_STEPS * LEVELS.len());
@@ -275,7 +151,7 @@ pub(crate) fn answer(
 /// Finds how the intervals must be widened, at windows that the network never learned from: of each lesson, those at
 /// the origins that `unseen` names.
 pub(crate) fn calibrate(
-    network: &PatchLstm,
+    network: &Network,
     lessons: &[Lesson],
     unseen: impl Fn(&Lesson) -> Vec<Range<usize>>,
 ) -> Result<Widening, TchError> {
@@ -293,7 +169,7 @@ pub(crate) fn calibrate(
             })
             .unzip();
         if !windows.is_empty() {
-            let raw = tch::no_grad(|| network.forward(&Batch::new(&windows)?))?;
+            let raw = tch::no_grad(|| network.forward(&Batch::new(&windows, network.device())?))?;
             quantiles.extend(weights::values(&raw)?);
             answers.extend(came.into_iter().flatten());
         }

@@ -6,7 +6,10 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use tch::{TchError, Tensor};
 
-use super::network::{PatchLstm, Shape, assign};
+use super::{
+    Device,
+    network::{Network, Shape, assign},
+};
 
 /// Why weights do not make a network.
 #[derive(Debug, thiserror::Error)]
@@ -28,13 +31,13 @@ pub enum WeightsError {
 }
 
 /// Returns a network's weights in the safetensors form.
-pub(crate) fn to_bytes(network: &PatchLstm) -> Result<Vec<u8>, WeightsError> {
+pub(crate) fn to_bytes(network: &Network) -> Result<Vec<u8>, WeightsError> {
     to_bytes_with(network, None)
 }
 
 /// Returns a network's weights in the safetensors form, with metadata.
 pub(super) fn to_bytes_with(
-    network: &PatchLstm,
+    network: &Network,
     metadata: Option<HashMap<String, String>>,
 ) -> Result<Vec<u8>, WeightsError> {
     let mut tensors = Vec::new();
@@ -53,9 +56,13 @@ pub(super) fn to_bytes_with(
     Ok(safetensors::serialize(views, metadata)?)
 }
 
-/// Makes a network of a shape with the weights that `bytes` hold.
-pub(crate) fn from_bytes(shape: Shape, bytes: &[u8]) -> Result<PatchLstm, WeightsError> {
-    let network = PatchLstm::new(shape, 0)?;
+/// Makes a network of a shape with the weights that `bytes` hold, whatever device they were fitted on.
+pub(crate) fn from_bytes(
+    shape: Shape,
+    bytes: &[u8],
+    device: Device,
+) -> Result<Network, WeightsError> {
+    let network = Network::new(shape, 0, device.into())?;
     let tensors = SafeTensors::deserialize(bytes)?;
     for (name, variable) in network.variables() {
         let size = variable.numel();

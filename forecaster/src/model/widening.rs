@@ -7,7 +7,7 @@
 //! factor by which it is drawn.
 
 use serde::{Deserialize, Serialize};
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::{SEGMENT_STEPS, SEGMENTS};
 use crate::quantile::{HORIZON_STEPS, LEVELS, MEDIAN, interpolated};
@@ -55,7 +55,7 @@ impl Widening {
     }
 
     /// Returns one factor a step and level `[HORIZON_STEPS, LEVELS]`; the median's is 1.
-    pub(super) fn factors(&self) -> Result<Tensor, TchError> {
+    pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
         let mut factors = Vec::with_capacity(HORIZON_STEPS * LEVELS.len());
         for step in 0..HORIZON_STEPS {
             let band = &self.0[step / SEGMENT_STEPS];
@@ -64,7 +64,8 @@ impl Widening {
                 band.get(interval).copied().unwrap_or(1.0)
             }));
         }
-        Tensor::f_from_slice(&factors)?.f_view([HORIZON_STEPS as i64, LEVELS.len() as i64])
+        let shape = [HORIZON_STEPS as i64, LEVELS.len() as i64];
+        Tensor::f_from_slice(&factors)?.f_view(shape)?.f_to(device)
     }
 }
 

@@ -3,9 +3,11 @@
 //! ```text
 //! registry/
 //!   base.safetensors                what the fleet's networks begin from; absent before the first retrain of many hosts
+//!   base-tcn.safetensors             the same for another kind of network, where one is asked for
 //!   <host, escaped>/
 //!     000001/manifest.json         what is known about the model, with the weights' SHA-256
 //!     000001/weights.safetensors   absent when no target has a network
+//!     000001/weights-tcn.safetensors  those of another kind of network, where one was asked for
 //!     000002/…
 //!     champion                     the version that serves: six digits and a line feed
 //!     challenger                   the version that waits to serve, where there is one
@@ -34,7 +36,7 @@ use std::{
 
 use crate::{
     manifest::{FORMAT, Manifest},
-    model::{Base, HostModel},
+    model::{Base, Device, EncoderKind, HostModel, HostWeights},
 };
 
 use alias::{alias_of, point, pointed};
@@ -48,8 +50,8 @@ pub use trainings::{TargetScores, Training};
 pub const VERSIONS_KEPT: usize = 5;
 
 const MANIFEST: &str = "manifest.json";
-const WEIGHTS: &str = "weights.safetensors";
-const BASE: &str = "base.safetensors";
+const WEIGHTS: &str = "weights";
+const BASE: &str = "base";
 
 const UNFINISHED: &str = ".new-";
 
@@ -79,6 +81,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct Registry {
     root: PathBuf,
+    device: Device,
 }
 
 impl Registry {
@@ -94,7 +97,14 @@ impl Registry {
         fs::remove_file(&probe).map_err(disk("write to", root))?;
         Ok(Self {
             root: root.to_owned(),
+            device: Device::default(),
         })
+    }
+
+    /// Lets the models that it loads compute on a device.
+    #[must_use]
+    pub fn on(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     /// Publishes a model as its host's next version and champion, prunes old versions, and returns the version.
@@ -135,8 +145,8 @@ impl Registry {
         let manifest = serde_json::to_vec_pretty(model.manifest())
             .map_err(|source| disk("write", &path)(source.into()))?;
         files::write(&path, &manifest)?;
-        if let Some(weights) = weights {
-            files::write(&unfinished.join(WEIGHTS), &weights)?;
+        for (kind, weights) in weights {
+            files::write(&unfinished.join(file_of(WEIGHTS, kind)), &weights)?;
         }
         files::sync_folder(&unfinished)?;
         let finished = folder.join(&version);
@@ -156,7 +166,7 @@ impl Registry {
     /// When the host has no such version, it cannot be read, or the disk refuses; the old champion then goes on serving.
     pub fn promote(&self, host: &str, version: &str) -> Result<HostModel, RegistryError> {
         let folder = self.kept(host, version)?;
-        let model = read(&folder.join(version))?;
+        let model = read(&folder.join(version), self.device)?;
         point(&folder, Alias::Champion, version)?;
         if pointed(&folder, Alias::Challenger).as_deref() == Some(version) {
             let path = folder.join(Alias::Challenger.name());
@@ -223,7 +233,7 @@ impl Registry {
         candidates.sort_by_key(|version| Some(version) == champion.as_ref());
         let mut passed_over = Vec::new();
         for version in candidates.into_iter().rev() {
-            match read(&folder.join(&version)) {
+            match read(&folder.join(&version), self.device) {
                 Ok(model) => {
                     return Ok(Some(Loaded {
                         version,
@@ -276,13 +286,13 @@ impl Registry {
         Ok(entries.collect())
     }
 
-    /// Keeps the fleet's base in the place of the one before.
+    /// Keeps the fleet's base in the place of the one before of its kind.
     ///
     /// # Errors
     ///
     /// When the disk refuses; the old base stays.
     pub fn publish_base(&self, base: &Base) -> Result<(), RegistryError> {
-        let path = self.root.join(BASE);
+        let path = self.root.join(file_of(BASE, base.encoder()));
         let invalid = |source| RegistryError::BaseInvalid {
             path: path.clone(),
             source,
@@ -291,21 +301,19 @@ impl Registry {
         files::replace(&path, &bytes)
     }
 
-    /// Loads the fleet's base; `None` before the first one.
+    /// Loads the fleet's base of a kind; `None` before the first one.
     ///
     /// # Errors
     ///
     /// When there is one that cannot be read.
-    pub fn load_base(&self) -> Result<Option<Base>, RegistryError> {
-        let path = self.root.join(BASE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(disk("read", &path)(error)),
+    pub fn load_base(&self, kind: EncoderKind) -> Result<Option<Base>, RegistryError> {
+        let path = self.root.join(file_of(BASE, kind));
+        let Some(bytes) = present(&path)? else {
+            return Ok(None);
         };
         let base = Base::from_bytes(&bytes)
             .map_err(|source| RegistryError::BaseInvalid { path, source })?;
-        Ok(Some(base))
+        Ok(Some(base.on(self.device)))
     }
 
     fn folder(&self, host: &str) -> PathBuf {
@@ -327,15 +335,31 @@ fn host_of(folder: &Path) -> Option<String> {
     Some(versions.iter().rev().find_map(manifest)?.host)
 }
 
-fn read(version: &Path) -> Result<HostModel, RegistryError> {
+/// Returns the name of a kind's file: the LSTM's is the plain one.
+fn file_of(what: &str, kind: EncoderKind) -> String {
+    match kind {
+        EncoderKind::Lstm => format!("{what}.safetensors"),
+        kind => format!("{what}-{kind}.safetensors"),
+    }
+}
+
+/// Reads a file that may be absent.
+fn present(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(disk("read", path)(error)),
+    }
+}
+
+fn read(version: &Path, device: Device) -> Result<HostModel, RegistryError> {
     let manifest = read_manifest(version)?;
-    let path = version.join(WEIGHTS);
-    let weights = match fs::read(&path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(disk("read", &path)(error)),
-    };
-    HostModel::from_parts(manifest, weights.as_deref()).map_err(|source| {
+    let mut weights = HostWeights::new();
+    for kind in EncoderKind::ALL {
+        let bytes = present(&version.join(file_of(WEIGHTS, kind)))?;
+        weights.extend(bytes.map(|bytes| (kind, bytes)));
+    }
+    HostModel::from_parts(manifest, &weights, device).map_err(|source| {
         RegistryError::ModelInvalid {
             path: version.to_owned(),
             source,

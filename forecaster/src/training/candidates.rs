@@ -14,10 +14,10 @@ use crate::{
 /// origins.
 ///
 /// Every candidate is judged as it would serve: where it cannot answer, the day's naive forecast stands in, and an
-/// origin where that cannot answer either counts for none. `network` holds one answer an origin of the test part.
+/// origin where that cannot answer either counts for none. `networks` hold one answer an origin of the test part.
 pub(super) fn backtest(
     history: &History,
-    network: Option<&[Option<QuantilePath>]>,
+    networks: &BTreeMap<ModelKind, Vec<Option<QuantilePath>>>,
     weights: &BTreeMap<ModelKind, f64>,
 ) -> BTreeMap<ModelKind, Scores> {
     let Some(split) = history.split else {
@@ -39,12 +39,15 @@ pub(super) fn backtest(
             .iter()
             .filter_map(|(name, naive)| Some((*name, naive.predict(known, HORIZON_STEPS, kind)?)))
             .collect();
-        if let Some(path) = network.and_then(|paths| paths.get(place)?.clone()) {
-            paths.insert(ModelKind::Lstm, path);
+        let of_networks = networks
+            .iter()
+            .filter_map(|(name, answers)| Some((*name, answers.get(place)?.clone()?)));
+        paths.extend(of_networks);
+        if paths.contains_key(&ModelKind::Lstm) {
             paths.extend(mix(weights, &paths, kind).map(|mix| (ModelKind::Ensemble, mix)));
         }
         let asked = naive.keys().copied();
-        let asked = asked.chain(network.map(|_| ModelKind::Lstm));
+        let asked = asked.chain(networks.keys().copied());
         for name in asked.chain((!weights.is_empty()).then_some(ModelKind::Ensemble)) {
             let path = paths.get(&name).unwrap_or(&stand_in);
             sheets.entry(name).or_default().add(path, came);

@@ -29,7 +29,7 @@ pub(super) fn choose(model: &mut TargetModel, scale: f64, history_steps: usize) 
     let tolerance = TOLERANCE * scale;
     let is_good = |scores: &Scores| scores.mae <= MAE_RATIO_MAX * scores.baseline_mae + tolerance;
     let handicapped = |kind: ModelKind, crps: f64| match kind {
-        ModelKind::Lstm => CRPS_RATIO_MAX * crps - tolerance,
+        network if network.is_network() => CRPS_RATIO_MAX * crps - tolerance,
         _ => crps,
     };
     let best = model
@@ -41,7 +41,7 @@ pub(super) fn choose(model: &mut TargetModel, scale: f64, history_steps: usize) 
         .map(|(kind, _)| kind);
     let first = model.naive.keys().next().copied();
     model.serves = best.or(first).unwrap_or(ModelKind::Persistence);
-    let has_network = matches!(model.serves, ModelKind::Lstm | ModelKind::Ensemble);
+    let has_network = model.serves.encoder().is_some();
     model.fallback_reason = (!has_network).then(|| reason(model, history_steps));
 }
 

@@ -82,7 +82,7 @@ pub fn fit_base(
     };
     fit(&network, &lessons, seed, course, progress, cancelled)?;
     let rows: BTreeMap<SeriesName, usize> = names.into_iter().zip(1..).collect();
-    Ok(Some(Base::new(&network, rows)?))
+    Ok(Some(Base::new(&network, rows)?.on(from.device())))
 }
 
 /// Makes a lesson of every target that can be learned, with its name; the rows of the embedding count from 1.

@@ -1,13 +1,16 @@
-//! The host's network: fitted over all targets that it can learn, calibrated, asked at the test origins,
+//! The host's networks: fitted over all targets that they can learn, calibrated, asked at the test origins,
 //! refreshed.
+
+use std::{collections::BTreeMap, iter::once};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Budget, Part, Progress, TrainRequest, history::History};
+use super::{Budget, Event, Part, Progress, TrainRequest, history::History};
 use crate::{
+    manifest::ModelKind,
     model::{
-        Base, CONTEXT_STEPS, Course, FitError, Lesson, NetworkEntry, PatchLstm, Series,
-        SeriesEntry, SeriesName, SeriesScale, Widening, answer, calibrate, digest, fit, to_bytes,
+        Base, CONTEXT_STEPS, Course, FitError, Lesson, Network, NetworkEntry, Series, SeriesEntry,
+        SeriesName, SeriesScale, WeightsError, Widening, answer, calibrate, digest, fit, to_bytes,
         use_one_thread,
     },
     quantile::{HORIZON_STEPS, QuantilePath},
@@ -28,10 +31,18 @@ const REFRESH_STEPS_SHARE: f64 = 0.25;
 /// The origins that are asked in one batch.
 const ASKED_MAX: usize = 256;
 
+/// How many times the steps and the learning rate grow for a network that begins from random weights.
+const UNTAUGHT: (usize, f64) = (4, 3.0);
+
 /// A fitted network with what the manifest says of it.
-pub(super) struct Learned {
-    network: PatchLstm,
+struct Head {
+    network: Network,
     entry: NetworkEntry,
+}
+
+/// The fitted networks of a host, each by what it serves as.
+pub(super) struct Learned {
+    heads: BTreeMap<ModelKind, Head>,
     lessons: Vec<Lesson>,
     /// The histories' places that have a series, in the order of the lessons.
     taught: Vec<usize>,
@@ -39,7 +50,7 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// Fits a network; `None` when no history can be learned.
+    /// Fits a network for each base of the request; `None` when no history can be learned.
     pub(super) fn fit(
         histories: &[History],
         request: &TrainRequest,
@@ -67,35 +78,22 @@ impl Learned {
                 )
             })
             .collect();
-        let network = if request.recipe.has(Part::Base) || request.recipe.has(Part::Fleet) {
-            request.base.network(&names)?
-        } else {
-            Base::untaught(request.base.shape(), request.seed)?.network(&names)?
-        };
-        let fitted = fit(
-            &network,
-            &lessons,
-            request.seed,
-            tuning(request),
-            progress,
-            cancelled,
-        )?;
-        let widening = if request.recipe.has(Part::Widening) {
-            calibrate(&network, &lessons, |lesson| vec![lesson.validation.clone()])?
-        } else {
-            Widening::default()
-        };
-        let entry = NetworkEntry {
-            shape: network.shape(),
-            parameters: network.parameters(),
-            weights_sha256: String::new(),
-            epoch: fitted.epoch,
-            validation_loss: fitted.validation_loss,
-            widening,
-        };
+        let bases: Vec<&Base> = once(&request.base)
+            .chain(&request.extra)
+            .map(AsRef::as_ref)
+            .collect();
+        let mut heads = BTreeMap::new();
+        for (before, base) in bases.iter().enumerate() {
+            let shown = OneOf {
+                progress,
+                before,
+                of: bases.len(),
+            };
+            let head = Head::fit(base, &lessons, &names, request, &shown, cancelled)?;
+            heads.insert(ModelKind::of_network(base.encoder()), head);
+        }
         Ok(Some(Self {
-            network,
-            entry,
+            heads,
             lessons,
             taught,
             scales,
@@ -111,53 +109,129 @@ impl Learned {
         })
     }
 
-    /// Answers at origins of the history at `place`; `None` when the network did not learn it.
+    /// Returns what the networks serve as.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = ModelKind> {
+        self.heads.keys().copied()
+    }
+
+    /// Lets the network of a kind answer at origins of the history at `place`; `None` when it did not learn that.
     pub(super) fn answers(
         &self,
+        kind: ModelKind,
         place: usize,
         origins: impl Iterator<Item = usize>,
     ) -> Result<Option<Vec<Option<QuantilePath>>>, FitError> {
-        let Some(lesson) = self.lesson_of(place) else {
+        let (Some(head), Some(lesson)) = (self.heads.get(&kind), self.lesson_of(place)) else {
             return Ok(None);
         };
         let series = &self.lessons[lesson].series;
         let asked: Vec<(&Series, usize)> = origins.map(|origin| (series, origin)).collect();
         let mut paths = Vec::with_capacity(asked.len());
         for asked in asked.chunks(ASKED_MAX) {
-            paths.extend(answer(&self.network, &self.entry.widening, asked)?);
+            paths.extend(answer(&head.network, &head.entry.widening, asked)?);
         }
         Ok(Some(paths))
     }
 
-    /// Goes on learning with the values that were kept back, and hands out the network as it will serve.
+    /// Goes on learning with the values that were kept back, and hands out the networks as they will serve.
     ///
-    /// The intervals are widened anew, now that the scores are taken, by all that the network has not seen yet. What was
-    /// learned is kept only where it made the answers to the newest part better.
+    /// The intervals are widened anew, now that the scores are taken, by all that the networks have not seen yet. What
+    /// was learned is kept only where it made the answers to the newest part better.
     pub(super) fn refreshed(
         mut self,
         request: &TrainRequest,
         cancelled: &CancellationToken,
-    ) -> Result<(PatchLstm, NetworkEntry), FitError> {
+    ) -> Result<Vec<(Network, NetworkEntry)>, FitError> {
         if request.recipe.has(Part::Widening) {
-            self.entry.widening = calibrate(&self.network, &self.lessons, |lesson| {
-                vec![lesson.validation.clone(), lesson.test.clone()]
-            })?;
-        }
-        if request.recipe.has(Part::Refresh) {
-            for lesson in &mut self.lessons {
-                lesson.training = CONTEXT_STEPS..origins_end(lesson.series.len());
-                lesson.validation = lesson.test.clone();
+            for head in self.heads.values_mut() {
+                head.entry.widening = calibrate(&head.network, &self.lessons, |lesson| {
+                    vec![lesson.validation.clone(), lesson.test.clone()]
+                })?;
             }
-            let seed = request.seed.wrapping_add(1);
-            let course = refresh(request);
-            fit(&self.network, &self.lessons, seed, course, &(), cancelled)?;
         }
-        self.entry.weights_sha256 = digest(&to_bytes(&self.network)?);
-        Ok((self.network, self.entry))
+        for lesson in &mut self.lessons {
+            lesson.training = CONTEXT_STEPS..origins_end(lesson.series.len());
+            lesson.validation = lesson.test.clone();
+        }
+        let mut refreshed = Vec::with_capacity(self.heads.len());
+        for mut head in self.heads.into_values() {
+            if request.recipe.has(Part::Refresh) {
+                let seed = request.seed.wrapping_add(1);
+                let course = refresh(request);
+                fit(&head.network, &self.lessons, seed, course, &(), cancelled)?;
+            }
+            head.entry.weights_sha256 = digest(&to_bytes(&head.network)?);
+            refreshed.push((head.network, head.entry));
+        }
+        Ok(refreshed)
     }
 
     fn lesson_of(&self, place: usize) -> Option<usize> {
         self.taught.iter().position(|taught| *taught == place)
+    }
+}
+
+impl Head {
+    fn fit(
+        base: &Base,
+        lessons: &[Lesson],
+        names: &[SeriesName],
+        request: &TrainRequest,
+        progress: &dyn Progress,
+        cancelled: &CancellationToken,
+    ) -> Result<Self, FitError> {
+        let untaught =
+            || Ok::<_, WeightsError>(Base::untaught(base.shape(), request.seed)?.on(base.device()));
+        let random = !(request.recipe.has(Part::Base) || request.recipe.has(Part::Fleet));
+        let untaught = random.then(untaught).transpose()?;
+        let base = untaught.as_ref().unwrap_or(base);
+        let network = base.network(names)?;
+        let course = if base.is_taught() {
+            tuning(request)
+        } else {
+            from_nothing(request)
+        };
+        let fitted = fit(&network, lessons, request.seed, course, progress, cancelled)?;
+        let widening = if request.recipe.has(Part::Widening) {
+            calibrate(&network, lessons, |lesson| vec![lesson.validation.clone()])?
+        } else {
+            Widening::default()
+        };
+        let entry = NetworkEntry {
+            shape: network.shape(),
+            parameters: network.parameters(),
+            weights_sha256: String::new(),
+            epoch: fitted.epoch,
+            validation_loss: fitted.validation_loss,
+            widening,
+        };
+        Ok(Self { network, entry })
+    }
+}
+
+/// Reports the fit of one of several networks as its part of the whole.
+struct OneOf<'a> {
+    progress: &'a dyn Progress,
+    before: usize,
+    of: usize,
+}
+
+impl Progress for OneOf<'_> {
+    fn report(&self, event: Event) {
+        self.progress.report(match event {
+            Event::Fitted {
+                epoch,
+                epochs_max,
+                training_loss,
+                validation_loss,
+            } => Event::Fitted {
+                epoch: self.before * epochs_max + epoch,
+                epochs_max: self.of * epochs_max,
+                training_loss,
+                validation_loss,
+            },
+            other @ Event::Backtested { .. } => other,
+        });
     }
 }
 
@@ -181,6 +255,17 @@ fn tuning(request: &TrainRequest) -> Course {
         copies: 1,
         nameless_share: 0.0,
         newcomer_share: 0.0,
+    }
+}
+
+/// Returns how a network is fitted to the host that begins from random weights.
+fn from_nothing(request: &TrainRequest) -> Course {
+    let tuning = tuning(request);
+    let (times, bolder) = UNTAUGHT;
+    Course {
+        epochs: times * tuning.epochs,
+        rate_max: bolder * tuning.rate_max,
+        ..tuning
     }
 }
 

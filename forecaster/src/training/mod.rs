@@ -16,6 +16,7 @@
 mod candidates;
 mod choice;
 mod ensemble;
+mod extra;
 pub mod fleet;
 mod history;
 mod learned;
@@ -27,11 +28,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use self::{history::History, learned::Learned};
 pub use self::{
+    extra::{BaseFileError, ExtraNetwork, read_base},
     history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},
     recipe::{Part, Recipe},
 };
+use self::{history::History, learned::Learned};
 use crate::{
     baseline::SeasonalNaive,
     grid::Grid,
@@ -55,6 +57,8 @@ pub struct TrainRequest {
     pub budget: Budget,
     /// What the network begins from.
     pub base: Arc<Base>,
+    /// What further networks begin from, of other kinds; none as a rule, since each costs as much as the first.
+    pub extra: Vec<Arc<Base>>,
     /// What the training does.
     pub recipe: Recipe,
 }
@@ -236,7 +240,11 @@ pub fn train_host(
         });
     }
     let refreshed = learned.map(|learned| learned.refreshed(request, cancelled));
-    let (network, entry) = refreshed.transpose().map_err(failed)?.unzip();
+    let refreshed = refreshed.transpose().map_err(failed)?.unwrap_or_default();
+    let (networks, mut entries): (Vec<_>, Vec<_>) = refreshed.into_iter().unzip();
+    let own = entries
+        .iter()
+        .position(|entry| entry.shape.encoder == request.base.encoder());
     let manifest = Manifest {
         format: FORMAT,
         host: request.host.clone(),
@@ -246,11 +254,12 @@ pub fn train_host(
         step_s,
         seed: request.seed,
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
-        network: entry,
+        network: own.map(|own| entries.remove(own)),
+        extra_networks: entries,
         targets,
         refused,
     };
-    Ok(HostModel::new(manifest, network))
+    Ok(HostModel::new(manifest, networks))
 }
 
 /// Judges the targets: those with a history to work on, and those that are refused.
@@ -329,17 +338,20 @@ fn target_model(
         });
         return Ok(model);
     }
-    let answers = match (learned, history.split) {
-        (Some(learned), Some(split)) => learned.answers(place, split.test_origins())?,
-        _ => None,
-    };
+    let mut answers = BTreeMap::new();
+    if let (Some(learned), Some(split)) = (learned, history.split) {
+        for kind in learned.kinds() {
+            let of_kind = learned.answers(kind, place, split.test_origins())?;
+            answers.extend(of_kind.map(|of_kind| (kind, of_kind)));
+        }
+    }
     model.series = learned.and_then(|learned| learned.series(place));
     if let (Some(learned), Some(split)) = (learned, history.split) {
         let origins = split.validation_origins();
-        let answers = learned.answers(place, origins)?;
+        let answers = learned.answers(ModelKind::Lstm, place, origins)?;
         model.weights = ensemble::weights(history, &answers.unwrap_or_default());
     }
-    model.scores = candidates::backtest(history, answers.as_deref(), &model.weights);
+    model.scores = candidates::backtest(history, &answers, &model.weights);
     let day = model.naive.get(&ModelKind::SeasonalNaiveDay);
     let scale = day.map_or(0.0, SeasonalNaive::scale);
     choice::choose(&mut model, scale, history.grid.values.len());

@@ -36,6 +36,14 @@ fn a_bad_setting_is_one_line_that_names_it_and_what_would_be_right() {
         ("HEADROOM_TIMEZONE", "Mars/Phobos", "Europe/Berlin"),
         ("HEADROOM_ALERT_PROBABILITY", "2", "0.5"),
         ("HEADROOM_HISTORY_DAYS", "0", "from 1 to 366"),
+        ("HEADROOM_DEVICE", "gpu", "cuda:N"),
+        ("HEADROOM_DEVICE", "cuda:99", "libtorch finds"),
+        ("HEADROOM_EXTRA_MODELS", "lstm", "tcn or attention"),
+        (
+            "HEADROOM_EXTRA_MODELS",
+            "tcn=/nowhere/base",
+            "/nowhere/base",
+        ),
         ("HEADROOM_TOKENS_FILE", "/nowhere/tokens", "/nowhere/tokens"),
         ("HEADROOM_DATA_DIR", "/proc/headroom", "HEADROOM_DATA_DIR"),
         (

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     path::Path,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -12,9 +13,9 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use headroom_forecaster::{
     evaluation::{self, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast},
     manifest::ModelKind,
-    model::Base,
+    model::{Base, Device, EncoderKind},
     quantile::LEVELS,
-    training::{Budget, Event, Progress, Recipe, fleet::Effort},
+    training::{Budget, Event, ExtraNetwork, Progress, Recipe, fleet::Effort},
 };
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
@@ -59,11 +60,21 @@ impl Watch for Unwatched {
     fn host_done(&self, _: &str) {}
 }
 
+fn untaught(kind: EncoderKind) -> Arc<Base> {
+    let base = ExtraNetwork::untaught(kind).base(1, Device::Cpu);
+    base.expect("random weights")
+}
+
 fn plan(served: Served) -> Plan {
     Plan {
         served,
         seed: 1,
-        base: Base::shipped().expect("a base"),
+        base: match served {
+            Served::Only(ModelKind::Tcn) => untaught(EncoderKind::Tcn),
+            Served::Only(ModelKind::Attention) => untaught(EncoderKind::Attention),
+            _ => Arc::new(Base::shipped().expect("a base")),
+        },
+        extra: Vec::new(),
         recipe: Recipe::default(),
         budget: Budget::tiny(),
         effort: Effort {
@@ -79,7 +90,7 @@ fn answers(behind: &[f32], served: Served) -> Vec<WindowForecast> {
     let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
     assert_eq!(hosts.len(), 1);
     assert_eq!(hosts[0].host, "made|web-1");
-    let request = hosts[0].train_request(&plan(served), &Base::shipped().expect("a base"));
+    let request = hosts[0].train_request(&plan(served), &plan(served).base);
     assert!(
         request
             .targets
@@ -112,6 +123,8 @@ fn one_kind_of_model_answers_where_it_is_asked_for() {
     let behind = wave(DAY, 10.0, 8);
     for kind in [
         ModelKind::Lstm,
+        ModelKind::Tcn,
+        ModelKind::Attention,
         ModelKind::Ensemble,
         ModelKind::SeasonalNaiveDay,
     ] {

@@ -65,7 +65,8 @@ pub(crate) fn host(days: usize) -> TrainRequest {
         seed: 7,
         trained_at_s: START_S + steps as i64 * 300,
         budget: Budget::tiny(),
-        base: Base::shipped().expect("a base"),
+        base: Arc::new(Base::shipped().expect("a base")),
+        extra: Vec::new(),
         recipe: Recipe::default(),
     }
 }

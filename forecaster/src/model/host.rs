@@ -1,0 +1,169 @@
+//! What serves one host: the manifest and its networks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use tch::TchError;
+
+use super::{
+    Base, Device, EncoderKind, NetworkEntry, Series, WeightsError, Widening, answer,
+    digest, network::Network, to_bytes, use_one_thread, weights,
+};
+use crate::{
+    manifest::{Manifest, ModelKind},
+    quantile::QuantilePath,
+};
+
+/// The weights of a host's networks, in the safetensors form.
+pub type HostWeights = BTreeMap<EncoderKind, Vec<u8>>;
+
+/// Why a manifest and weights do not make a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The weights are not those of the manifest.
+    #[error(
+        "the weights have the SHA-256 {found}, the manifest names {named}: the file was damaged or exchanged"
+    )]
+    DigestUnlike {
+        /// The hash that the manifest names.
+        named: String,
+        /// The hash of the bytes.
+        found: String,
+    },
+    /// The manifest is there without the weights.
+    #[error(
+        "the manifest names a network of the kind {kind}, and the file of its weights is missing"
+    )]
+    WeightsMissing {
+        /// The kind.
+        kind: EncoderKind,
+    },
+    /// Nobody asked for them.
+    #[error("there are weights of the kind {kind}, and the manifest names no such network")]
+    WeightsUnasked {
+        /// The kind.
+        kind: EncoderKind,
+    },
+    /// The weights do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// A model that serves one host.
+#[derive(Debug)]
+pub struct HostModel {
+    manifest: Manifest,
+    /// libtorch's tensors belong to one thread at a time.
+    networks: BTreeMap<EncoderKind, Mutex<Network>>,
+}
+
+impl HostModel {
+    pub(crate) fn new(manifest: Manifest, networks: impl IntoIterator<Item = Network>) -> Self {
+        let by_kind = |network: Network| (network.shape().encoder, Mutex::new(network));
+        Self {
+            manifest,
+            networks: networks.into_iter().map(by_kind).collect(),
+        }
+    }
+
+    /// Makes a model of a host that knows no target.
+    pub(crate) fn empty(host: &str) -> Self {
+        Self::new(Manifest::empty(host), [])
+    }
+
+    /// Makes a model of a host that was never trained: the base answers.
+    pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base) -> Self {
+        let network = base.network(&[]).ok();
+        manifest.network = network.as_ref().map(|network| NetworkEntry {
+            shape: network.shape(),
+            parameters: network.parameters(),
+            weights_sha256: String::new(),
+            epoch: 0,
+            validation_loss: 0.0,
+            widening: Widening::default(),
+        });
+        Self::new(manifest, network)
+    }
+
+    /// Lets one kind serve every target that has it; the others keep theirs.
+    pub(crate) fn serving_only(mut self, kind: ModelKind) -> Self {
+        let is_there = kind
+            .encoder()
+            .is_none_or(|encoder| self.networks.contains_key(&encoder));
+        for target in &mut self.manifest.targets {
+            if is_there && target.has(kind) {
+                target.serves = kind;
+                target.fallback_reason = None;
+            }
+        }
+        self
+    }
+
+    /// Puts a model together from what was published, on the device that computes.
+    ///
+    /// # Errors
+    ///
+    /// When the weights are not those that the manifest names.
+    pub fn from_parts(
+        manifest: Manifest,
+        weights: &HostWeights,
+        device: Device,
+    ) -> Result<Self, ModelError> {
+        if let Some(kind) = weights.keys().find(|kind| manifest.entry(**kind).is_none()) {
+            return Err(ModelError::WeightsUnasked { kind: *kind });
+        }
+        let network = |entry: &NetworkEntry| {
+            let kind = entry.shape.encoder;
+            let bytes = weights
+                .get(&kind)
+                .ok_or(ModelError::WeightsMissing { kind })?;
+            let found = digest(bytes);
+            if found != entry.weights_sha256 {
+                return Err(ModelError::DigestUnlike {
+                    named: entry.weights_sha256.clone(),
+                    found,
+                });
+            }
+            Ok(weights::from_bytes(entry.shape, bytes, device)?)
+        };
+        let networks: Result<Vec<Network>, ModelError> = manifest.networks().map(network).collect();
+        Ok(Self::new(manifest, networks?))
+    }
+
+    /// Returns what is known about the model.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Returns the weights of each network; none when no target has one.
+    ///
+    /// # Errors
+    ///
+    /// When libtorch refuses to hand them over.
+    pub fn weights(&self) -> Result<HostWeights, WeightsError> {
+        let bytes = |(kind, network): (&EncoderKind, &Mutex<Network>)| {
+            let network = network.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok((*kind, to_bytes(&network)?))
+        };
+        self.networks.iter().map(bytes).collect()
+    }
+
+    /// Lets the network of a kind answer for series at their origins, in one batch. `None` stands where it cannot be
+    /// asked: where there is no such network, or too little was observed before the origin.
+    pub(crate) fn answer(
+        &self,
+        kind: EncoderKind,
+        asked: &[(&Series, usize)],
+    ) -> Result<Vec<Option<QuantilePath>>, TchError> {
+        let (Some(network), Some(entry)) = (self.networks.get(&kind), self.manifest.entry(kind))
+        else {
+            return Ok(vec![None; asked.len()]);
+        };
+        use_one_thread();
+        let network = network.lock().unwrap_or_else(PoisonError::into_inner);
+        answer(&network, &entry.widening, asked)
+    }
+}

@@ -1,0 +1,135 @@
+//! Networks of other kinds beside the LSTM: fitted and judged where they are asked for, and kept like it.
+
+use std::sync::Arc;
+
+use headroom_forecaster::{
+    forecast::predict,
+    manifest::ModelKind,
+    model::{Base, Device, EncoderKind, HostModel, ModelError},
+    registry::Registry,
+    training::{ExtraNetwork, TrainRequest, train_host},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::histories::{host, recent};
+
+fn request() -> TrainRequest {
+    let untaught = |kind| {
+        let base = ExtraNetwork::untaught(kind).base(7, Device::Cpu);
+        base.expect("random weights")
+    };
+    TrainRequest {
+        extra: EncoderKind::EXTRA.map(untaught).to_vec(),
+        ..host(6)
+    }
+}
+
+fn trained(request: &TrainRequest) -> HostModel {
+    train_host(request, &(), &CancellationToken::new()).expect("a model")
+}
+
+#[test]
+fn kinds_that_are_asked_for_are_judged_at_the_same_origins() {
+    let model = trained(&request());
+    let manifest = model.manifest();
+    let kinds: Vec<EncoderKind> = manifest
+        .networks()
+        .map(|entry| entry.shape.encoder)
+        .collect();
+    assert_eq!(kinds, EncoderKind::ALL);
+    assert!(manifest.networks().all(|entry| entry.parameters < 300_000));
+    for target in &manifest.targets {
+        let origins = target.scores[&ModelKind::SeasonalNaiveDay].n_origins;
+        for kind in [ModelKind::Lstm, ModelKind::Tcn, ModelKind::Attention] {
+            let scores = &target.scores[&kind];
+            assert_eq!(scores.n_origins, origins);
+            assert!(scores.crps > 0.0 && scores.crps.is_finite());
+        }
+    }
+}
+
+#[test]
+fn nobody_asks_for_them_by_default() {
+    let model = trained(&host(6));
+    assert!(model.manifest().extra_networks.is_empty());
+    assert_eq!(model.weights().expect("readable").len(), 1);
+    let scores = &model.manifest().targets[0].scores;
+    assert!(!scores.contains_key(&ModelKind::Tcn) && !scores.contains_key(&ModelKind::Attention));
+}
+
+#[test]
+fn the_registry_keeps_every_network_and_the_same_answers_come_back() {
+    let request = request();
+    let model = trained(&request);
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::open(folder.path()).expect("a registry");
+    let version = registry.publish(&model).expect("room on the disk");
+    let loaded = registry.load("web-1").expect("readable").expect("a model");
+    assert!(loaded.passed_over.is_empty());
+    let kinds = |model: &HostModel| -> Vec<(EncoderKind, usize)> {
+        let networks = model.manifest().networks();
+        networks
+            .map(|entry| (entry.shape.encoder, entry.parameters))
+            .collect()
+    };
+    assert_eq!(kinds(&loaded.model), kinds(&model));
+    assert_eq!(
+        loaded.model.weights().expect("readable"),
+        model.weights().expect("readable")
+    );
+    let recent = recent(&request);
+    for (loaded, published) in predict(&loaded.model, &recent, 96)
+        .iter()
+        .zip(predict(&model, &recent, 96))
+    {
+        let loaded = loaded.as_ref().expect("a forecast");
+        let published = published.expect("a forecast");
+        assert_eq!(loaded.model, published.model);
+        let pairs = loaded.path.median().iter().zip(published.path.median());
+        for (one, other) in pairs {
+            // JSON parses a double to within its last digit.
+            assert!(
+                (one - other).abs() <= 1e-12 * other.abs(),
+                "{one} and {other}"
+            );
+        }
+    }
+
+    let file = folder.path().join("web-1").join(version);
+    std::fs::remove_file(file.join("weights-tcn.safetensors")).expect("it is there");
+    let error = registry.load("web-1").expect_err("a network is missing");
+    assert!(error.to_string().contains("tcn"), "{error}");
+}
+
+#[test]
+fn weights_of_a_kind_that_the_manifest_does_not_name_are_refused() {
+    let model = trained(&host(6));
+    let mut weights = model.weights().expect("readable");
+    weights.insert(EncoderKind::Tcn, Vec::new());
+    let error = HostModel::from_parts(model.manifest().clone(), &weights, Device::Cpu);
+    assert!(matches!(
+        error,
+        Err(ModelError::WeightsUnasked {
+            kind: EncoderKind::Tcn
+        })
+    ));
+}
+
+#[test]
+fn a_base_of_a_kind_survives_its_file() {
+    let request = request();
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::open(folder.path()).expect("a registry");
+    for base in [&request.base].into_iter().chain(&request.extra) {
+        assert_eq!(registry.load_base(base.encoder()).expect("readable"), None);
+        registry.publish_base(base).expect("room on the disk");
+        let kept: Arc<Base> = Arc::new(
+            registry
+                .load_base(base.encoder())
+                .expect("readable")
+                .expect("a base"),
+        );
+        assert!(kept.is_like(base) && kept.is_taught());
+        assert_eq!(kept.parameters(), base.parameters());
+    }
+}
