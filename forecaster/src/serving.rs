@@ -13,7 +13,7 @@ use crate::{
     },
     champions::{Champion, Champions},
     clock::Clock,
-    cold_start,
+    cold_start::{self, Peer},
     config::RawThreshold,
     discovery::Host,
     fleet::Fleet,
@@ -213,12 +213,16 @@ impl Serving {
         let span = Span::before(issued_at_s, HISTORY_STEPS);
         let recent = history::read(&self.gateway, name, &targets, span).await?;
         let champion = self.champions.of(name);
+        let peers = match champion {
+            Some(_) => Vec::new(),
+            None => self.peers(&targets, span).await?,
+        };
         let answers = {
             let (champion, host) = (champion.clone(), name.to_owned());
             let base = self.base.current();
             tokio::task::spawn_blocking(move || match champion {
                 Some(champion) => champion.predict(&recent, steps),
-                None => cold_start::predict(&host, &base, &recent, steps),
+                None => cold_start::predict(&host, &base, &recent, &peers, steps),
             })
             .await
             .map_err(|_| ServeError::ModelBroke {
@@ -254,6 +258,25 @@ impl Serving {
             served,
             unserved,
         })
+    }
+
+    /// Reads the hosts that may lend a host without a model their past.
+    async fn peers(&self, targets: &[Target], span: Span) -> Result<Vec<Peer>, ServeError> {
+        let trained = self.champions.all();
+        let manifests = trained.iter().map(|(_, champion)| champion.manifest());
+        let mut peers = Vec::new();
+        for host in cold_start::choose(targets, manifests) {
+            let Some(known) = self.fleet.host(host) else {
+                continue;
+            };
+            let shared = |theirs: &&Target| targets.iter().any(|own| own.metric == theirs.metric);
+            let shared: Vec<Target> = known.targets.iter().filter(shared).cloned().collect();
+            peers.push(Peer {
+                host: host.to_owned(),
+                recent: history::read(&self.gateway, host, &shared, span).await?,
+            });
+        }
+        Ok(peers)
     }
 
     fn target(name: &str, host: &Host, metric: &str) -> Result<Target, ServeError> {

@@ -8,7 +8,7 @@ use std::{
 use tch::TchError;
 
 use super::{
-    Base, Device, EncoderKind, NetworkEntry, Series, WeightsError, Widening, answer,
+    Base, Device, EncoderKind, NetworkEntry, Series, SeriesName, WeightsError, Widening, answer,
     digest, network::Network, to_bytes, use_one_thread, weights,
 };
 use crate::{
@@ -73,9 +73,9 @@ impl HostModel {
         Self::new(Manifest::empty(host), [])
     }
 
-    /// Makes a model of a host that was never trained: the base answers.
-    pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base) -> Self {
-        let network = base.network(&[]).ok();
+    /// Makes a model of a host that was never trained: the base answers, with the rows of other hosts' series.
+    pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base, rows: &[SeriesName]) -> Self {
+        let network = base.network(rows).ok();
         manifest.network = network.as_ref().map(|network| NetworkEntry {
             shape: network.shape(),
             parameters: network.parameters(),

@@ -73,6 +73,11 @@ impl SeriesScale {
         self.kind
     }
 
+    /// Returns the spread of the transformed values.
+    pub(crate) fn spread(&self) -> f32 {
+        self.spread
+    }
+
     /// Returns the kind's place in its embedding.
     pub(crate) fn kind_index(&self) -> usize {
         Kind::ALL
