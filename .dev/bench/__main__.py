@@ -1,10 +1,12 @@
-"""The embedded store beside InfluxDB 1.x, on the same points in one run: `make bench`.
+"""The embedded store beside InfluxDB 1.x and VictoriaMetrics, on the same points in one run: `make bench-store`.
 
-usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--gateway PROGRAM] [--influxd PROGRAM] [--recorded FOLDER]
+usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--days N] [--only NAME,…] [--gateway PROGRAM] [--data FOLDER]
 
-Ingest: Telegraf-shaped batches over HTTP until all is answered, and until the store is sealed (Headroom) or compacted
-(InfluxDB); CPU and memory are those of the whole process, from its start to its end. Queries: medians over one kept
-connection, the whole answer read. Ratios are InfluxDB's figure over Headroom's: above 1, Headroom is better.
+Ingest: Telegraf-shaped batches over HTTP until all is answered, and until the store is sealed (Headroom) or has merged
+what it merges (the others). CPU and memory are those of the whole server from its start to its end; the client's are
+not counted, and its speed bounds that of all servers. Headroom answers when a batch is synced to the disk, InfluxDB when it is written to a
+file that it syncs, VictoriaMetrics when it is in memory. Real points: those of the folder with recorded servers. Queries: medians over one
+kept connection, the whole answer read; VictoriaMetrics is asked in PromQL what the others are in InfluxQL.
 """
 import argparse
 import pathlib
@@ -13,85 +15,142 @@ import sys
 import tempfile
 
 from bench import load, points
-from bench.server import Server, headroom, influxdb
+from bench.server import Server, headroom, influxdb, victoriametrics
 
 MONTH_HOSTS = 100
 MONTH_DAYS = 30
 MONTH_STEP_S = 60
 START_S = 1_735_689_600
+# Figures of which more is better.
+MORE = ("lines per CPU-s", "values/s")
 
 
-def ask(server, q):
-    return load.median_ms(server, {"db": "telegraf", "epoch": "ms", "q": q})
+def ask(server, name, influxql, promql, path="/api/v1/query_range"):
+    """Asks for the same in the server's language."""
+    if name == "victoria":
+        return load.promql_ms(server, path, promql)
+    return load.median_ms(server, {"db": "telegraf", "epoch": "ms", "q": influxql})
 
 
-def measure(make, args, folder):
-    """Runs everything against one server; answers its figures by name."""
+def span_of(seconds, step):
+    return {"start": START_S, "end": START_S + seconds - 1, "step": step}
+
+
+def ingest(name, make, args, folder):
+    """Points of many hosts: what taking them costs, and what they cost on disk; then two queries of them."""
     figures = {}
     server = make(folder)
     figures["start-up, empty, s"] = server.start()
-    batches = points.telegraf(args.hosts, args.hours, START_S)
-    lines, values, seconds = load.push(server, batches)
-    figures["lines/s answered"] = lines / seconds
-    figures["values/s answered"] = values / seconds
+    lines, values, seconds = load.push(server, points.telegraf(args.hosts, args.hours, START_S))
+    figures["values/s, as fast as the client"] = values / seconds
     server.settle()
     usage = server.stop()
     figures["lines per CPU-s, sealed"] = lines / usage.cpu_s
     figures["peak memory, MB"] = usage.memory_mb
-    figures["bytes per value"] = server.data_bytes() / values
+    figures["bytes per value, random digits"] = server.data_bytes() / values
     figures["start-up, loaded, s"] = server.start()
-    span = f"time >= {START_S}s AND time < {START_S + args.hours * 3600}s"
+    influxql_span = f"time >= {START_S}s AND time < {START_S + args.hours * 3600}s"
     figures["mean by 5 m, one host, ms"] = ask(
-        server, f"SELECT mean(usage_idle) FROM cpu WHERE host = 'host-0001' AND {span} GROUP BY time(5m)")
+        server, name,
+        f"SELECT mean(usage_idle) FROM cpu WHERE host = 'host-00001.example.net' AND {influxql_span} GROUP BY time(5m)",
+        {"query": 'avg(avg_over_time(cpu_usage_idle{host="host-00001.example.net"}[5m]))'}
+        | span_of(args.hours * 3600, 300))
     figures["max by 5 m, all hosts, ms"] = ask(
-        server, f"SELECT max(usage_user) FROM cpu WHERE {span} GROUP BY time(5m)")
-    load.push(server, points.month(MONTH_HOSTS, MONTH_DAYS, MONTH_STEP_S, START_S))
-    load.push(server, points.many_series(args.series, START_S))
-    server.settle()
-    month = f"time >= {START_S}s AND time < {START_S + MONTH_DAYS * 86400}s"
-    figures["30 d mean by 1 h, 100 hosts, ms"] = ask(
-        server, f"SELECT mean(used) FROM month WHERE {month} GROUP BY time(1h), host")
-    figures[f"SHOW TAG VALUES, {args.series} series, ms"] = ask(
-        server, 'SHOW TAG VALUES FROM "many" WITH KEY = "id"')
+        server, name, f"SELECT max(usage_user) FROM cpu WHERE {influxql_span} GROUP BY time(5m)",
+        {"query": "max(max_over_time(cpu_usage_user[5m]))"} | span_of(args.hours * 3600, 300))
     server.stop()
     return figures
 
 
-def recorded(make, folder, data):
-    """Loads the recorded points and answers the sum of the medians of the 20 dashboard queries."""
+def month(name, make, args, folder):
+    """A month by the minute, and many series."""
     server = make(folder)
+    server.start()
+    load.push(server, points.month(MONTH_HOSTS, args.days, MONTH_STEP_S, START_S))
+    load.push(server, points.many_series(args.series, START_S))
+    server.settle()
+    # What is sealed at the end is there from the next start on.
+    server.stop()
+    figures = {f"start-up, {args.series} series, s": server.start()}
+    whole = f"time >= {START_S}s AND time < {START_S + args.days * 86400}s"
+    figures[f"{args.days} d mean by 1 h, {MONTH_HOSTS} hosts, ms"] = ask(
+        server, name, f"SELECT mean(used) FROM month WHERE {whole} GROUP BY time(1h), host",
+        {"query": "avg_over_time(month_used[1h])"} | span_of(args.days * 86400, 3600))
+    figures[f"tag values, {args.series} series, ms"] = ask(
+        server, name, 'SHOW TAG VALUES FROM "many" WITH KEY = "id"',
+        {"start": START_S - 3600, "end": START_S + 3600}, "/api/v1/label/id/values")
+    server.stop()
+    return figures
+
+
+def real(name, make, args, folder):
+    """The points of real servers: bytes on disk."""
+    server = make(folder)
+    server.start()
+    _, values, _ = load.push(server, points.recorded(args.data / "metrics" / "lp"))
+    server.settle()
+    server.stop()
+    return {"bytes per value, real points": server.data_bytes() / values}
+
+
+def dashboards(name, make, args, folder):
+    """The recorded points, and the 20 queries of dashboards."""
+    if name == "victoria":
+        return {}
+    server, data = make(folder), args.data / "influxql"
     server.start()
     subprocess.run([sys.executable, data / "load.py", server.url, data], check=True, stdout=subprocess.DEVNULL)
     server.settle()
-    total = load.dashboard_ms(data / "latency.py", server.url)
+    total, median = load.dashboard_ms(data / "latency.py", server.url)
     server.stop()
-    return {"20 dashboard queries, sum of medians, ms": total}
+    return {"20 dashboard queries, sum of medians, ms": total, "20 dashboard queries, median, ms": median}
+
+
+PARTS = {"ingest": ingest, "real": real, "dashboards": dashboards, "month": month}
 
 
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__.split("\n")[2])
     arguments.add_argument("--hosts", type=int, default=100)
     arguments.add_argument("--hours", type=int, default=1)
+    arguments.add_argument("--days", type=int, default=MONTH_DAYS)
     arguments.add_argument("--series", type=int, default=100_000)
+    arguments.add_argument("--only", default=",".join(PARTS), help="parts of the run: " + ", ".join(PARTS))
     arguments.add_argument("--gateway", default="target/release/headroom-gateway")
     arguments.add_argument("--influxd", default="influxd")
-    arguments.add_argument("--recorded", type=pathlib.Path, default=pathlib.Path("../shared/data/influxql"))
+    arguments.add_argument("--victoria", default="victoria-metrics")
+    arguments.add_argument("--data", type=pathlib.Path, default=pathlib.Path("../shared/data"))
     args = arguments.parse_args()
-    servers: dict[str, Server] = {"headroom": headroom(args.gateway), "influxdb": influxdb(args.influxd)}
-    found = {}
-    for name, make in servers.items():
-        print(f"bench: {name}", file=sys.stderr)
-        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
-            found[name] = measure(make, args, pathlib.Path(folder))
-        if args.recorded.exists():
+    servers: dict[str, Server] = {"headroom": headroom(args.gateway), "influxdb": influxdb(args.influxd),
+                                  "victoria": victoriametrics(args.victoria)}
+    found = {name: {} for name in servers}
+    for part in args.only.split(","):
+        if part in ("real", "dashboards") and not args.data.exists():
+            print(f"bench: {args.data} is not there; {part} is left out", file=sys.stderr)
+            continue
+        for name, make in servers.items():
+            print(f"bench: {part}, {name}", file=sys.stderr)
             with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
-                found[name] |= recorded(make, pathlib.Path(folder), args.recorded)
+                found[name] |= PARTS[part](name, make, args, pathlib.Path(folder))
+    show(args, found)
+
+
+def show(args, found):
+    """Prints the figures, and the others' over Headroom's: above 1, Headroom is better."""
     print(f"{args.hosts} hosts x {args.hours} h at 10 s\n")
-    print(f"{'':44} {'headroom':>12} {'influxdb':>12} {'ratio':>7}")
+    print(f"{'':44} {'headroom':>12} {'influxdb':>12} {'victoria':>12} {'/ influx':>9} {'/ victoria':>11}")
     for figure, ours in found["headroom"].items():
-        theirs = found["influxdb"][figure]
-        ratio = ours / theirs if "/s" in figure or "per CPU-s" in figure else theirs / ours
-        print(f"{figure:44} {ours:12.2f} {theirs:12.2f} {ratio:7.2f}")
+        row = f"{figure:44} {ours:12.2f}"
+        ratios = ""
+        for other, width in (("influxdb", 9), ("victoria", 11)):
+            theirs = found[other].get(figure)
+            row += f" {theirs:12.2f}" if theirs is not None else f" {'-':>12}"
+            if theirs is None:
+                ratios += f" {'-':>{width}}"
+                continue
+            ratio = ours / theirs if figure.startswith(MORE) else theirs / ours
+            ratios += f" {ratio:{width}.2f}"
+        print(row + ratios)
 
 
 main()

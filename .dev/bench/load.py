@@ -55,8 +55,25 @@ def median_ms(server, parameters):
     return statistics.median(took[1:])
 
 
+def promql_ms(server, path, parameters):
+    """The median of some runs of a query of VictoriaMetrics, which must answer rows."""
+    connection = http.client.HTTPConnection(server.address, timeout=120)
+    path = f"{path}?{urllib.parse.urlencode(parameters)}"
+    took = []
+    for _ in range(RUNS + 1):
+        started = time.perf_counter()
+        connection.request("GET", path)
+        text = connection.getresponse().read()
+        took.append((time.perf_counter() - started) * 1000)
+    data = json.loads(text)["data"]
+    if not (data if isinstance(data, list) else data["result"]):
+        sys.exit(f"bench: {server.url} answered nothing to {path}: {text[:300]!r}")
+    return statistics.median(took[1:])
+
+
 def dashboard_ms(program, url):
-    """The sum of the medians that latency.py measures."""
+    """The medians that latency.py measures: their sum, and their median."""
     run = subprocess.run([sys.executable, program, url, "--json"], check=True, capture_output=True, text=True)
     rows = json.loads(run.stdout)
-    return sum(row["median_ms"] for row in rows)
+    medians = [row["median_ms"] for row in rows]
+    return sum(medians), statistics.median(medians)

@@ -11,6 +11,11 @@ import threading
 import time
 
 
+TICKS = os.sysconf("SC_CLK_TCK")
+# A second in which a process uses less is one of rest.
+IDLE_CPU_S = 0.05
+
+
 @dataclasses.dataclass
 class Usage:
     cpu_s: float
@@ -25,6 +30,7 @@ class Server:
             self.address = f"127.0.0.1:{found.getsockname()[1]}"
         self.url = f"http://{self.address}"
         self.environment = os.environ | environment(self.address, folder)
+        command = command if isinstance(command, list) else command(self.address, folder)
         self.command, self.ready, self.settle_s, self.data = command, ready, settle_s, data
         self.process = None
         self._turn = threading.Lock()
@@ -50,14 +56,25 @@ class Server:
                 sys.exit(f"bench: {self.command[0]} ended; see {self.folder / 'log'}")
             time.sleep(0.01)
         took = time.perf_counter() - started
-        connection = http.client.HTTPConnection(self.address, timeout=30)
-        connection.request("POST", "/query?q=CREATE+DATABASE+telegraf")
-        connection.getresponse().read()
+        if self.ready != "/health":
+            connection = http.client.HTTPConnection(self.address, timeout=30)
+            connection.request("POST", "/query?q=CREATE+DATABASE+telegraf")
+            connection.getresponse().read()
         return took
 
     def settle(self):
-        """Gives background work its time."""
-        time.sleep(self.settle_s)
+        """Gives background work its time: until the process has done nothing for a while."""
+        idle_s, last = 0, self.cpu_s()
+        while idle_s < self.settle_s:
+            time.sleep(1)
+            now = self.cpu_s()
+            idle_s = idle_s + 1 if now - last < IDLE_CPU_S else 0
+            last = now
+
+    def cpu_s(self):
+        """CPU-seconds so far, those of the system for it included."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
     def stop(self):
         """Ends the process orderly; answers what it used."""
@@ -77,7 +94,7 @@ def headroom(program):
     """Seals when it stops, so that its usage holds the sealing."""
     def environment(address, folder):
         return {"HEADROOM_LISTEN": address, "HEADROOM_DATA_DIR": str(folder), "RUST_LOG": "warn"}
-    return lambda folder: Server(folder, [program], environment, "/ready", 1, ["store"])
+    return lambda folder: Server(folder, [program], environment, "/ready", 2, ["store"])
 
 
 def influxdb(program):
@@ -91,4 +108,12 @@ def influxdb(program):
             "INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION": "3s",
             "INFLUXDB_DATA_COMPACT_FULL_WRITE_COLD_DURATION": "5s",
         }
-    return lambda folder: Server(folder, [program], environment, "/ping", 20, ["data"])
+    return lambda folder: Server(folder, [program], environment, "/ping", 12, ["data"])
+
+
+def victoriametrics(program):
+    """Merges parts for some seconds after the last write, and is given the time for it."""
+    def command(address, folder):
+        return [program, f"-httpListenAddr={address}", f"-storageDataPath={folder}", "-retentionPeriod=100y",
+                "-loggerLevel=ERROR", "-search.maxUniqueTimeseries=5000000", "-search.maxTagValues=5000000"]
+    return lambda folder: Server(folder, command, lambda *_: {}, "/health", 8, ["data", "indexdb"])

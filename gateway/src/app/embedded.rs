@@ -16,8 +16,7 @@ use super::{Clock, Queries};
 use crate::{
     influxql::QueryLimits,
     journal::Journal,
-    lines::Point,
-    store::{Store, StoreError},
+    store::{Batch, Store, StoreError},
 };
 
 /// How often it is asked whether sealing is due.
@@ -88,7 +87,7 @@ impl Embedded {
         database: &str,
         retention_policy: Option<&str>,
         received_ns: i64,
-        points: Vec<Point<'_>>,
+        batch: Batch<'_>,
     ) -> Result<(), StoreError> {
         let mut turn = self.applied.subscribe();
         let before = sequence - 1;
@@ -98,13 +97,8 @@ impl Embedded {
             applied: &self.applied,
             sequence,
         };
-        self.store.apply(
-            sequence,
-            database,
-            retention_policy,
-            received_ns,
-            &mut points.into_iter(),
-        )
+        self.store
+            .apply(sequence, database, retention_policy, received_ns, &batch)
     }
 
     /// Seals what is in memory, merges small chunks, lets go of old points and trims the journal, each when it is due,

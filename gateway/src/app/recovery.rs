@@ -12,7 +12,7 @@ use crate::{
     influxql::QueryLimits,
     ingest::Ingest,
     journal::{self, Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
-    lines::{self, Point},
+    lines::Scanner,
     store::{self, Store, StoreOptions},
     upstream::Upstream,
 };
@@ -148,13 +148,11 @@ fn replay(journal: &Journal, store: &Store, stop: &CancellationToken) -> Result<
             Encoding::Gzip => body::decode(&batch.body, u64::from(u32::MAX)),
         };
         match text {
-            Ok(text) => store.apply(
-                sequence,
-                &batch.database,
-                batch.retention_policy.as_deref(),
-                batch.received_ns,
-                &mut accepted_points(&batch, &text),
-            )?,
+            Ok(text) => {
+                let (database, policy) = (&batch.database, batch.retention_policy.as_deref());
+                let taken = accepted_lines(store, &batch, &text);
+                store.apply(sequence, database, policy, batch.received_ns, &taken)?;
+            }
             Err(error) => {
                 tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
             }
@@ -165,8 +163,18 @@ fn replay(journal: &Journal, store: &Store, stop: &CancellationToken) -> Result<
     Ok(())
 }
 
-fn accepted_points<'a>(batch: &'a Batch, text: &'a [u8]) -> impl Iterator<Item = Point<'a>> {
-    lines::scan(text, batch.precision)
-        .filter(|line| !batch.refuses(&line.bytes))
-        .filter_map(|line| line.verdict.ok())
+fn accepted_lines<'a>(store: &'a Store, batch: &'a Batch, text: &'a [u8]) -> store::Batch<'a> {
+    let policy = batch.retention_policy.as_deref();
+    let (database, received_ns) = (&batch.database, batch.received_ns);
+    let mut intake = store.intake(database, policy, received_ns, text, batch.precision);
+    let mut scanner = Scanner::new(text, batch.precision);
+    while let Some(line) = scanner.next_line() {
+        if let Ok(parts) = line.verdict
+            && !batch.refuses(&line.bytes)
+            && let Err(conflict) = intake.take(parts, line.bytes)
+        {
+            tracing::error!(%conflict, "a journalled line is passed over; check the disk");
+        }
+    }
+    intake.finish()
 }

@@ -98,7 +98,7 @@ impl Ingest {
         self.count(&verdicts);
         let Verdicts {
             accepted,
-            points,
+            batch: taken,
             refused,
             ranges,
             verbatim_lines,
@@ -119,14 +119,14 @@ impl Ingest {
             self.metrics
                 .commit_seconds
                 .observe(started.elapsed().as_secs_f64());
-            if let Sink::Embedded(embedded) = &self.sink {
+            if let (Sink::Embedded(embedded), Some(taken)) = (&self.sink, taken) {
                 embedded
                     .apply(
                         sequence,
                         &push.database,
                         push.retention_policy.as_deref(),
                         push.received_ns,
-                        points,
+                        taken,
                     )
                     .await?;
             }
@@ -135,17 +135,19 @@ impl Ingest {
         Ok(Receipt { accepted, refused })
     }
 
-    fn judge<'a>(&self, push: &'a Push) -> Verdicts<'a> {
+    fn judge<'a>(&'a self, push: &'a Push) -> Verdicts<'a> {
         let scanner = Scanner::new(&push.text, push.precision);
         match &self.sink {
-            Sink::Embedded(embedded) => Verdicts::with_points(scanner, |point| {
-                embedded.store().claim_types(
+            Sink::Embedded(embedded) => {
+                let intake = embedded.store().intake(
                     &push.database,
                     push.retention_policy.as_deref(),
                     push.received_ns,
-                    point,
-                )
-            }),
+                    &push.text,
+                    push.precision,
+                );
+                Verdicts::with_intake(scanner, intake)
+            }
             // InfluxDB holds lines to their types itself, and the points are nobody's business here.
             Sink::Influx(_) => Verdicts::alone(scanner),
         }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::RefusedLine;
 use crate::{
-    lines::{Point, Refusal, Rule, Scanner},
-    store::TypeConflict,
+    lines::{Refusal, Rule, Scanner},
+    store::{Batch, Intake},
 };
 
 /// What became of a batch's lines.
@@ -13,8 +13,8 @@ use crate::{
 pub(super) struct Verdicts<'a> {
     /// How many are accepted.
     pub(super) accepted: usize,
-    /// The points of these, where somebody wants them.
-    pub(super) points: Vec<Point<'a>>,
+    /// What these say, where somebody wants it.
+    pub(super) batch: Option<Batch<'a>>,
     /// The lines that are not.
     pub(super) refused: Vec<RefusedLine>,
     /// Where these stand in the text.
@@ -43,24 +43,21 @@ impl<'a> Verdicts<'a> {
         verdicts
     }
 
-    /// Judges every line, holds its types to `claim_types`, and keeps the points.
-    pub(super) fn with_points(
-        mut scanner: Scanner<'a>,
-        claim_types: impl Fn(&Point<'_>) -> Result<(), TypeConflict>,
-    ) -> Self {
+    /// Judges every line, and has the good ones taken, whose types must be those in the store.
+    pub(super) fn with_intake(mut scanner: Scanner<'a>, mut intake: Intake<'a>) -> Self {
         let mut verdicts = Self::default();
-        while let Some(judged) = scanner.next_line() {
-            let line = judged.into_line();
-            let point = line.verdict.and_then(|point| match claim_types(&point) {
-                Ok(()) => Ok(point),
-                Err(conflict) => Err(Refusal::whole(Rule::FieldType, conflict.to_string())),
+        while let Some(line) = scanner.next_line() {
+            let taken = line.verdict.and_then(|parts| {
+                intake
+                    .take(parts, line.bytes.clone())
+                    .map_err(|conflict| Refusal::whole(Rule::FieldType, conflict.to_string()))
             });
-            match point {
-                Ok(point) => verdicts.points.push(point),
+            match taken {
+                Ok(()) => verdicts.accepted += 1,
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
         }
-        verdicts.accepted = verdicts.points.len();
+        verdicts.batch = Some(intake.finish());
         verdicts
     }
 

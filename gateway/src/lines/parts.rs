@@ -105,6 +105,12 @@ impl Parts {
         self.time_ns = None;
     }
 
+    /// The text of measurement and tags.
+    #[must_use]
+    pub fn series<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.measurement.start..self.series_end()]
+    }
+
     /// The end of measurement and tags.
     fn series_end(&self) -> usize {
         self.tags

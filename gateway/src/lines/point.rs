@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    parts::{Kind, Parts, Span},
+    parts::{FieldSpan, Kind, Parts, Span},
     value,
 };
 
@@ -37,29 +37,8 @@ pub struct Point<'a> {
 
 impl<'a> Point<'a> {
     /// Builds the point of a line that was judged to be good UTF-8.
-    pub(super) fn of(parts: &Parts, text: &'a [u8]) -> Self {
+    pub(crate) fn of(parts: &Parts, text: &'a [u8]) -> Self {
         let name = |span, escaped| unescaped(span, text, escaped);
-        let value = |span: Span, kind| {
-            let bytes = span.of(text);
-            let number = &bytes[..bytes.len() - 1];
-            match kind {
-                Kind::Float => FieldValue::Float(value::float(bytes).unwrap_or_default()),
-                Kind::Integer => FieldValue::Integer(
-                    value::integer(number)
-                        .and_then(Result::ok)
-                        .unwrap_or_default(),
-                ),
-                Kind::Unsigned => FieldValue::Unsigned(value::unsigned(number).unwrap_or_default()),
-                Kind::Boolean => FieldValue::Boolean(value::boolean(bytes).unwrap_or_default()),
-                Kind::Text => FieldValue::Text(name(
-                    Span {
-                        start: span.start + 1,
-                        end: span.end - 1,
-                    },
-                    b"\"\\",
-                )),
-            }
-        };
         Self {
             measurement: name(parts.measurement, b", "),
             tags: parts
@@ -70,9 +49,35 @@ impl<'a> Point<'a> {
             fields: parts
                 .fields
                 .iter()
-                .map(|field| (name(field.key, b", =\""), value(field.value, field.kind)))
+                .map(|field| (name(field.key, b", =\""), field.value_in(text)))
                 .collect(),
             time_ns: parts.time_ns,
+        }
+    }
+}
+
+impl FieldSpan {
+    /// Reads the value of a field that was judged to be good.
+    #[must_use]
+    pub fn value_in<'a>(&self, text: &'a [u8]) -> FieldValue<'a> {
+        let bytes = self.value.of(text);
+        let number = &bytes[..bytes.len() - 1];
+        match self.kind {
+            Kind::Float => FieldValue::Float(value::float(bytes).unwrap_or_default()),
+            Kind::Integer => FieldValue::Integer(
+                value::integer(number)
+                    .and_then(Result::ok)
+                    .unwrap_or_default(),
+            ),
+            Kind::Unsigned => FieldValue::Unsigned(value::unsigned(number).unwrap_or_default()),
+            Kind::Boolean => FieldValue::Boolean(value::boolean(bytes).unwrap_or_default()),
+            Kind::Text => {
+                let within = Span {
+                    start: self.value.start + 1,
+                    end: self.value.end - 1,
+                };
+                FieldValue::Text(unescaped(within, text, b"\"\\"))
+            }
         }
     }
 }

@@ -96,8 +96,55 @@ pub(super) fn boolean(value: &[u8]) -> Option<bool> {
 
 /// Reads a decimal float.
 pub(super) fn float(value: &[u8]) -> Option<f64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+    short_float(value).or_else(|| std::str::from_utf8(value).ok()?.parse().ok())
 }
+
+/// Powers of ten that a float holds exactly.
+const POWERS_OF_TEN: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+
+/// Whole numbers below this are floats exactly.
+const EXACT_BELOW: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// Reads a float of few digits and no exponent: of two numbers that floats hold exactly, the quotient is rounded once, as
+/// it should be (Clinger, "How to Read Floating Point Numbers Accurately", 1990). `None` where that does not suffice.
+#[inline]
+fn short_float(value: &[u8]) -> Option<f64> {
+    let digits = value.strip_prefix(b"-").unwrap_or(value);
+    if digits.len() > INTEGER_DIGITS_SAFE {
+        return None;
+    }
+    let point = memchr::memchr(b'.', digits).unwrap_or(digits.len());
+    let fraction = digits.get(point + 1..).unwrap_or_default();
+    let mut mantissa = match point {
+        0 => 0,
+        point => magnitude(&digits[..point])?,
+    };
+    if !fraction.is_empty() {
+        mantissa = mantissa * TENS[fraction.len()] + magnitude(fraction)?;
+    }
+    if mantissa >= EXACT_BELOW || fraction.len() >= POWERS_OF_TEN.len() || digits == b"." {
+        return None;
+    }
+    let size = mantissa as f64 / POWERS_OF_TEN[fraction.len()];
+    Some(if digits.len() == value.len() {
+        size
+    } else {
+        -size
+    })
+}
+
+/// Powers of ten as whole numbers.
+const TENS: [u64; 19] = {
+    let mut tens = [1; 19];
+    let mut at = 1;
+    while at < tens.len() {
+        tens[at] = tens[at - 1] * 10;
+        at += 1;
+    }
+    tens
+};
 
 /// A number that is written correctly and too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +294,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn floats_are_read_as_the_standard_library_reads_them(value in "-?[0-9]{0,18}[.]?[0-9]{0,18}(e-?[0-9]{1,2})?") {
+            let expected = value.parse::<f64>().ok().map(f64::to_bits);
+            if value.bytes().any(|byte| byte.is_ascii_digit()) {
+                prop_assert_eq!(float(value.as_bytes()).map(f64::to_bits), expected, "{}", value);
+            }
+        }
+
         #[test]
         fn what_the_bits_decide_is_what_the_bytes_decide(value in "-?[0-9.eiu+tf-]{1,24}") {
             let bits = value.bytes().rev().fold(0, |bits, byte| bits << 1 | u64::from(!byte.is_ascii_digit()));

@@ -7,10 +7,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
-use super::{column::FieldType, head::FieldData};
+use foldhash::fast::RandomState;
+
+use super::{
+    column::FieldType,
+    head::{ChunkMeta, Head, Shape},
+};
 
 /// A series' tags, sorted by key.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
@@ -22,6 +28,13 @@ const WEEK_START_NS: i64 = 3 * 86_400 * 1_000_000_000;
 /// Returns the number of the week that an instant lies in.
 pub(super) fn week_of(time_ns: i64) -> i64 {
     (i128::from(time_ns) + i128::from(WEEK_START_NS)).div_euclid(i128::from(WEEK_NS)) as i64
+}
+
+/// Returns the number of the week that an instant lies in, and its span.
+pub(super) fn week_with_span(time_ns: i64) -> (i64, Range<i64>) {
+    let week = week_of(time_ns);
+    let start = (week.saturating_mul(WEEK_NS)).saturating_sub(WEEK_START_NS);
+    (week, start..start.saturating_add(WEEK_NS))
 }
 
 /// A database and its retention policies, in the order in which they were made.
@@ -51,7 +64,10 @@ pub(super) struct Measurement {
     /// Series by their key, which sorts as InfluxDB sorts.
     pub(super) order: BTreeMap<Arc<str>, u32>,
     /// The same, to find one by its key.
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Arc<str>, u32, RandomState>,
+    /// The shapes that rows have come in.
+    pub(super) shapes: Vec<Arc<Shape>>,
+    shape_numbers: HashMap<Box<[u32]>, u32>,
     /// Series by tag key and value.
     pub(super) index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
 }
@@ -75,13 +91,18 @@ pub(super) struct Field {
     pub(super) columns: Vec<u32>,
 }
 
-/// A series: its tags and the data of its columns, by the columns' indexes.
+/// A series: its tags and its points.
 pub(super) struct Series {
     pub(super) tags: Arc<Tags>,
     pub(super) key: Arc<str>,
     /// Its number on disk once it has one.
     pub(super) id: Option<i64>,
-    data: Vec<Option<FieldData>>,
+    /// What is in memory.
+    pub(super) head: Head,
+    /// The shape of the last row.
+    pub(super) last_shape: u32,
+    /// What is on disk, by the columns' indexes, the oldest first.
+    chunks: Vec<Vec<ChunkMeta>>,
 }
 
 /// Escapes what separates a series key's parts.
@@ -130,47 +151,43 @@ impl Field {
 }
 
 impl Series {
-    pub(super) fn data(&self, column: u32) -> Option<&FieldData> {
-        self.data.get(column as usize)?.as_ref()
+    /// Lists a column's chunks.
+    pub(super) fn chunks(&self, column: u32) -> &[ChunkMeta] {
+        self.chunks.get(column as usize).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn data_mut(&mut self, column: u32) -> Option<&mut FieldData> {
-        self.data.get_mut(column as usize)?.as_mut()
-    }
-
-    /// Returns the data of a column, which is made when it is not there.
-    pub(super) fn data_or_new(&mut self, column: u32, field_type: FieldType) -> &mut FieldData {
+    /// Lists a column's chunks, to change them.
+    pub(super) fn chunks_mut(&mut self, column: u32) -> &mut Vec<ChunkMeta> {
         let index = column as usize;
-        if self.data.len() <= index {
-            self.data.resize_with(index + 1, || None);
+        if self.chunks.len() <= index {
+            self.chunks.resize_with(index + 1, Vec::new);
         }
-        self.data[index].get_or_insert_with(|| FieldData::new(field_type))
+        &mut self.chunks[index]
     }
 
-    /// Lists the columns that have data.
-    pub(super) fn each_data(&self) -> impl Iterator<Item = (u32, &FieldData)> {
-        (0..)
-            .zip(&self.data)
-            .filter_map(|(column, data)| Some((column, data.as_ref()?)))
-    }
-
-    /// Lists the columns that have data, to change them.
-    pub(super) fn each_data_mut(&mut self) -> impl Iterator<Item = (u32, &mut FieldData)> {
-        (0..)
-            .zip(&mut self.data)
-            .filter_map(|(column, data)| Some((column, data.as_mut()?)))
+    /// Lists the columns that have chunks.
+    pub(super) fn each_chunks(&self) -> impl Iterator<Item = (u32, &[ChunkMeta])> {
+        let all = (0..).zip(&self.chunks);
+        all.filter(|(_, chunks)| !chunks.is_empty())
+            .map(|(column, chunks)| (column, chunks.as_slice()))
     }
 
     /// Says whether there are no points at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.each_data().all(|(_, data)| data.is_empty())
+        self.head.is_empty() && self.chunks.iter().all(Vec::is_empty)
     }
 }
 
 impl Measurement {
     /// Finds a series by its key, or adds it.
     pub(super) fn series_mut(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> &mut Series {
-        let number = if let Some(number) = self.numbers.get(key) {
+        let number = self.series_number(key, tags);
+        &mut self.series[number as usize]
+    }
+
+    /// Returns the number of the series of a key, which is added if it is not there.
+    pub(super) fn series_number(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> u32 {
+        if let Some(number) = self.numbers.get(key) {
             *number
         } else {
             let number = self.series.len() as u32;
@@ -190,18 +207,59 @@ impl Measurement {
                 tags: Arc::new(tags),
                 key,
                 id: None,
-                data: Vec::new(),
+                head: Head::default(),
+                last_shape: 0,
+                chunks: Vec::new(),
             });
             number
+        }
+    }
+
+    /// Finds a series by its key.
+    pub(super) fn number_of(&self, key: &str) -> Option<u32> {
+        self.numbers.get(key).copied()
+    }
+
+    /// Returns the shape of rows with these columns, which is made when it is not there.
+    pub(super) fn shape_of(&mut self, columns: &[u32]) -> u32 {
+        if let Some(number) = self.shape_numbers.get(columns) {
+            return *number;
+        }
+        let number = self.shapes.len() as u32;
+        let types = |column: &u32| (*column, self.columns[*column as usize].field_type);
+        let shape = Shape {
+            number,
+            columns: columns.iter().map(types).collect(),
         };
-        &mut self.series[number as usize]
+        self.shapes.push(Arc::new(shape));
+        self.shape_numbers.insert(columns.into(), number);
+        number
+    }
+
+    /// Says whether a column takes a field's values in a week.
+    pub(super) fn takes(
+        &self,
+        column: u32,
+        field: &[u8],
+        field_type: FieldType,
+        week: i64,
+    ) -> bool {
+        let info = &self.columns[column as usize];
+        info.field_type == field_type
+            && info.field.as_bytes() == field
+            && (info.week == week
+                || self
+                    .fields
+                    .get(&info.field)
+                    .and_then(|found| found.column_in(week))
+                    == Some(column))
     }
 
     /// Forgets a series; its number stays taken. Returns its number on disk.
     pub(super) fn remove_series(&mut self, number: u32) -> Option<i64> {
         let series = &mut self.series[number as usize];
         let (tags, key) = (std::mem::take(&mut series.tags), Arc::clone(&series.key));
-        series.data = Vec::new();
+        series.chunks = Vec::new();
         let id = series.id.take();
         if self.order.get(&key) == Some(&number) {
             self.order.remove(&key);
@@ -305,7 +363,12 @@ impl Measurement {
 impl Database {
     /// Finds a retention policy; without a name the default one.
     pub(super) fn policy(&self, name: Option<&str>) -> Option<&Policy> {
-        self.policies.iter().find(|policy| match name {
+        self.policy_index(name).map(|index| &self.policies[index])
+    }
+
+    /// Finds where a retention policy stands; without a name the default one.
+    pub(super) fn policy_index(&self, name: Option<&str>) -> Option<usize> {
+        self.policies.iter().position(|policy| match name {
             Some(name) => policy.name == name,
             None => policy.is_default,
         })
@@ -313,10 +376,8 @@ impl Database {
 
     /// Finds a retention policy to change it; without a name the default one.
     pub(super) fn policy_mut(&mut self, name: Option<&str>) -> Option<&mut Policy> {
-        self.policies.iter_mut().find(|policy| match name {
-            Some(name) => policy.name == name,
-            None => policy.is_default,
-        })
+        let index = self.policy_index(name)?;
+        self.policies.get_mut(index)
     }
 }
 
@@ -356,16 +417,12 @@ pub(super) fn measurement_mut<'a>(
         .get_mut(name)
 }
 
-/// Finds a column's data.
-pub(super) fn data_mut<'a>(
+/// Finds a column's chunks.
+pub(super) fn chunks_mut<'a>(
     state: &'a mut [Database],
     address: &Address,
-) -> Option<&'a mut FieldData> {
-    measurement_mut(state, address.policy_id, &address.measurement)?
-        .series
-        .get_mut(address.series as usize)?
-        .data_mut(address.column)
+) -> Option<&'a mut Vec<ChunkMeta>> {
+    let measurement = measurement_mut(state, address.policy_id, &address.measurement)?;
+    let series = measurement.series.get_mut(address.series as usize)?;
+    Some(series.chunks_mut(address.column))
 }
-
-/// Numbers of rows on disk by what they stand for, while a transaction makes them.
-pub(super) type Ids<K> = HashMap<K, i64>;

@@ -35,9 +35,9 @@ impl Store {
             for measurement in policies.flat_map(|policy| policy.measurements.values()) {
                 report.series += measurement.order.len();
                 for series in &measurement.series {
-                    for (column, data) in series.each_data() {
+                    for (column, chunks) in series.each_chunks() {
                         let field_type = measurement.columns[column as usize].field_type;
-                        metas.extend(data.chunks.iter().map(|meta| (field_type, *meta)));
+                        metas.extend(chunks.iter().map(|meta| (field_type, *meta)));
                     }
                 }
             }

@@ -2,30 +2,77 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 1 | version, 2 |
+//! | 1 | version, 3 |
 //! | 4 | CRC-32C of all that follows, little-endian |
 //! | 1 | type of the values ([`FieldType`]) |
-//! | 4 | length of the times, little-endian |
-//! | … | the times: pco, i64 |
-//! | … | the values: pco for numbers; zstd for texts (each with its length before it, u32) and booleans (a byte each) |
+//! | varint | how many points there are |
+//! | varint | length of the times |
+//! | … | the times, as whole numbers |
+//! | … | the values |
+//!
+//! Numbers stand behind a byte that names their encoding: packed ([`super::pack`]) as they are, as the digits of decimals
+//! (a byte of scale before them) or as turned bits ([`super::decimal`]); or the same by pco, which finds patterns that
+//! packing does not see and takes thirty times as long. A seal packs; a merge into a large chunk tries both and keeps
+//! the smaller. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
+//! are, and each behind its length, as varints), and for each point the number of its text, packed.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use pco::{ChunkConfig, standalone};
+use pco::{ChunkConfig, data_types::Number, standalone};
 
 use super::{
     column::{Column, FieldType, Values},
+    decimal,
     head::ChunkMeta,
+    pack::{self, Packer},
 };
 
-const VERSION: u8 = 2;
-const HEADER_BYTES: usize = 10;
+const VERSION: u8 = 3;
+const HEADER_BYTES: usize = 6;
 /// What the checksum covers starts here.
 const CHECKED_FROM: usize = 5;
 /// zstd's own default: texts are few, so that speed matters more than the last percent.
 const ZSTD_LEVEL: i32 = 3;
 /// No chunk's texts are larger when unpacked: a seal holds less.
 const TEXT_BYTES_MAX: usize = 1 << 30;
+/// No chunk holds more points: a merge stops long before.
+const POINTS_MAX: usize = 1 << 24;
+
+/// How numbers are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Encoding {
+    Packed = 0,
+    PackedDigits = 1,
+    PackedBits = 2,
+    Pco = 3,
+    PcoDigits = 4,
+    PcoFloats = 5,
+}
+
+impl Encoding {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Packed,
+            1 => Self::PackedDigits,
+            2 => Self::PackedBits,
+            3 => Self::Pco,
+            4 => Self::PcoDigits,
+            5 => Self::PcoFloats,
+            _ => return None,
+        })
+    }
+}
+
+/// How much time compressing may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// As little as possible: for a seal.
+    #[default]
+    Quick,
+    /// For what is written once and stays.
+    Thorough,
+}
 
 /// Why a chunk could not be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +97,9 @@ fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkError {
 /// Compresses columns one after the other. The fields of a series mostly have the same times, which are compressed once.
 #[derive(Default)]
 pub(super) struct Encoder {
+    effort: Effort,
+    packer: Packer,
+    numbers: Vec<i64>,
     times: Vec<i64>,
     packed_times: Vec<u8>,
 }
@@ -60,52 +110,7 @@ pub(super) struct Encoder {
 ///
 /// When a compressor fails, which is a defect.
 pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
-    encode_after(&mut Encoder::default(), column)
-}
-
-fn encode_after(encoder: &mut Encoder, column: &Column) -> Result<Vec<u8>, ChunkError> {
-    let config = ChunkConfig::default();
-    let failed = |error: &dyn std::fmt::Display| damaged(&[], error);
-    if encoder.packed_times.is_empty() || encoder.times != column.times {
-        encoder.packed_times =
-            standalone::simple_compress(&column.times, &config).map_err(|e| failed(&e))?;
-        encoder.times.clone_from(&column.times);
-    }
-    let times = &encoder.packed_times;
-    let (field_type, values) = match &column.values {
-        Values::Float(list) => (FieldType::Float, standalone::simple_compress(list, &config)),
-        Values::Integer(list) => (
-            FieldType::Integer,
-            standalone::simple_compress(list, &config),
-        ),
-        Values::Unsigned(list) => (
-            FieldType::Unsigned,
-            standalone::simple_compress(list, &config),
-        ),
-        Values::Text(list) => {
-            let mut plain = Vec::new();
-            for text in list {
-                plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                plain.extend_from_slice(text.as_bytes());
-            }
-            let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(|e| failed(&e))?;
-            (FieldType::Text, Ok(packed))
-        }
-        Values::Boolean(list) => {
-            let plain: Vec<u8> = list.iter().map(|value| u8::from(*value)).collect();
-            let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(|e| failed(&e))?;
-            (FieldType::Boolean, Ok(packed))
-        }
-    };
-    let values = values.map_err(|e| failed(&e))?;
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + times.len() + values.len());
-    bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, field_type as u8]);
-    bytes.extend_from_slice(&(times.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(times);
-    bytes.extend_from_slice(&values);
-    let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
-    bytes[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
-    Ok(bytes)
+    Encoder::default().encode(column)
 }
 
 /// Compresses a tidy column into the chunk of a number; `None` when the column is empty.
@@ -121,6 +126,13 @@ pub(super) fn encode_with_meta(
 }
 
 impl Encoder {
+    pub(super) fn new(effort: Effort) -> Self {
+        Self {
+            effort,
+            ..Self::default()
+        }
+    }
+
     /// Compresses a tidy column into the chunk of a number; `None` when the column is empty.
     ///
     /// # Errors
@@ -134,7 +146,7 @@ impl Encoder {
         let (Some(first), Some(last)) = (column.times.first(), column.times.last()) else {
             return Ok(None);
         };
-        let bytes = encode_after(self, column)?;
+        let bytes = self.encode(column)?;
         let meta = ChunkMeta {
             id,
             first: *first,
@@ -144,6 +156,122 @@ impl Encoder {
         };
         Ok(Some((meta, bytes)))
     }
+
+    fn encode(&mut self, column: &Column) -> Result<Vec<u8>, ChunkError> {
+        if self.packed_times.is_empty() || self.times != column.times {
+            let mut packed = std::mem::take(&mut self.packed_times);
+            packed.clear();
+            self.push_integers(&column.times, &mut packed)?;
+            self.packed_times = packed;
+            self.times.clone_from(&column.times);
+        }
+        let field_type = column.values.field_type();
+        let mut bytes = Vec::with_capacity(64 + self.packed_times.len() + 4 * column.len());
+        bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, field_type as u8]);
+        pack::push_varint(&mut bytes, column.len() as u64);
+        pack::push_varint(&mut bytes, self.packed_times.len() as u64);
+        bytes.extend_from_slice(&self.packed_times);
+        self.push_values(&column.values, &mut bytes)?;
+        let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+        bytes[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
+        Ok(bytes)
+    }
+
+    fn push_values(&mut self, values: &Values, out: &mut Vec<u8>) -> Result<(), ChunkError> {
+        match values {
+            Values::Float(list) => self.push_floats(list, out),
+            Values::Integer(list) => self.push_integers(list, out),
+            Values::Unsigned(list) => {
+                let list: Vec<i64> = list.iter().map(|value| *value as i64).collect();
+                self.push_integers(&list, out)
+            }
+            Values::Boolean(list) => {
+                let list: Vec<i64> = list.iter().map(|value| i64::from(*value)).collect();
+                self.push_integers(&list, out)
+            }
+            Values::Text(list) => self.push_texts(list, out),
+        }
+    }
+
+    fn push_integers(&mut self, list: &[i64], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+        let start = out.len();
+        out.push(Encoding::Packed as u8);
+        self.packer.pack(list, out);
+        self.try_pco(out, start, |out| {
+            out.push(Encoding::Pco as u8);
+            push_pco(list, out)
+        })
+    }
+
+    fn push_floats(&mut self, list: &[f64], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+        let start = out.len();
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let scale = decimal::digits_of(list, &mut numbers);
+        if let Some(scale) = scale {
+            out.extend_from_slice(&[Encoding::PackedDigits as u8, scale]);
+        } else {
+            numbers.clear();
+            numbers.extend(list.iter().map(|value| decimal::ordered(*value)));
+            out.push(Encoding::PackedBits as u8);
+        }
+        self.packer.pack(&numbers, out);
+        let tried = self.try_pco(out, start, |out| {
+            if let Some(scale) = scale {
+                out.extend_from_slice(&[Encoding::PcoDigits as u8, scale]);
+                push_pco(&numbers, out)
+            } else {
+                out.push(Encoding::PcoFloats as u8);
+                push_pco(list, out)
+            }
+        });
+        self.numbers = numbers;
+        tried
+    }
+
+    /// Puts what pco makes of numbers in the place of what was packed from `start` on, if it is smaller.
+    fn try_pco(
+        &self,
+        out: &mut Vec<u8>,
+        start: usize,
+        compress: impl FnOnce(&mut Vec<u8>) -> Result<(), ChunkError>,
+    ) -> Result<(), ChunkError> {
+        if self.effort == Effort::Quick {
+            return Ok(());
+        }
+        let mut other = Vec::new();
+        compress(&mut other)?;
+        if other.len() < out.len() - start {
+            out.truncate(start);
+            out.append(&mut other);
+        }
+        Ok(())
+    }
+
+    fn push_texts(&mut self, list: &[Arc<str>], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+        let mut numbers: HashMap<&str, i64> = HashMap::new();
+        let (mut plain, mut indexes) = (Vec::new(), Vec::with_capacity(list.len()));
+        for text in list {
+            let next = numbers.len() as i64;
+            let number = *numbers.entry(text).or_insert_with(|| {
+                pack::push_varint(&mut plain, text.len() as u64);
+                plain.extend_from_slice(text.as_bytes());
+                next
+            });
+            indexes.push(number);
+        }
+        let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(|e| damaged(&[], e))?;
+        pack::push_varint(out, packed.len() as u64);
+        pack::push_varint(out, numbers.len() as u64);
+        out.extend_from_slice(&packed);
+        self.packer.pack(&indexes, out);
+        Ok(())
+    }
+}
+
+fn push_pco<T: Number>(list: &[T], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+    let packed = standalone::simple_compress(list, &ChunkConfig::default());
+    out.extend_from_slice(&packed.map_err(|e| damaged(&[], e))?);
+    Ok(())
 }
 
 /// Unpacks a chunk.
@@ -152,63 +280,101 @@ impl Encoder {
 ///
 /// When the bytes are damaged.
 pub fn decode(bytes: &[u8]) -> Result<Column, ChunkError> {
-    let (header, rest) = bytes
+    let (header, mut rest) = bytes
         .split_at_checked(HEADER_BYTES)
         .ok_or_else(|| damaged(bytes, "it is shorter than its header"))?;
     if header[0] != VERSION {
         return Err(damaged(bytes, format!("it has version {}", header[0])));
     }
-    let field_type = FieldType::from_byte(header[5])
-        .ok_or_else(|| damaged(bytes, format!("it has type {}", header[5])))?;
     let checksum = u32::from_le_bytes([header[1], header[2], header[3], header[4]]);
     if crc32c::crc32c(&bytes[CHECKED_FROM..]) != checksum {
         return Err(damaged(bytes, "its checksum is wrong"));
     }
-    let times_bytes = u32::from_le_bytes([header[6], header[7], header[8], header[9]]) as usize;
-    let (times, values) = rest
-        .split_at_checked(times_bytes)
-        .ok_or_else(|| damaged(bytes, "its times are cut off"))?;
-    let times: Vec<i64> = standalone::simple_decompress(times).map_err(|e| damaged(bytes, e))?;
-    let values = match field_type {
-        FieldType::Float => standalone::simple_decompress(values).map(Values::Float),
-        FieldType::Integer => standalone::simple_decompress(values).map(Values::Integer),
-        FieldType::Unsigned => standalone::simple_decompress(values).map(Values::Unsigned),
-        FieldType::Text => Ok(Values::Text(texts(bytes, values, times.len())?)),
-        FieldType::Boolean => {
-            let plain =
-                zstd::bulk::decompress(values, times.len()).map_err(|e| damaged(bytes, e))?;
-            Ok(Values::Boolean(
-                plain.iter().map(|byte| *byte != 0).collect(),
-            ))
+    let field_type = FieldType::from_byte(header[5])
+        .ok_or_else(|| damaged(bytes, format!("it has type {}", header[5])))?;
+    let mut column = || {
+        let count = usize::try_from(pack::take_varint(&mut rest)?).ok()?;
+        let times_length = usize::try_from(pack::take_varint(&mut rest)?).ok()?;
+        let (times, values) = rest.split_at_checked(times_length)?;
+        if count > POINTS_MAX {
+            return None;
         }
-    }
-    .map_err(|e| damaged(bytes, e))?;
-    if values.len() != times.len() {
-        return Err(damaged(bytes, "it has more times than values, or fewer"));
-    }
-    Ok(Column { times, values })
+        let (times, values) = (
+            integers(times, count)?,
+            values_of(field_type, values, count)?,
+        );
+        (times.len() == count && values.len() == count).then_some(Column { times, values })
+    };
+    column().ok_or_else(|| damaged(bytes, "its numbers do not unpack"))
 }
 
-fn texts(chunk: &[u8], packed: &[u8], count: usize) -> Result<Vec<Arc<str>>, ChunkError> {
+fn values_of(field_type: FieldType, bytes: &[u8], count: usize) -> Option<Values> {
+    Some(match field_type {
+        FieldType::Float => Values::Float(floats(bytes, count)?),
+        FieldType::Integer => Values::Integer(integers(bytes, count)?),
+        FieldType::Unsigned => {
+            let list = integers(bytes, count)?.into_iter();
+            Values::Unsigned(list.map(|value| value as u64).collect())
+        }
+        FieldType::Boolean => {
+            let list = integers(bytes, count)?.into_iter();
+            Values::Boolean(list.map(|value| value != 0).collect())
+        }
+        FieldType::Text => Values::Text(texts(bytes, count)?),
+    })
+}
+
+fn integers(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+    let (encoding, mut rest) = bytes.split_first()?;
+    match Encoding::from_byte(*encoding)? {
+        Encoding::Packed => pack::unpack(&mut rest, count),
+        Encoding::Pco => standalone::simple_decompress(rest).ok(),
+        _ => None,
+    }
+}
+
+fn floats(bytes: &[u8], count: usize) -> Option<Vec<f64>> {
+    let (encoding, mut rest) = bytes.split_first()?;
+    match Encoding::from_byte(*encoding)? {
+        Encoding::PackedDigits => {
+            let (scale, mut rest) = rest.split_first()?;
+            decimal::floats_of(&pack::unpack(&mut rest, count)?, *scale)
+        }
+        Encoding::PackedBits => {
+            let list = pack::unpack(&mut rest, count)?.into_iter();
+            Some(list.map(decimal::unordered).collect())
+        }
+        Encoding::PcoDigits => {
+            let (scale, rest) = rest.split_first()?;
+            decimal::floats_of(&standalone::simple_decompress(rest).ok()?, *scale)
+        }
+        Encoding::PcoFloats => standalone::simple_decompress(rest).ok(),
+        Encoding::Packed | Encoding::Pco => None,
+    }
+}
+
+fn texts(bytes: &[u8], count: usize) -> Option<Vec<Arc<str>>> {
+    let mut rest = bytes;
+    let packed_bytes = usize::try_from(pack::take_varint(&mut rest)?).ok()?;
+    let different = usize::try_from(pack::take_varint(&mut rest)?).ok()?;
+    let (packed, mut indexes) = rest.split_at_checked(packed_bytes)?;
     let mut plain = Vec::new();
-    zstd::stream::copy_decode(packed, &mut plain).map_err(|e| damaged(chunk, e))?;
+    zstd::stream::copy_decode(packed, &mut plain).ok()?;
     if plain.len() > TEXT_BYTES_MAX {
-        return Err(damaged(chunk, "its texts are too large"));
+        return None;
     }
-    let mut rest = plain.as_slice();
-    let mut list = Vec::with_capacity(count);
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let (text, after) = after
-            .split_at_checked(u32::from_le_bytes(*length) as usize)
-            .ok_or_else(|| damaged(chunk, "a text is cut off"))?;
-        list.push(
-            std::str::from_utf8(text)
-                .map_err(|e| damaged(chunk, e))?
-                .into(),
-        );
-        rest = after;
+    let mut plain = plain.as_slice();
+    let mut list: Vec<Arc<str>> = Vec::new();
+    for _ in 0..different.min(count) {
+        let length = usize::try_from(pack::take_varint(&mut plain)?).ok()?;
+        let (text, rest) = plain.split_at_checked(length)?;
+        list.push(std::str::from_utf8(text).ok()?.into());
+        plain = rest;
     }
-    Ok(list)
+    let indexes = pack::unpack(&mut indexes, count)?.into_iter();
+    indexes
+        .map(|index| list.get(usize::try_from(index).ok()?).cloned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -221,6 +387,9 @@ mod tests {
         use proptest::collection::vec;
         prop_oneof![
             vec(-1e300..1e300f64, count).prop_map(Values::Float),
+            vec(-9_999..9_999i32, count).prop_map(|list| Values::Float(
+                list.into_iter().map(|n| f64::from(n) / 100.0).collect()
+            )),
             vec(any::<i64>(), count).prop_map(Values::Integer),
             vec(any::<u64>(), count).prop_map(Values::Unsigned),
             vec(any::<bool>(), count).prop_map(Values::Boolean),
@@ -235,8 +404,10 @@ mod tests {
             column in (1usize..200).prop_flat_map(|count| (proptest::collection::vec(any::<i64>(), count), values(count)))
                 .prop_map(|(times, values)| Column { times, values })
         ) {
-            let decoded = decode(&encode(&column).expect("a good column")).expect("a good chunk");
-            prop_assert_eq!(decoded, column);
+            for effort in [Effort::Quick, Effort::Thorough] {
+                let bytes = Encoder::new(effort).encode(&column).expect("a good column");
+                prop_assert_eq!(&decode(&bytes).expect("a good chunk"), &column);
+            }
         }
 
         #[test]

@@ -81,9 +81,22 @@ impl Store {
         point: &Point<'_>,
     ) -> Result<(), TypeConflict> {
         let state = self.0.state.read();
-        let policy = policy_name(&state, database, retention_policy);
-        let week = week_of(point.time_ns.unwrap_or(received_ns));
-        let known = measurement(&state, database, policy, &point.measurement);
+        let time = point.time_ns.unwrap_or(received_ns);
+        self.claim_in(&state, database, retention_policy, time, point)
+    }
+
+    /// Does so in a state that is locked.
+    pub(super) fn claim_in(
+        &self,
+        state: &[Database],
+        database: &str,
+        retention_policy: Option<&str>,
+        time_ns: i64,
+        point: &Point<'_>,
+    ) -> Result<(), TypeConflict> {
+        let policy = policy_name(state, database, retention_policy);
+        let week = week_of(time_ns);
+        let known = measurement(state, database, policy, &point.measurement);
         let mut claims = None;
         let mut fresh: Vec<(&str, FieldType)> = Vec::new();
         let mut next = 0;

@@ -5,14 +5,6 @@
 
 use std::{ops::Range, sync::Arc};
 
-const TIME_BYTES: usize = 8;
-const NUMBER_BYTES: usize = 8;
-
-/// The memory of a text: its pointer, its counters and itself.
-fn text_bytes(text: &str) -> usize {
-    32 + text.len()
-}
-
 /// The type of a field's values. Where a field has several, the smaller one here is the one that it is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -81,19 +73,6 @@ impl Value {
             Self::Unsigned(_) => FieldType::Unsigned,
             Self::Text(_) => FieldType::Text,
             Self::Boolean(_) => FieldType::Boolean,
-        }
-    }
-}
-
-impl Value {
-    /// Returns a number's or a boolean's bits; `None` for a text.
-    pub(super) fn bits(&self) -> Option<u64> {
-        match self {
-            Self::Float(value) => Some(value.to_bits()),
-            Self::Integer(value) => Some(*value as u64),
-            Self::Unsigned(value) => Some(*value),
-            Self::Boolean(value) => Some(u64::from(*value)),
-            Self::Text(_) => None,
         }
     }
 }
@@ -328,28 +307,6 @@ impl Column {
             .filter(|index| !(first..=last).contains(&self.times[*index]))
             .collect();
         self.picked(&kept)
-    }
-
-    /// Returns roughly how much memory the points take.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Text(list) => list.iter().map(|text| text_bytes(text)).sum(),
-            Values::Boolean(list) => list.len(),
-            _ => self.len() * NUMBER_BYTES,
-        };
-        self.len() * TIME_BYTES + values
-    }
-
-    /// Returns roughly how much memory a point with a value takes.
-    #[must_use]
-    pub fn point_bytes(value: &Value) -> usize {
-        TIME_BYTES
-            + match value {
-                Value::Text(text) => text_bytes(text),
-                Value::Boolean(_) => 1,
-                _ => NUMBER_BYTES,
-            }
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::{
     Column, Store, StoreError,
-    catalogue::{Address, data_mut},
-    chunk,
+    catalogue::{Address, chunks_mut},
+    chunk::{self, Effort, Encoder},
     disk::rows,
     head::ChunkMeta,
     seal::CHUNK_POINTS_MAX,
@@ -19,6 +19,8 @@ use super::{
 const MERGED_MIN: usize = 4;
 /// How much more than the oldest of the chunks all of them must hold.
 const GROWTH: usize = 3;
+/// From here on a merged chunk is not merged again soon, and is worth the time that it takes to make it small.
+const THOROUGH_FROM_POINTS: usize = 2_048;
 /// Columns that are merged in one transaction.
 const SLICE_COLUMNS: usize = 500;
 /// Series that are looked at under one lock.
@@ -97,8 +99,8 @@ impl Store {
         let next = (from + SLICE_SERIES).min(series.len());
         let mut merges = Vec::new();
         for (number, series) in (from as u32..).zip(&series[from..next]) {
-            for (column, data) in series.each_data() {
-                if let Some(chunks) = worth_merging(&data.chunks) {
+            for (column, chunks) in series.each_chunks() {
+                if let Some(chunks) = worth_merging(chunks) {
                     merges.push(Merge {
                         address: Address {
                             policy_id,
@@ -135,17 +137,16 @@ impl Store {
         let mut gone = 0;
         let mut state = self.0.state.write();
         for (merge, made) in merges.iter().zip(made) {
-            let Some(data) = data_mut(&mut state, &merge.address) else {
+            let Some(chunks) = chunks_mut(&mut state, &merge.address) else {
                 continue;
             };
-            let at = data
-                .chunks
+            let at = chunks
                 .iter()
                 .position(|chunk| chunk.id == merge.chunks[0].id);
             if let Some(at) = at {
                 let made = made.map(|(meta, _)| meta);
                 gone += merge.chunks.len() - usize::from(made.is_some());
-                data.chunks.splice(at..at + merge.chunks.len(), made);
+                chunks.splice(at..at + merge.chunks.len(), made);
             }
         }
         Ok(gone)
@@ -169,7 +170,12 @@ impl Store {
             return Ok(None);
         };
         let whole = whole.tidied().between(merge.cutoff_ns, i64::MAX);
-        Ok(chunk::encode_with_meta(&whole, last.id)?)
+        let effort = if whole.len() >= THOROUGH_FROM_POINTS {
+            Effort::Thorough
+        } else {
+            Effort::Quick
+        };
+        Ok(Encoder::new(effort).encode_with_meta(&whole, last.id)?)
     }
 }
 

@@ -139,6 +139,7 @@ impl Store {
         };
         for ((name, duration_ns, is_default), id) in made.into_iter().zip(ids) {
             if is_default {
+                self.note_removal();
                 found
                     .policies
                     .iter_mut()
@@ -199,6 +200,7 @@ impl Store {
                     policy.cutoff_ns = i64::MIN;
                 }
                 if change.make_default {
+                    self.note_removal();
                     policy.is_default = policy.name == name;
                 }
             }
@@ -222,6 +224,7 @@ impl Store {
             if found.policies[index].is_default {
                 return Err(StoreError::PolicyIsDefault(name.to_owned()));
             }
+            self.note_removal();
             (self.applied_through(), vec![found.policies.remove(index)])
         };
         let deletion = Deletion::of_all(through, database, Some(name));
@@ -240,6 +243,7 @@ impl Store {
             let Some(index) = state.iter().position(|found| found.name == name) else {
                 return Ok(());
             };
+            self.note_removal();
             (self.applied_through(), state.remove(index).policies)
         };
         let deletion = Deletion::of_all(through, name, None);
@@ -259,8 +263,8 @@ impl Store {
             .iter()
             .flat_map(|policy| policy.measurements.values())
             .flat_map(|measurement| &measurement.series)
-            .flat_map(super::catalogue::Series::each_data)
-            .flat_map(|(_, data)| data.chunks.iter().map(|chunk| chunk.id));
+            .flat_map(super::catalogue::Series::each_chunks)
+            .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.id));
         self.0.disk.write(|transaction| {
             rows::add_deletion(transaction, deletion)?;
             for id in chunks {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Store, StoreError,
-    catalogue::{Address, data_mut},
+    catalogue::{Address, chunks_mut},
     chunk,
     disk::rows,
     head::ChunkMeta,
@@ -167,11 +167,11 @@ impl Store {
         })?;
         let mut state = self.0.state.write();
         for (address, id, left) in changed {
-            if let Some(data) = data_mut(&mut state, address) {
+            if let Some(chunks) = chunks_mut(&mut state, address) {
                 match left {
-                    None => data.chunks.retain(|chunk| chunk.id != id),
+                    None => chunks.retain(|chunk| chunk.id != id),
                     Some(meta) => {
-                        for chunk in data.chunks.iter_mut().filter(|chunk| chunk.id == id) {
+                        for chunk in chunks.iter_mut().filter(|chunk| chunk.id == id) {
                             *chunk = meta;
                         }
                     }
@@ -233,8 +233,8 @@ impl Store {
                 if series.is_some() {
                     note(Some(&one.key));
                 }
-                for (column, data) in one.each_data_mut() {
-                    freed += data.delete_in_memory(first, last);
+                freed += one.head.delete(first, last);
+                for (column, chunks) in one.each_chunks() {
                     let address = Address {
                         policy_id,
                         measurement: Arc::clone(name),
@@ -243,7 +243,7 @@ impl Store {
                     };
                     let overlapping =
                         |chunk: &&ChunkMeta| chunk.first <= last && chunk.last >= first;
-                    let chunks = data.chunks.iter().filter(overlapping);
+                    let chunks = chunks.iter().filter(overlapping);
                     found
                         .chunks
                         .extend(chunks.map(|chunk| (address.clone(), *chunk)));
@@ -291,6 +291,7 @@ impl Store {
             let found = state.iter_mut().find(|found| found.name == database);
             for policy in found.into_iter().flat_map(|found| &mut found.policies) {
                 let policy_id = policy.id;
+                self.note_removal();
                 policy.measurements.retain(|name, measurement| {
                     let order = measurement.order.values().copied();
                     let empty: Vec<u32> = order

@@ -1,7 +1,8 @@
-//! The part of a column's data that is in memory, and where the rest lies.
+//! The points of a series that are in memory, as the rows that they came in, and where the rest lies.
 //!
-//! A push touches every field of a series in turn: the data of a column is one cache line, and a point in the head is one
-//! entry of one list.
+//! A line becomes one row behind the last: its time and a cell for each of its fields. A push touches one place a line,
+//! whatever the number of fields, and rows stay in the order in which they were written, so that the last write can win.
+//! Readers and seals take columns out of the rows.
 
 use std::sync::Arc;
 
@@ -17,182 +18,267 @@ pub(super) struct ChunkMeta {
     pub(super) size_bytes: u32,
 }
 
-/// Points as they came, tidy or not.
+/// The columns of a line's fields, in the line's order, and their types.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    /// Its number in the measurement.
+    pub(super) number: u32,
+    pub(super) columns: Box<[(u32, FieldType)]>,
+}
+
+impl Shape {
+    /// How many cells a row takes: its time and its values.
+    fn width(&self) -> usize {
+        self.columns.len() + 1
+    }
+
+    fn position(&self, column: u32) -> impl Iterator<Item = usize> {
+        // A field that stands twice in a line has two cells, the later of which counts.
+        let columns = self.columns.iter().zip(1..);
+        columns.filter_map(move |((found, _), at)| (*found == column).then_some(at))
+    }
+}
+
+/// Rows of one shape that follow one another.
 #[derive(Clone)]
-pub(super) enum Head {
-    /// Numbers and booleans: times and bits.
-    Bits {
+struct Run {
+    shape: Arc<Shape>,
+    rows: u32,
+}
+
+/// Rows as they came.
+#[derive(Clone, Default)]
+pub(super) struct Rows {
+    /// For each row its time and its values' bits; a text is its place in `texts`.
+    cells: Vec<u64>,
+    runs: Vec<Run>,
+    texts: Vec<Arc<str>>,
+    /// The memory of the texts.
+    texts_bytes: usize,
+}
+
+/// The memory of a text: its pointer, its counters and itself.
+const TEXT_OVERHEAD_BYTES: usize = 32;
+
+impl Rows {
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Returns roughly how much memory the rows take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(self.cells.as_slice()) + size_of_val(self.runs.as_slice()) + self.texts_bytes
+    }
+
+    /// Returns how many values there are.
+    pub(super) fn values(&self) -> usize {
+        let runs = self.runs.iter();
+        runs.map(|run| run.rows as usize * run.shape.columns.len())
+            .sum()
+    }
+
+    /// Appends a row: its time and a cell for each of the shape's columns; `texts` are those that cells name. Returns the
+    /// memory that it takes.
+    pub(super) fn push(
+        &mut self,
+        shape: &Arc<Shape>,
+        time: i64,
+        cells: &[u64],
+        texts: &[Arc<str>],
+    ) -> usize {
+        let (runs, texts_bytes) = (self.runs.len(), self.texts_bytes);
+        self.start_row(shape, time);
+        for ((_, field_type), cell) in shape.columns.iter().zip(cells) {
+            let cell = match field_type {
+                FieldType::Text => self.keep_text(&texts[*cell as usize]),
+                _ => *cell,
+            };
+            self.cells.push(cell);
+        }
+        shape.width() * size_of::<u64>()
+            + (self.runs.len() - runs) * size_of::<Run>()
+            + (self.texts_bytes - texts_bytes)
+    }
+
+    fn start_row(&mut self, shape: &Arc<Shape>, time: i64) {
+        if self.cells.capacity() - self.cells.len() < shape.width() {
+            // Half as much again: what doubling leaves unused is a third of all memory.
+            let more = (self.cells.len() / 2).max(shape.width() * 4);
+            self.cells.reserve_exact(more);
+        }
+        match self.runs.last_mut() {
+            Some(run) if Arc::ptr_eq(&run.shape, shape) => run.rows += 1,
+            _ => {
+                let shape = Arc::clone(shape);
+                self.runs.push(Run { shape, rows: 1 });
+            }
+        }
+        self.cells.push(time as u64);
+    }
+
+    /// Keeps a text, unless it is the last one again, as the texts of a series mostly are.
+    fn keep_text(&mut self, text: &Arc<str>) -> u64 {
+        if self.texts.last() != Some(text) {
+            self.texts_bytes += TEXT_OVERHEAD_BYTES + text.len();
+            self.texts.push(Arc::clone(text));
+        }
+        self.texts.len() as u64 - 1
+    }
+
+    /// Shows every row: its shape, its time and its values' cells.
+    fn each(&self, mut show: impl FnMut(&Arc<Shape>, i64, &[u64])) {
+        let mut rest = self.cells.as_slice();
+        for run in &self.runs {
+            let (cells, behind) = rest.split_at(run.rows as usize * run.shape.width());
+            for row in cells.chunks_exact(run.shape.width()) {
+                show(&run.shape, row[0] as i64, &row[1..]);
+            }
+            rest = behind;
+        }
+    }
+
+    /// Lists the columns that have cells, each once.
+    pub(super) fn columns(&self) -> Vec<(u32, FieldType)> {
+        let mut columns: Vec<(u32, FieldType)> = Vec::new();
+        let mut seen: Vec<*const Shape> = Vec::new();
+        for run in &self.runs {
+            if !seen.contains(&Arc::as_ptr(&run.shape)) {
+                seen.push(Arc::as_ptr(&run.shape));
+                columns.extend_from_slice(&run.shape.columns);
+            }
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Copies a column's points between two times in the order in which they were written, so that it may be untidy.
+    pub(super) fn column(
+        &self,
+        column: u32,
         field_type: FieldType,
-        points: Vec<(i64, u64)>,
-    },
-    Texts(Box<Column>),
+        first: i64,
+        last: i64,
+    ) -> Column {
+        let (mut times, mut bits) = (Vec::new(), Vec::new());
+        let mut rest = self.cells.as_slice();
+        for run in &self.runs {
+            let (cells, behind) = rest.split_at(run.rows as usize * run.shape.width());
+            rest = behind;
+            let positions: Vec<usize> = run.shape.position(column).collect();
+            if positions.is_empty() {
+                continue;
+            }
+            times.reserve(run.rows as usize);
+            bits.reserve(run.rows as usize);
+            for row in cells.chunks_exact(run.shape.width()) {
+                let time = row[0] as i64;
+                if time >= first && time <= last {
+                    for at in &positions {
+                        times.push(time);
+                        bits.push(row[*at]);
+                    }
+                }
+            }
+        }
+        let values = match field_type {
+            FieldType::Text => {
+                let text = |at: &u64| Arc::clone(&self.texts[*at as usize]);
+                Values::Text(bits.iter().map(text).collect())
+            }
+            _ => Values::from_bits(field_type, bits.into_iter()),
+        };
+        Column { times, values }
+    }
+
+    /// Returns the rows whose time does not lie between both ends.
+    pub(super) fn outside(&self, first: i64, last: i64) -> Self {
+        let mut kept = Self::default();
+        self.each(|shape, time, cells| {
+            if !(first..=last).contains(&time) {
+                kept.push(shape, time, cells, &self.texts);
+            }
+        });
+        kept
+    }
+
+    /// Appends what came later.
+    pub(super) fn append(&mut self, later: &Self) {
+        later.each(|shape, time, cells| {
+            self.push(shape, time, cells, &later.texts);
+        });
+    }
 }
 
-impl Head {
-    fn new(field_type: FieldType) -> Self {
-        match field_type {
-            FieldType::Text => Self::Texts(Box::new(Column::new(field_type))),
-            _ => Self::Bits {
-                field_type,
-                points: Vec::new(),
-            },
-        }
-    }
-
-    fn field_type(&self) -> FieldType {
-        match self {
-            Self::Bits { field_type, .. } => *field_type,
-            Self::Texts(_) => FieldType::Text,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn push(&mut self, time: i64, value: Value) -> bool {
-        match self {
-            Self::Bits { field_type, points } => {
-                let fits = value.field_type() == *field_type;
-                if let (true, Some(bits)) = (fits, value.bits()) {
-                    points.push((time, bits));
-                }
-                fits
-            }
-            Self::Texts(column) => {
-                let fits = column.values.push(value);
-                if fits {
-                    column.times.push(time);
-                }
-                fits
-            }
-        }
-    }
-
-    /// Copies the points between two times, or all of them when they are not in the order of time.
-    pub(super) fn column(&self, first: i64, last: i64) -> Column {
-        match self {
-            Self::Bits { field_type, points } => {
-                let mut range = points.as_slice();
-                if points.is_sorted_by(|a, b| a.0 < b.0) {
-                    let start = points.partition_point(|point| point.0 < first);
-                    let end = points.partition_point(|point| point.0 <= last);
-                    range = &points[start..end.max(start)];
-                }
-                Column {
-                    times: range.iter().map(|point| point.0).collect(),
-                    values: Values::from_bits(*field_type, range.iter().map(|point| point.1)),
-                }
-            }
-            Self::Texts(column) if column.is_tidy() => column.between(first, last),
-            Self::Texts(column) => Column::clone(column),
-        }
-    }
-
-    /// Returns how many points there are.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Bits { points, .. } => points.len(),
-            Self::Texts(column) => column.len(),
-        }
-    }
-
-    /// Copies all points.
-    pub(super) fn whole(&self) -> Column {
-        self.column(i64::MIN, i64::MAX)
-    }
-
-    fn of(column: Column) -> Self {
-        let field_type = column.values.field_type();
-        if field_type == FieldType::Text {
-            return Self::Texts(Box::new(column));
-        }
-        let bits = (0..column.len()).filter_map(|index| column.values.get(index).bits());
-        Self::Bits {
-            field_type,
-            points: column.times.iter().copied().zip(bits).collect(),
+/// Writes a value as a cell; a text goes behind `texts`, and its cell is its place there.
+pub(super) fn cell_of(value: &Value, texts: &mut Vec<Arc<str>>) -> u64 {
+    match value {
+        Value::Float(value) => value.to_bits(),
+        Value::Integer(value) => *value as u64,
+        Value::Unsigned(value) => *value,
+        Value::Boolean(value) => u64::from(*value),
+        Value::Text(text) => {
+            texts.push(Arc::clone(text));
+            texts.len() as u64 - 1
         }
     }
 }
 
-/// The data of one column of one series.
+/// The points of a series that are not sealed yet.
 ///
 /// Later parts win over earlier ones: chunks in the order of their numbers, then what is being sealed, then the head.
-pub(super) struct FieldData {
-    pub(super) chunks: Vec<ChunkMeta>,
+#[derive(Default)]
+pub(super) struct Head {
+    pub(super) rows: Rows,
     /// What was taken to be sealed.
-    sealing: Option<Arc<Head>>,
-    head: Head,
+    sealing: Option<Arc<Rows>>,
 }
 
 /// What a reader takes from under the lock: parts in memory, tidy or not, and chunks to fetch.
 pub(super) struct Parts {
     pub(super) chunks: Vec<ChunkMeta>,
-    pub(super) sealing: Option<Arc<Head>>,
-    pub(super) head: Column,
+    pub(super) recent: Column,
 }
 
-impl FieldData {
-    pub(super) fn new(field_type: FieldType) -> Self {
-        Self {
-            chunks: Vec::new(),
-            sealing: None,
-            head: Head::new(field_type),
-        }
-    }
-
-    /// Appends a point; returns false when the value has another type than the column.
-    pub(super) fn push(&mut self, time: i64, value: Value) -> bool {
-        self.head.push(time, value)
-    }
-
-    /// Says whether nothing is in memory that a seal would take.
-    pub(super) fn is_sealed(&self) -> bool {
-        self.head.is_empty() && self.sealing.is_none()
-    }
-
-    /// Says whether there are no points at all.
+impl Head {
     pub(super) fn is_empty(&self) -> bool {
-        self.is_sealed() && self.chunks.is_empty()
+        self.rows.is_empty() && self.sealing.is_none()
     }
 
-    /// Moves the head aside to be sealed. What is already aside after a failed seal stays first.
-    pub(super) fn begin_seal(&mut self) -> Option<Arc<Head>> {
-        if self.is_sealed() {
+    /// Moves the rows aside to be sealed. What is already aside after a failed seal stays first.
+    pub(super) fn begin_seal(&mut self) -> Option<Arc<Rows>> {
+        if self.is_empty() {
             return None;
         }
-        let empty = Head::new(self.head.field_type());
-        let head = std::mem::replace(&mut self.head, empty);
+        let rows = std::mem::take(&mut self.rows);
         let taken = match self.sealing.take() {
             Some(left) => {
-                let mut column = left.whole();
-                column.append(head.whole());
-                Head::of(column)
+                let mut left = Arc::unwrap_or_clone(left);
+                left.append(&rows);
+                left
             }
-            None => head,
+            None => rows,
         };
         let taken = Arc::new(taken);
         self.sealing = Some(Arc::clone(&taken));
         Some(taken)
     }
 
-    /// Ends a seal: the chunks on disk take the place of what was aside.
-    pub(super) fn end_seal(&mut self, chunks: impl IntoIterator<Item = ChunkMeta>) {
-        self.chunks.extend(chunks);
+    /// Ends a seal: chunks on disk have taken the place of what was aside.
+    pub(super) fn end_seal(&mut self) {
         self.sealing = None;
     }
 
     /// Takes the points between two times out of memory; returns how much memory they took.
-    pub(super) fn delete_in_memory(&mut self, first: i64, last: i64) -> usize {
+    pub(super) fn delete(&mut self, first: i64, last: i64) -> usize {
         let mut freed = 0;
-        let mut cut = |head: &Head| {
-            let column = head.whole();
-            let kept = column.outside(first, last);
-            freed += column.memory_bytes() - kept.memory_bytes();
-            Head::of(kept)
+        let mut cut = |rows: &Rows| {
+            let kept = rows.outside(first, last);
+            freed += rows.memory_bytes().saturating_sub(kept.memory_bytes());
+            kept
         };
-        if !self.head.is_empty() {
-            self.head = cut(&self.head);
+        if !self.rows.is_empty() {
+            self.rows = cut(&self.rows);
         }
         if let Some(sealing) = self.sealing.take() {
             let kept = cut(&sealing);
@@ -201,17 +287,22 @@ impl FieldData {
         freed
     }
 
-    /// Takes what a reader needs between two times.
-    pub(super) fn parts(&self, first: i64, last: i64) -> Parts {
-        Parts {
-            chunks: self
-                .chunks
-                .iter()
-                .filter(|chunk| chunk.first <= last && chunk.last >= first)
-                .copied()
-                .collect(),
-            sealing: self.sealing.clone(),
-            head: self.head.column(first, last),
+    /// Copies a column's points between two times, as they came.
+    pub(super) fn column(
+        &self,
+        column: u32,
+        field_type: FieldType,
+        first: i64,
+        last: i64,
+    ) -> Column {
+        let recent = self.rows.column(column, field_type, first, last);
+        match &self.sealing {
+            None => recent,
+            Some(sealing) => {
+                let mut all = sealing.column(column, field_type, first, last);
+                all.append(recent);
+                all
+            }
         }
     }
 }
@@ -220,8 +311,53 @@ impl FieldData {
 mod tests {
     use super::*;
 
+    fn shape(number: u32, columns: &[(u32, FieldType)]) -> Arc<Shape> {
+        Arc::new(Shape {
+            number,
+            columns: columns.into(),
+        })
+    }
+
     #[test]
-    fn the_data_of_a_column_is_one_cache_line() {
-        assert_eq!(size_of::<Option<FieldData>>(), 64);
+    fn columns_come_out_of_rows_of_several_shapes_in_the_order_of_writing() {
+        use FieldType::{Integer, Text};
+        let (both, one) = (
+            shape(0, &[(0, Integer), (1, Text)]),
+            shape(1, &[(0, Integer)]),
+        );
+        let mut rows = Rows::default();
+        let texts = ["a".into(), "b".into()];
+        rows.push(&both, 1, &[10, 0], &texts);
+        rows.push(&one, 1, &[11], &[]);
+        rows.push(&both, 2, &[20, 1], &texts);
+        rows.push(&both, 3, &[30, 1], &texts);
+        assert_eq!(rows.columns(), [(0, Integer), (1, Text)]);
+        let numbers = rows.column(0, Integer, 1, 2);
+        assert_eq!(numbers.times, [1, 1, 2]);
+        assert_eq!(numbers.values, Values::Integer(vec![10, 11, 20]));
+        let words = rows.column(1, Text, i64::MIN, i64::MAX);
+        assert_eq!(
+            words.values,
+            Values::Text(vec!["a".into(), "b".into(), "b".into()])
+        );
+        let kept = rows.outside(2, 2);
+        assert_eq!(kept.column(0, Integer, 0, 9).times, [1, 1, 3]);
+        assert!(kept.memory_bytes() < rows.memory_bytes());
+    }
+
+    #[test]
+    fn what_a_failed_seal_left_stays_before_what_came_after() {
+        let one = shape(0, &[(0, FieldType::Integer)]);
+        let mut head = Head::default();
+        head.rows.push(&one, 5, &[1], &[]);
+        assert!(head.begin_seal().is_some());
+        head.rows.push(&one, 5, &[2], &[]);
+        let again = head.begin_seal().expect("both");
+        assert_eq!(
+            again.column(0, FieldType::Integer, 0, 9).values,
+            Values::Integer(vec![1, 2])
+        );
+        head.end_seal();
+        assert!(head.is_empty());
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError>
 fn load_columns(
     connection: &Connection,
     measurements: &mut Measurements,
-) -> Result<HashMap<i64, (u32, FieldType)>, StoreError> {
+) -> Result<HashMap<i64, u32>, StoreError> {
     let mut weeks: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut statement = connection.prepare("SELECT column_id, week FROM weeks")?;
     let mut found = statement.query([])?;
@@ -74,7 +74,7 @@ fn load_columns(
         for week in weeks.remove(&id).unwrap_or_default() {
             measurement.add_week(&field, week, column);
         }
-        columns.insert(id, (column, field_type));
+        columns.insert(id, column);
     }
     Ok(columns)
 }
@@ -121,7 +121,7 @@ fn load_series(
 fn load_chunks(
     connection: &Connection,
     measurements: &mut Measurements,
-    columns: &HashMap<i64, (u32, FieldType)>,
+    columns: &HashMap<i64, u32>,
     series: &HashMap<i64, (Place, u32)>,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
@@ -137,14 +137,14 @@ fn load_chunks(
             size_bytes: row.get(6)?,
         };
         let unknown = || StoreError::Catalogue(format!("chunk {} belongs nowhere", meta.id));
-        let (column, field_type) = columns.get(&row.get(2)?).ok_or_else(unknown)?;
+        let column = columns.get(&row.get(2)?).ok_or_else(unknown)?;
         let (place, number) = series.get(&row.get(1)?).ok_or_else(unknown)?;
         measurements
             .get_mut(place)
             .and_then(|measurement| measurement.series.get_mut(*number as usize))
             .ok_or_else(unknown)?
-            .data_or_new(*column, *field_type)
-            .end_seal([meta]);
+            .chunks_mut(*column)
+            .push(meta);
     }
     Ok(())
 }

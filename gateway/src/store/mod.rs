@@ -23,11 +23,14 @@ mod claims;
 pub mod column;
 mod compact;
 mod databases;
+mod decimal;
 mod delete;
 mod disk;
 mod error;
 mod head;
+mod intake;
 mod load;
+mod pack;
 mod read;
 mod retire;
 mod seal;
@@ -53,11 +56,12 @@ pub use delete::Doomed;
 pub use disk::copy_file;
 use disk::{Disk, rows};
 pub use error::{StoreError, TypeConflict};
+pub use intake::{Batch, Intake};
 pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
 pub use seal::SealReport;
 
-use crate::lines::{FieldValue, Point};
+use crate::lines::FieldValue;
 
 /// The retention policy of a database that names none.
 pub const DEFAULT_POLICY: &str = "autogen";
@@ -111,6 +115,9 @@ struct Inner {
     deletions: RwLock<Deletions>,
     /// Held while a seal runs or the catalogue on disk changes, so that there is one of them at a time.
     changing: Mutex<()>,
+    /// How often series, measurements, policies or databases went, or another policy became the default one: changed
+    /// with `state` held.
+    removals: AtomicU64,
     applied_through: AtomicU64,
     sealed_through: AtomicU64,
     head_bytes: AtomicUsize,
@@ -135,6 +142,17 @@ fn value_type(value: &FieldValue<'_>) -> FieldType {
         FieldValue::Unsigned(_) => FieldType::Unsigned,
         FieldValue::Text(_) => FieldType::Text,
         FieldValue::Boolean(_) => FieldType::Boolean,
+    }
+}
+
+/// Returns a number's or a boolean's bits; a text has none.
+fn bits_of(value: &FieldValue<'_>) -> u64 {
+    match value {
+        FieldValue::Float(value) => value.to_bits(),
+        FieldValue::Integer(value) => *value as u64,
+        FieldValue::Unsigned(value) => *value,
+        FieldValue::Boolean(value) => u64::from(*value),
+        FieldValue::Text(_) => 0,
     }
 }
 
@@ -171,6 +189,7 @@ impl Store {
             claims: Mutex::default(),
             deletions: RwLock::new(Deletions::new(deletions)),
             changing: Mutex::new(()),
+            removals: AtomicU64::new(0),
             applied_through: AtomicU64::new(sealed),
             sealed_through: AtomicU64::new(sealed),
             head_bytes: AtomicUsize::new(0),
@@ -204,7 +223,17 @@ impl Store {
         self.head_bytes() >= self.0.options.head_max_bytes
     }
 
-    /// Takes the points of one journal record; they must come in the journal's order.
+    /// Returns how often something went that lines may have been resolved to.
+    fn removals(&self) -> u64 {
+        self.0.removals.load(Ordering::Acquire)
+    }
+
+    /// Notes that something goes; `state` must be held for writing.
+    fn note_removal(&self) {
+        self.0.removals.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes the lines of one journal record; they must come in the journal's order.
     ///
     /// A database or retention policy that is not there is made.
     ///
@@ -217,29 +246,30 @@ impl Store {
         database: &str,
         retention_policy: Option<&str>,
         received_ns: i64,
-        points: &mut dyn Iterator<Item = Point<'_>>,
+        batch: &Batch<'_>,
     ) -> Result<(), StoreError> {
         let deletions = self.0.deletions.read();
         if deletions.cover_batch(sequence, database, retention_policy) {
             self.0.applied_through.fetch_max(sequence, Ordering::AcqRel);
             return Ok(());
         }
-        let is_replayed = deletions.concern(sequence);
+        let covers = |[policy, measurement, key]: [&str; 3], time| {
+            deletions.cover_point(sequence, [database, policy, measurement], key, time)
+        };
+        let passes: Option<intake::Passes<'_>> = if deletions.concern(sequence) {
+            Some(&covers)
+        } else {
+            None
+        };
         self.ensure(database, retention_policy)?;
         let mut state = self.0.state.write();
+        let is_current = batch.is_of(self.removals());
         let policy = state
             .iter_mut()
             .find(|found| found.name == database)
             .and_then(|found| found.policy_mut(retention_policy))
             .ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
-        let (mut bytes, mut scratch) = (0, Scratch::default());
-        for point in points {
-            let is_deleted = |policy: &str, key: &str, time| {
-                let place = [database, policy, point.measurement.as_ref()];
-                is_replayed && deletions.cover_point(sequence, place, key, time)
-            };
-            bytes += insert(policy, received_ns, &point, &mut scratch, is_deleted);
-        }
+        let bytes = batch.insert(policy, received_ns, is_current, passes);
         self.0.head_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.0.applied_through.fetch_max(sequence, Ordering::AcqRel);
         let mut claims = self.0.claims.lock();
@@ -248,65 +278,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// What inserting a point writes into, used again for the next one.
-#[derive(Default)]
-struct Scratch {
-    key: String,
-    columns: Vec<u32>,
-}
-
-/// Puts a point's fields into their columns; returns the memory that they take.
-fn insert(
-    policy: &mut Policy,
-    received_ns: i64,
-    point: &Point<'_>,
-    Scratch { key, columns }: &mut Scratch,
-    is_deleted: impl FnOnce(&str, &str, i64) -> bool,
-) -> usize {
-    let name = point.measurement.as_ref();
-    let time = point.time_ns.unwrap_or(received_ns);
-    let mut tags: Vec<(&str, &str)> = point
-        .tags
-        .iter()
-        .map(|(key, value)| (key.as_ref(), value.as_ref()))
-        .collect();
-    tags.sort_unstable();
-    key.clear();
-    catalogue::push_series_key(key, name, tags.iter().copied());
-    if is_deleted(&policy.name, key, time) {
-        return 0;
-    }
-    if !policy.measurements.contains_key(name) {
-        policy
-            .measurements
-            .insert(name.into(), catalogue::Measurement::default());
-    }
-    let Some(measurement) = policy.measurements.get_mut(name) else {
-        return 0;
-    };
-    let week = catalogue::week_of(time);
-    columns.clear();
-    let mut next = 0;
-    for (field, value) in &point.fields {
-        let column = measurement.learn(next, field, week, value_type(value));
-        columns.push(column);
-        next = column + 1;
-    }
-    let series = measurement.series_mut(key, || {
-        tags.iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()))
-            .collect()
-    });
-    let mut bytes = 0;
-    for (column, (_, value)) in columns.iter().zip(&point.fields) {
-        let value = owned_value(value);
-        let size = Column::point_bytes(&value);
-        let data = series.data_or_new(*column, value.field_type());
-        if data.push(time, value) {
-            bytes += size;
-        }
-    }
-    bytes
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    FieldType, Store, StoreError, Tags, catalogue::Measurement, chunk, column::Column, disk::rows,
-    head::Parts,
+    FieldType, Store, StoreError, Tags, catalogue::Measurement, catalogue::Series, chunk,
+    column::Column, disk::rows, head::Parts,
 };
 
 /// How often, and how long after one another, a read tries again that met a merge of chunks: the merge is on disk then,
@@ -246,8 +246,8 @@ impl View {
         self.with(measurement, |found| {
             let mut extent = Extent::default();
             let series = series.iter().map(|number| &found.series[*number as usize]);
-            for (_, data) in series.flat_map(super::catalogue::Series::each_data) {
-                for chunk in &data.chunks {
+            for (_, chunks) in series.flat_map(Series::each_chunks) {
+                for chunk in chunks {
                     if chunk.first <= last && chunk.last >= first {
                         extent.chunks += 1;
                         extent.size_bytes += u64::from(chunk.size_bytes);
@@ -285,11 +285,10 @@ impl View {
                 .collect();
             let of_series = |number: &u32| -> Vec<Vec<(u32, Parts)>> {
                 let series = &found.series[*number as usize];
-                let parts =
-                    |column: &u32| Some((*column, series.data(*column)?.parts(first, last)));
+                let parts = |column: &u32| (*column, parts(found, series, *column, first, last));
                 columns
                     .iter()
-                    .map(|columns| columns.iter().filter_map(parts).collect())
+                    .map(|columns| columns.iter().map(parts).collect())
                     .collect()
             };
             (first, series.iter().map(of_series).collect::<Vec<_>>())
@@ -333,14 +332,13 @@ impl View {
     ) -> Result<Column, StoreError> {
         for _ in 0..ATTEMPTS {
             let taken = self.with(measurement, |found| {
-                let info = found.columns.get(column as usize)?;
-                let data = found.series.get(series as usize)?.data(column);
-                Some((info.field_type, data.map(|data| data.parts(first, last))))
+                found.columns.get(column as usize)?;
+                let series = found.series.get(series as usize)?;
+                Some(parts(found, series, column, first, last))
             });
             match taken.flatten() {
                 None => return Ok(Column::new(FieldType::Float)),
-                Some((field_type, None)) => return Ok(Column::new(field_type)),
-                Some((_, Some(parts))) => {
+                Some(parts) => {
                     if let Some(merged) = self.merge(parts, first, last)? {
                         return Ok(merged);
                     }
@@ -355,7 +353,7 @@ impl View {
 
     /// Joins a column's parts; `None` when one of the chunks is not there any more.
     fn merge(&self, parts: Parts, first: i64, last: i64) -> Result<Option<Column>, StoreError> {
-        let mut merged = Column::new(parts.head.values.field_type());
+        let mut merged = Column::new(parts.recent.values.field_type());
         if !parts.chunks.is_empty() {
             let whole = self.store.0.disk.read(|reader| {
                 for meta in &parts.chunks {
@@ -370,10 +368,18 @@ impl View {
                 return Ok(None);
             }
         }
-        if let Some(sealing) = parts.sealing {
-            merged.append(sealing.column(first, last).tidied().between(first, last));
-        }
-        merged.append(parts.head.tidied().between(first, last));
+        merged.append(parts.recent);
         Ok(Some(merged.tidied()))
+    }
+}
+
+/// Takes what a reader needs of a column between two times.
+fn parts(measurement: &Measurement, series: &Series, column: u32, first: i64, last: i64) -> Parts {
+    let field_type = measurement.columns[column as usize].field_type;
+    let chunks = series.chunks(column).iter();
+    let overlapping = |chunk: &&super::head::ChunkMeta| chunk.first <= last && chunk.last >= first;
+    Parts {
+        chunks: chunks.filter(overlapping).copied().collect(),
+        recent: series.head.column(column, field_type, first, last),
     }
 }

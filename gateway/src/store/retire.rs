@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Store, StoreError,
-    catalogue::{Address, data_mut},
+    catalogue::{Address, chunks_mut},
     disk::rows,
     head::ChunkMeta,
 };
@@ -24,7 +24,7 @@ const SLICE_CHUNKS: usize = 4_000;
 /// Free pages are given back to the file system when they are at least this part of the file.
 const SHRINK_PART: u64 = 4;
 /// Pages that are given back at a time: 16 MiB.
-const SHRINK_PAGES: u64 = 4_096;
+const SHRINK_PAGES: u64 = 1_024;
 
 /// What the store holds on disk, and what it has let go since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -190,9 +190,9 @@ impl Store {
             };
             for (number, series) in (0..).zip(&measurement.series) {
                 address.series = number;
-                for (column, data) in series.each_data() {
+                for (column, chunks) in series.each_chunks() {
                     address.column = column;
-                    for meta in &data.chunks {
+                    for meta in chunks {
                         show(policy.cutoff_ns, &address, *meta);
                     }
                 }
@@ -213,8 +213,8 @@ impl Store {
             let mut state = self.0.state.write();
             for chunk in slice {
                 values += u64::from(chunk.meta.points);
-                if let Some(data) = data_mut(&mut state, &chunk.address) {
-                    data.chunks.retain(|meta| meta.id != chunk.meta.id);
+                if let Some(chunks) = chunks_mut(&mut state, &chunk.address) {
+                    chunks.retain(|meta| meta.id != chunk.meta.id);
                 }
             }
         }

@@ -4,6 +4,8 @@
 //! their chunks under it again. A reader sees every point at any moment, and a write waits for a slice's swap at most.
 
 use std::{
+    collections::HashMap,
+    rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -12,10 +14,10 @@ use rusqlite::Transaction;
 
 use super::{
     Column, FieldType, Store, StoreError, Tags,
-    catalogue::{Address, Database, Ids, data_mut, measurement_mut},
+    catalogue::{ColumnInfo, Database, Measurement, Policy, measurement_mut},
     chunk::Encoder,
     disk::rows,
-    head::{ChunkMeta, Head},
+    head::{ChunkMeta, Rows},
 };
 
 /// A chunk's points at most: a day by the 10 seconds. Reading a short span unpacks no more.
@@ -38,24 +40,55 @@ pub struct SealReport {
     pub longest_hold: Duration,
 }
 
-/// A column that is being sealed.
-struct Job {
-    address: Address,
-    field: Arc<str>,
-    field_type: FieldType,
-    column_id: Option<i64>,
-    new_weeks: Vec<i64>,
-    series_id: Option<i64>,
-    tags: Arc<Tags>,
-    head: Arc<Head>,
+/// A measurement whose series are being sealed.
+struct Place {
+    policy_id: i64,
+    measurement: Arc<str>,
+    columns: Vec<PlaceColumn>,
     cutoff_ns: i64,
 }
 
+/// What a column is on disk, or has to become.
+struct PlaceColumn {
+    field: Arc<str>,
+    field_type: FieldType,
+    id: Option<i64>,
+    new_weeks: Vec<i64>,
+}
+
+impl Place {
+    fn of(policy: &Policy, name: &Arc<str>, measurement: &Measurement) -> Self {
+        let column = |info: &ColumnInfo| PlaceColumn {
+            field: Arc::clone(&info.field),
+            field_type: info.field_type,
+            id: info.id,
+            new_weeks: info.new_weeks.clone(),
+        };
+        Self {
+            policy_id: policy.id,
+            measurement: Arc::clone(name),
+            columns: measurement.columns.iter().map(column).collect(),
+            cutoff_ns: policy.cutoff_ns,
+        }
+    }
+}
+
+/// A series that is being sealed.
+struct Job {
+    place: Rc<Place>,
+    series: u32,
+    series_id: Option<i64>,
+    tags: Arc<Tags>,
+    rows: Arc<Rows>,
+}
+
+/// A job's chunks, each with its column.
+type Encoded = Vec<(u32, ChunkMeta, Vec<u8>)>;
+
 /// What became of a job on disk.
 struct Sealed {
-    column_id: i64,
     series_id: i64,
-    chunks: Vec<ChunkMeta>,
+    chunks: Vec<(u32, ChunkMeta)>,
 }
 
 /// How far a walk over all columns has come: policy, measurement, and the next series.
@@ -127,6 +160,7 @@ impl Store {
             .disk
             .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
         self.0.sealed_through.store(through, Ordering::Release);
+        self.0.disk.checkpoint()?;
         tracing::info!(
             chunks = report.chunks,
             values = report.values,
@@ -161,56 +195,51 @@ impl Store {
     }
 
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
-        let mut packer = Encoder::default();
+        let mut packing = Encoder::default();
         let encoded = jobs
             .iter()
-            .map(|job| encode(&mut packer, job))
+            .map(|job| encode(&mut packing, job))
             .collect::<Result<Vec<_>, _>>()?;
         let mut ids = RowIds::default();
         let sealed = self.0.disk.write(|transaction| {
-            jobs.iter()
-                .zip(&encoded)
-                .map(|(job, (chunks, _))| {
-                    let column_id = ids.column(transaction, job)?;
-                    let series_id = ids.series(transaction, job)?;
-                    let mut metas = Vec::with_capacity(chunks.len());
-                    for (meta, bytes) in chunks {
-                        let id = rows::add_chunk(transaction, series_id, column_id, *meta, bytes)?;
-                        metas.push(ChunkMeta { id, ..*meta });
-                    }
-                    Ok(Sealed {
-                        column_id,
-                        series_id,
-                        chunks: metas,
-                    })
-                })
+            let each = jobs.iter().zip(&encoded);
+            each.map(|(job, chunks)| write_job(transaction, &mut ids, job, chunks))
                 .collect::<Result<Vec<_>, StoreError>>()
         })?;
-        let mut freed = 0;
-        for (chunks, memory_bytes) in &encoded {
-            freed += memory_bytes;
-            report.chunks += chunks.len();
-            for (meta, _) in chunks {
-                report.values += meta.points as usize;
-                report.size_bytes += meta.size_bytes as usize;
-            }
+        for (_, meta, _) in encoded.iter().flatten() {
+            report.chunks += 1;
+            report.values += meta.points as usize;
+            report.size_bytes += meta.size_bytes as usize;
         }
+        let freed = jobs.iter().map(|job| job.rows.memory_bytes()).sum();
         let mut state = self.0.state.write();
         let locked = Instant::now();
+        for ((policy_id, name, column), id) in ids.columns {
+            let measurement = measurement_mut(&mut state, policy_id, name);
+            let info = measurement.and_then(|found| found.columns.get_mut(column as usize));
+            if let Some(info) = info {
+                info.id = Some(id);
+            }
+        }
         for (job, sealed) in jobs.iter().zip(sealed) {
-            let address = &job.address;
-            let found = measurement_mut(&mut state, address.policy_id, &address.measurement);
+            let place = &job.place;
+            let found = measurement_mut(&mut state, place.policy_id, &place.measurement);
             let Some(measurement) = found else {
                 continue;
             };
-            if let Some(info) = measurement.columns.get_mut(address.column as usize) {
-                info.id = Some(sealed.column_id);
-                info.new_weeks.retain(|week| !job.new_weeks.contains(week));
+            for (column, _) in &sealed.chunks {
+                let info = &mut measurement.columns[*column as usize];
+                let written = &place.columns[*column as usize].new_weeks;
+                if !info.new_weeks.is_empty() {
+                    info.new_weeks.retain(|week| !written.contains(week));
+                }
             }
-            measurement.series[address.series as usize].id = Some(sealed.series_id);
-            if let Some(data) = data_mut(&mut state, address) {
-                data.end_seal(sealed.chunks);
+            let series = &mut measurement.series[job.series as usize];
+            series.id = Some(sealed.series_id);
+            for (column, meta) in sealed.chunks {
+                series.chunks_mut(column).push(meta);
             }
+            series.head.end_seal();
         }
         drop(state);
         report.longest_hold = report.longest_hold.max(locked.elapsed());
@@ -219,7 +248,23 @@ impl Store {
     }
 }
 
-/// Takes heads of a measurement from a series on; returns the series to go on at when the room is used up.
+fn write_job<'a>(
+    transaction: &Transaction<'_>,
+    ids: &mut RowIds<'a>,
+    job: &'a Job,
+    encoded: &Encoded,
+) -> Result<Sealed, StoreError> {
+    let series_id = ids.series(transaction, job)?;
+    let mut chunks = Vec::with_capacity(encoded.len());
+    for (column, meta, bytes) in encoded {
+        let column_id = ids.column(transaction, &job.place, *column)?;
+        let id = rows::add_chunk(transaction, series_id, column_id, *meta, bytes)?;
+        chunks.push((*column, ChunkMeta { id, ..*meta }));
+    }
+    Ok(Sealed { series_id, chunks })
+}
+
+/// Takes the rows of a measurement's series from a number on; returns the number to go on at when the room is used up.
 fn fill_slice(
     state: &mut [Database],
     policy_id: i64,
@@ -230,91 +275,92 @@ fn fill_slice(
 ) -> Option<u32> {
     let mut policies = state.iter_mut().flat_map(|database| &mut database.policies);
     let policy = policies.find(|policy| policy.id == policy_id)?;
-    let cutoff_ns = policy.cutoff_ns;
+    let place = Rc::new(Place::of(policy, name, policy.measurements.get(name)?));
     let measurement = policy.measurements.get_mut(name)?;
     for number in first..measurement.series.len() as u32 {
         if !room.is_left() {
             return Some(number);
         }
+        room.looked_at = room.looked_at.saturating_sub(1);
         let series = &mut measurement.series[number as usize];
-        let (series_id, tags) = (series.id, Arc::clone(&series.tags));
-        for (column, data) in series.each_data_mut() {
-            room.looked_at = room.looked_at.saturating_sub(1);
-            let Some(taken) = data.begin_seal() else {
-                continue;
-            };
-            room.columns = room.columns.saturating_sub(1);
-            room.points = room.points.saturating_sub(taken.len());
-            let info = &measurement.columns[column as usize];
-            jobs.push(Job {
-                address: Address {
-                    policy_id,
-                    measurement: Arc::clone(name),
-                    series: number,
-                    column,
-                },
-                field: Arc::clone(&info.field),
-                field_type: info.field_type,
-                column_id: info.id,
-                new_weeks: info.new_weeks.clone(),
-                series_id,
-                tags: Arc::clone(&tags),
-                head: taken,
-                cutoff_ns,
-            });
-        }
+        let Some(rows) = series.head.begin_seal() else {
+            continue;
+        };
+        let shape = measurement.shapes.get(series.last_shape as usize);
+        let columns = shape.map_or(1, |shape| shape.columns.len());
+        room.columns = room.columns.saturating_sub(columns);
+        room.points = room.points.saturating_sub(rows.values());
+        jobs.push(Job {
+            place: Rc::clone(&place),
+            series: number,
+            series_id: series.id,
+            tags: Arc::clone(&series.tags),
+            rows,
+        });
     }
     None
 }
 
-type Encoded = Vec<(ChunkMeta, Vec<u8>)>;
-
-fn encode(encoder: &mut Encoder, job: &Job) -> Result<(Encoded, usize), StoreError> {
-    let column = job.head.whole();
-    let memory_bytes = column.memory_bytes();
-    let mut tidy = column.tidied();
-    if job.cutoff_ns > i64::MIN {
-        tidy = tidy.between(job.cutoff_ns, i64::MAX);
+fn encode(encoder: &mut Encoder, job: &Job) -> Result<Encoded, StoreError> {
+    let mut made = Encoded::new();
+    let first = job.place.cutoff_ns;
+    for (column, field_type) in job.rows.columns() {
+        let points = job.rows.column(column, field_type, first, i64::MAX);
+        for part in parts(points.tidied()) {
+            let chunk = encoder.encode_with_meta(&part, 0)?;
+            made.extend(chunk.map(|(meta, bytes)| (column, meta, bytes)));
+        }
     }
-    Ok((encode_in_parts(encoder, &tidy)?, memory_bytes))
+    Ok(made)
 }
 
-/// Compresses a tidy column into chunks that are not too long.
-fn encode_in_parts(encoder: &mut Encoder, column: &Column) -> Result<Encoded, StoreError> {
+/// Cuts a tidy column into parts that are not too long.
+fn parts(column: Column) -> Vec<Column> {
     if column.len() <= CHUNK_POINTS_MAX {
-        return Ok(encoder.encode_with_meta(column, 0)?.into_iter().collect());
+        return vec![column];
     }
     let parts = column.times.chunks(CHUNK_POINTS_MAX);
     parts
         .filter_map(|times| Some(column.between(*times.first()?, *times.last()?)))
-        .map(|part| encoder.encode_with_meta(&part, 0))
-        .filter_map(Result::transpose)
-        .map(|encoded| Ok(encoded?))
         .collect()
 }
 
-/// The rows that a slice has made for columns and series that are new.
+/// The rows that a slice has made for columns and series.
 #[derive(Default)]
 struct RowIds<'a> {
-    columns: Ids<(i64, &'a str, u32)>,
-    series: Ids<(i64, &'a str, u32)>,
+    columns: HashMap<(i64, &'a str, u32), i64>,
+    series: HashMap<(i64, &'a str, u32), i64>,
 }
 
 impl<'a> RowIds<'a> {
-    fn column(&mut self, transaction: &Transaction<'_>, job: &'a Job) -> Result<i64, StoreError> {
-        let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
-        let key = (policy, name, job.address.column);
-        if let Some(id) = self.columns.get(&key) {
+    fn column(
+        &mut self,
+        transaction: &Transaction<'_>,
+        place: &'a Place,
+        column: u32,
+    ) -> Result<i64, StoreError> {
+        let (policy, name) = (place.policy_id, place.measurement.as_ref());
+        let info = &place.columns[column as usize];
+        if let (Some(id), true) = (info.id, info.new_weeks.is_empty()) {
+            return Ok(id);
+        }
+        if let Some(id) = self.columns.get(&(policy, name, column)) {
             return Ok(*id);
         }
-        let id = match job.column_id {
+        let id = match info.id {
             Some(id) => id,
-            None => rows::add_column(transaction, policy, name, &job.field, job.field_type as u8)?,
+            None => rows::add_column(
+                transaction,
+                policy,
+                name,
+                &info.field,
+                info.field_type as u8,
+            )?,
         };
-        for week in &job.new_weeks {
+        for week in &info.new_weeks {
             rows::add_week(transaction, id, *week)?;
         }
-        self.columns.insert(key, id);
+        self.columns.insert((policy, name, column), id);
         Ok(id)
     }
 
@@ -322,8 +368,8 @@ impl<'a> RowIds<'a> {
         if let Some(id) = job.series_id {
             return Ok(id);
         }
-        let (policy, name) = (job.address.policy_id, job.address.measurement.as_ref());
-        let key = (policy, name, job.address.series);
+        let (policy, name) = (job.place.policy_id, job.place.measurement.as_ref());
+        let key = (policy, name, job.series);
         if let Some(id) = self.series.get(&key) {
             return Ok(*id);
         }

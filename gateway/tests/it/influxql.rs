@@ -10,7 +10,7 @@ use headroom_gateway::{
         execute, parse,
     },
     lines::{Precision, scan},
-    store::{Store, StoreOptions},
+    store::{Batch, Store, StoreOptions},
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -46,10 +46,11 @@ fn load(store: &Store, folder: &std::path::Path) {
     ];
     for (sequence, (name, database, policy)) in files.into_iter().enumerate() {
         let text = unpacked(folder, name);
-        let mut points =
+        let points =
             scan(text.as_bytes(), Precision::Nanoseconds).filter_map(|line| line.verdict.ok());
+        let batch = Batch::of_points(points);
         store
-            .apply(sequence as u64 + 1, database, policy, 0, &mut points)
+            .apply(sequence as u64 + 1, database, policy, 0, &batch)
             .expect("the store takes points");
     }
 }

@@ -17,11 +17,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 use super::StoreError;
 
 /// What this version writes and reads.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 /// Another process that looks into the file may hold it for this long before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle reader connections that are kept; more are opened as queries need them.
 const READERS_KEPT: usize = 8;
+/// Chunks are some hundred bytes and more: on large pages less room is left over behind the last one.
+const PAGE_BYTES: i64 = 16 << 10;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_KEPT_BYTES: i64 = 8 << 20;
 /// A file up to this size is read through at the start; `headroom-gateway check` reads any.
@@ -126,6 +128,13 @@ impl Disk {
         Ok(answer)
     }
 
+    /// Moves what the log holds into the file, and empties it. A reader in the way leaves some of it for the next time.
+    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+        let writer = self.writer.lock();
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     /// Measures the file.
     pub(super) fn size(&self) -> Result<DiskSize, StoreError> {
         let (pages, free, page_bytes) = self.read(|reader| {
@@ -151,10 +160,10 @@ impl Disk {
 
     /// Gives free pages back to the file system.
     pub(super) fn shrink(&self, pages: u64) -> Result<(), StoreError> {
-        let writer = self.writer.lock();
-        writer.execute_batch(&format!("PRAGMA incremental_vacuum({pages})"))?;
-        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+        self.writer
+            .lock()
+            .execute_batch(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        self.checkpoint()
     }
 }
 
@@ -182,7 +191,8 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn prepare(writer: &Connection) -> rusqlite::Result<()> {
     writer.busy_timeout(BUSY_TIMEOUT)?;
-    // Before the first table, or it has no effect.
+    // Before the first table, or they have no effect.
+    writer.pragma_update(None, "page_size", PAGE_BYTES)?;
     writer.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "FULL")?;

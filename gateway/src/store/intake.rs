@@ -1,0 +1,409 @@
+//! The way in: lines find their series and their columns before the journal, and are put there after it.
+//!
+//! A line whose text names a series that is there, with fields that have come in this order before, is resolved by
+//! looking up the series' key as it stands in the line, and comparing the fields' names one after the other: nothing is
+//! allocated, and no point is built. Every other line becomes a [`Point`], and goes the long way, which makes what is new.
+//!
+//! Between both, a series may be deleted. The batch knows by [`Store::removals`] whether anything was; if so, its lines are
+//! read once more, as points.
+
+use std::{ops::Range, sync::Arc};
+
+use parking_lot::RwLockReadGuard;
+
+use super::{
+    FieldType, Store, TypeConflict,
+    catalogue::{self, Database, Measurement, Policy},
+    head::cell_of,
+};
+use crate::lines::{self, FieldValue, Kind, Parts, Point, Precision};
+
+/// Lines that are resolved under one lock: some tens of microseconds, for which a write waits at most.
+const LINES_PER_LOCK: u32 = 64;
+
+/// What a batch's accepted lines say, ready to be put into the store.
+pub struct Batch<'a> {
+    text: &'a [u8],
+    precision: Precision,
+    removals: u64,
+    measurements: Vec<Arc<str>>,
+    lines: Vec<Line<'a>>,
+    cells: Vec<u64>,
+    texts: Vec<Arc<str>>,
+}
+
+enum Line<'a> {
+    Known(Known),
+    Point(Box<Point<'a>>),
+}
+
+/// A line whose series and columns are there.
+struct Known {
+    /// Its place in the batch's list.
+    measurement: u32,
+    series: u32,
+    shape: u32,
+    /// Where its time and its values stand in the batch's cells.
+    at: u32,
+    /// Where it stands in the text.
+    bytes: Range<u32>,
+}
+
+impl<'a> Batch<'a> {
+    /// Gathers points that are built already.
+    pub fn of_points(points: impl IntoIterator<Item = Point<'a>>) -> Self {
+        let mut batch = Self::new(&[], Precision::Nanoseconds);
+        let points = points.into_iter();
+        batch
+            .lines
+            .extend(points.map(|point| Line::Point(Box::new(point))));
+        batch
+    }
+
+    fn new(text: &'a [u8], precision: Precision) -> Self {
+        Self {
+            text,
+            precision,
+            removals: 0,
+            measurements: Vec::new(),
+            lines: Vec::new(),
+            cells: Vec::new(),
+            texts: Vec::new(),
+        }
+    }
+
+    /// Returns how many lines there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Says whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Says whether nothing went since the lines were resolved.
+    pub(super) fn is_of(&self, removals: u64) -> bool {
+        self.removals == removals
+    }
+
+    fn measurement(&mut self, name: &Arc<str>) -> u32 {
+        let mut known = self.measurements.iter();
+        let at = known.position(|found| Arc::ptr_eq(found, name));
+        let at = at.unwrap_or_else(|| {
+            self.measurements.push(Arc::clone(name));
+            self.measurements.len() - 1
+        });
+        at as u32
+    }
+
+    /// Keeps a text, unless it is the last one again.
+    fn text_cell(&mut self, text: &str) -> u64 {
+        if self.texts.last().is_none_or(|last| last.as_ref() != text) {
+            self.texts.push(text.into());
+        }
+        self.texts.len() as u64 - 1
+    }
+}
+
+/// Takes a batch's lines one after the other.
+pub struct Intake<'a> {
+    store: &'a Store,
+    database: &'a str,
+    policy: Option<&'a str>,
+    received_ns: i64,
+    state: Option<RwLockReadGuard<'a, Vec<Database>>>,
+    lines_left: u32,
+    /// Where the policy stands in the state that is locked.
+    place: Option<(usize, usize)>,
+    /// The week that the last line was in: its number, its start and its end.
+    week: (i64, Range<i64>),
+    batch: Batch<'a>,
+}
+
+fn type_of(kind: Kind) -> FieldType {
+    match kind {
+        Kind::Float => FieldType::Float,
+        Kind::Integer => FieldType::Integer,
+        Kind::Unsigned => FieldType::Unsigned,
+        Kind::Text => FieldType::Text,
+        Kind::Boolean => FieldType::Boolean,
+    }
+}
+
+impl Store {
+    /// Starts to take a batch of text; lines without a time have the time of receipt.
+    #[must_use]
+    pub fn intake<'a>(
+        &'a self,
+        database: &'a str,
+        policy: Option<&'a str>,
+        received_ns: i64,
+        text: &'a [u8],
+        precision: Precision,
+    ) -> Intake<'a> {
+        Intake {
+            store: self,
+            database,
+            policy,
+            received_ns,
+            state: None,
+            lines_left: 0,
+            place: None,
+            week: (0, 0..0),
+            batch: Batch::new(text, precision),
+        }
+    }
+}
+
+impl<'a> Intake<'a> {
+    /// Takes an accepted line that stands at `bytes` in the text.
+    ///
+    /// # Errors
+    ///
+    /// Names both types of the first field whose type is another in the store; the line is not taken then.
+    pub fn take(&mut self, parts: &Parts, bytes: Range<usize>) -> Result<(), TypeConflict> {
+        self.lock();
+        let time = parts.time_ns.unwrap_or(self.received_ns);
+        if !self.week.1.contains(&time) {
+            self.week = catalogue::week_with_span(time);
+        }
+        let Some(state) = self.state.take() else {
+            return Ok(());
+        };
+        let policy = self
+            .place
+            .map(|(database, policy)| &state[database].policies[policy]);
+        let known = policy.and_then(|policy| self.known(policy, parts, &bytes));
+        let taken = if let Some((name, series, shape)) = known {
+            self.take_known(name, series, shape, time, parts, bytes);
+            Ok(())
+        } else {
+            let point = Point::of(parts, self.batch.text);
+            self.store
+                .claim_in(&state, self.database, self.policy, time, &point)
+                .map(|()| self.batch.lines.push(Line::Point(Box::new(point))))
+        };
+        self.state = Some(state);
+        taken
+    }
+
+    /// Returns what was taken.
+    #[must_use]
+    pub fn finish(self) -> Batch<'a> {
+        self.batch
+    }
+
+    /// Holds the lock for some lines at a time.
+    fn lock(&mut self) {
+        if self.state.is_some() && self.lines_left > 0 {
+            self.lines_left -= 1;
+            return;
+        }
+        self.state = None;
+        let state = self.store.0.state.read();
+        let removals = self.store.removals();
+        if self.batch.lines.is_empty() {
+            self.batch.removals = removals;
+        }
+        let database = state.iter().position(|found| found.name == self.database);
+        self.place = database.and_then(|database| {
+            let policy = state[database].policy_index(self.policy)?;
+            Some((database, policy))
+        });
+        // What was resolved before a removal is read again, and so is all that comes after it.
+        if removals != self.batch.removals {
+            self.place = None;
+        }
+        self.state = Some(state);
+        self.lines_left = LINES_PER_LOCK;
+    }
+
+    /// Finds the series and the shape of a line by its text.
+    fn known<'p>(
+        &self,
+        policy: &'p Policy,
+        parts: &Parts,
+        bytes: &Range<usize>,
+    ) -> Option<(&'p Arc<str>, u32, u32)> {
+        let text = self.batch.text;
+        // A backslash may escape something: the text is not the name then.
+        if memchr::memchr(b'\\', &text[bytes.clone()]).is_some() {
+            return None;
+        }
+        let key = std::str::from_utf8(parts.series(text)).ok()?;
+        let (name, measurement) = policy
+            .measurements
+            .get_key_value(key.get(..parts.measurement.len())?)?;
+        let number = measurement.number_of(key)?;
+        let last = measurement.series[number as usize].last_shape;
+        let guess = measurement.shapes.get(last as usize);
+        let fits = |shape: &&Arc<super::head::Shape>| self.fits(measurement, shape, parts);
+        let shape = guess
+            .filter(fits)
+            .or_else(|| measurement.shapes.iter().find(fits))?;
+        Some((name, number, shape.number))
+    }
+
+    fn fits(&self, measurement: &Measurement, shape: &super::head::Shape, parts: &Parts) -> bool {
+        shape.columns.len() == parts.fields.len()
+            && shape
+                .columns
+                .iter()
+                .zip(&parts.fields)
+                .all(|((column, _), field)| {
+                    let name = field.key.of(self.batch.text);
+                    measurement.takes(*column, name, type_of(field.kind), self.week.0)
+                })
+    }
+
+    fn take_known(
+        &mut self,
+        name: &Arc<str>,
+        series: u32,
+        shape: u32,
+        time: i64,
+        parts: &Parts,
+        bytes: Range<usize>,
+    ) {
+        let batch = &mut self.batch;
+        let measurement = batch.measurement(name);
+        let at = batch.cells.len() as u32;
+        batch.cells.push(time as u64);
+        for field in &parts.fields {
+            let cell = match field.value_in(batch.text) {
+                FieldValue::Text(text) => batch.text_cell(&text),
+                value => super::bits_of(&value),
+            };
+            batch.cells.push(cell);
+        }
+        // The limit on decompressed bodies keeps offsets within 32 bits.
+        let bytes = bytes.start as u32..bytes.end as u32;
+        batch.lines.push(Line::Known(Known {
+            measurement,
+            series,
+            shape,
+            at,
+            bytes,
+        }));
+    }
+}
+
+/// What inserting a point writes into, used again for the next one.
+#[derive(Default)]
+struct Scratch {
+    key: String,
+    columns: Vec<u32>,
+    cells: Vec<u64>,
+    texts: Vec<Arc<str>>,
+}
+
+/// Says which points a replay passes over: by policy, measurement, series key and time.
+pub(super) type Passes<'a> = &'a dyn Fn([&str; 3], i64) -> bool;
+
+impl Batch<'_> {
+    /// Puts all lines into a policy; returns the memory that they take.
+    pub(super) fn insert(
+        &self,
+        policy: &mut Policy,
+        received_ns: i64,
+        is_current: bool,
+        passes: Option<Passes<'_>>,
+    ) -> usize {
+        let (mut bytes, mut scratch) = (0, Scratch::default());
+        for line in &self.lines {
+            bytes += match line {
+                Line::Known(known) if is_current && passes.is_none() => {
+                    self.insert_known(policy, known)
+                }
+                Line::Known(known) => {
+                    let range = known.bytes.start as usize..known.bytes.end as usize;
+                    let mut again = lines::scan(&self.text[range], self.precision);
+                    let point = again.next().and_then(|line| line.verdict.ok());
+                    point.map_or(0, |point| {
+                        insert_point(policy, received_ns, &point, &mut scratch, passes)
+                    })
+                }
+                Line::Point(point) => {
+                    insert_point(policy, received_ns, point, &mut scratch, passes)
+                }
+            };
+        }
+        bytes
+    }
+
+    fn insert_known(&self, policy: &mut Policy, known: &Known) -> usize {
+        let name = &self.measurements[known.measurement as usize];
+        let Some(measurement) = policy.measurements.get_mut(name) else {
+            return 0;
+        };
+        let shape = &measurement.shapes[known.shape as usize];
+        let series = &mut measurement.series[known.series as usize];
+        series.last_shape = known.shape;
+        let cells = &self.cells[known.at as usize..][..=shape.columns.len()];
+        let (time, cells) = (cells[0] as i64, &cells[1..]);
+        series.head.rows.push(shape, time, cells, &self.texts)
+    }
+}
+
+/// Puts a point into its series, and makes what is not there; returns the memory that it takes.
+fn insert_point(
+    policy: &mut Policy,
+    received_ns: i64,
+    point: &Point<'_>,
+    scratch: &mut Scratch,
+    passes: Option<Passes<'_>>,
+) -> usize {
+    let name = point.measurement.as_ref();
+    let time = point.time_ns.unwrap_or(received_ns);
+    let tags = point.tags.iter();
+    let mut tags: Vec<(&str, &str)> = tags.map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
+    tags.sort_unstable();
+    let Scratch {
+        key,
+        columns,
+        cells,
+        texts,
+    } = scratch;
+    key.clear();
+    catalogue::push_series_key(key, name, tags.iter().copied());
+    if passes.is_some_and(|passes| passes([&policy.name, name, key], time)) {
+        return 0;
+    }
+    if !policy.measurements.contains_key(name) {
+        let measurement = Measurement::default();
+        policy.measurements.insert(name.into(), measurement);
+    }
+    let Some(measurement) = policy.measurements.get_mut(name) else {
+        return 0;
+    };
+    let week = catalogue::week_of(time);
+    columns.clear();
+    cells.clear();
+    texts.clear();
+    let mut next = 0;
+    for (field, value) in &point.fields {
+        let value = super::owned_value(value);
+        let column = measurement.learn(next, field, week, value.field_type());
+        next = column + 1;
+        // A type that is another's here was refused before; what a damaged journal brings is passed over.
+        if measurement.columns[column as usize].field_type == value.field_type() {
+            columns.push(column);
+            cells.push(cell_of(&value, texts));
+        }
+    }
+    if columns.is_empty() {
+        return 0;
+    }
+    let shape = measurement.shape_of(columns);
+    let number = measurement.series_number(key, || {
+        let owned = tags.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        owned.collect()
+    });
+    let series = &mut measurement.series[number as usize];
+    series.last_shape = shape;
+    let shape = &measurement.shapes[shape as usize];
+    series.head.rows.push(shape, time, cells, texts)
+}
