@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest,
-    body::MessageBody,
+    Error, HttpMessage, HttpRequest, ResponseError,
+    body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header,
     middleware::Next,
@@ -36,19 +36,26 @@ pub struct Client(pub Arc<str>);
 pub(crate) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    match admit(&request) {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(failure) => {
+            let answer = failure.for_dialect(Dialect::of_path(request.path()));
+            let answer = request.into_response(answer.error_response());
+            Ok(answer.map_into_right_body())
+        }
+    }
+}
+
+fn admit(request: &ServiceRequest) -> Result<(), Failure> {
     let state = request.app_data::<Data<State>>().cloned();
-    let Some(state) = state else {
-        return Err(Failure::Internal.for_dialect(Dialect::Problem).into());
-    };
+    let state = state.ok_or(Failure::Internal)?;
     let scopes = scopes_of(request.path());
     let mut verdicts = scopes
         .iter()
         .map(|scope| check(request.request(), state.tokens().as_deref(), *scope));
     if let Some(first) = verdicts.next() {
-        first
-            .or_else(|failure| verdicts.next().unwrap_or(Err(failure)))
-            .map_err(|failure| failure.for_dialect(Dialect::of_path(request.path())))?;
+        first.or_else(|failure| verdicts.next().unwrap_or(Err(failure)))?;
         if state.tokens().is_some()
             && let Some(secret) = secret_of(request.request())
         {
@@ -56,7 +63,7 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
             request.extensions_mut().insert(client);
         }
     }
-    next.call(request).await
+    Ok(())
 }
 
 /// Says whether a request's credentials have a scope.
@@ -94,6 +101,8 @@ fn scopes_of(path: &str) -> &'static [Scope] {
         "/query" | "/api/v1/validate" | "/api/v2/buckets" | "/api/v2/orgs" => {
             &[Scope::Read, Scope::Write]
         }
+        "/api/v1/rejects" => &[Scope::Read],
+        "/api/v1/rejects/replay" => &[Scope::Admin],
         _ => &[Scope::Write],
     }
 }

@@ -1,4 +1,6 @@
-//! Reads a request's body within bounds, before and after decompression.
+//! Reads a request's body within bounds: of its own, before and after decompression, and of all bodies together.
+
+mod intake;
 
 use std::io::Read;
 
@@ -9,11 +11,20 @@ use actix_web::{
 };
 use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
+use tracing::Instrument;
 
-use crate::{config::BodyLimits, error::Failure, journal::Encoding};
+pub use intake::{Held, Intake};
+
+use crate::{error::Failure, journal::Encoding};
 
 /// Line protocol shrinks to a tenth under gzip at best; a body that says it holds more is not believed before it does.
 const GZIP_RATIO_EXPECTED: usize = 10;
+/// A batch of 5,000 lines is smaller.
+const BODY_USUAL_BYTES: u64 = 2 << 20;
+/// Where a text is longer than expected, it is given room for at least this much more.
+const DECODE_STEP_BYTES: usize = 1 << 20;
+/// A larger body is unpacked off the threads that serve connections, which would stand still for it.
+const DECODE_INLINE_BYTES: usize = 256 << 10;
 
 /// A body as it came, and its text.
 #[derive(Debug)]
@@ -24,6 +35,8 @@ pub struct Body {
     pub raw: Bytes,
     /// Decompressed.
     pub text: Bytes,
+    /// What it takes in memory.
+    pub held: Held,
 }
 
 impl Body {
@@ -35,20 +48,50 @@ impl Body {
     pub async fn read(
         request: &HttpRequest,
         payload: Payload,
-        limits: BodyLimits,
+        intake: &Intake,
     ) -> Result<Self, Failure> {
         let encoding = encoding(request)?;
-        let raw = collect(request, payload, limits.max_body_bytes).await?;
-        let text = match encoding {
-            Encoding::Identity => raw.clone(),
-            Encoding::Gzip => decode(&raw, limits.max_decoded_bytes)?.into(),
+        let mut held = intake.hold();
+        let timeout = intake.limits().timeout;
+        let coming = collect(request, payload, intake.limits().max_body_bytes, &mut held);
+        let raw =
+            tokio::time::timeout(timeout, coming)
+                .await
+                .unwrap_or(Err(Failure::BodyTooSlow {
+                    limit_s: timeout.as_secs(),
+                }))?;
+        let (text, held) = match encoding {
+            Encoding::Identity => (raw.clone(), held),
+            Encoding::Gzip => {
+                let span = tracing::debug_span!("unpack");
+                unpack(raw.clone(), held, intake).instrument(span).await?
+            }
         };
         Ok(Self {
             encoding,
             raw,
             text,
+            held,
         })
     }
+}
+
+/// Decompresses a body, no more of them at once than may be.
+async fn unpack(raw: Bytes, mut held: Held, intake: &Intake) -> Result<(Bytes, Held), Failure> {
+    let limit_bytes = intake.limits().max_decoded_bytes;
+    let _place = intake.place().await?;
+    let is_small = raw.len() <= DECODE_INLINE_BYTES;
+    let work = move || {
+        let text = decode_counting(&raw, limit_bytes, |bytes| held.grow(bytes))?;
+        Ok((text.into(), held))
+    };
+    if is_small {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "decompressing a body panicked");
+        Failure::Internal
+    })?
 }
 
 fn encoding(request: &HttpRequest) -> Result<Encoding, Failure> {
@@ -69,6 +112,7 @@ async fn collect(
     request: &HttpRequest,
     mut payload: Payload,
     limit_bytes: u64,
+    held: &mut Held,
 ) -> Result<Bytes, Failure> {
     let too_large = Failure::BodyTooLarge {
         limit_bytes,
@@ -82,12 +126,15 @@ async fn collect(
     if announced.is_some_and(|length| length > limit_bytes) {
         return Err(too_large);
     }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+    // What is announced is believed as far as a usual batch goes; beyond that the bytes must come.
+    let expected = announced.unwrap_or(0).min(BODY_USUAL_BYTES);
+    let mut body = BytesMut::with_capacity(expected as usize);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Failure::BodyBroken(error.to_string()))?;
         if (body.len() + chunk.len()) as u64 > limit_bytes {
             return Err(too_large);
         }
+        held.grow(chunk.len() as u64)?;
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
@@ -99,17 +146,39 @@ async fn collect(
 ///
 /// Fails if the bytes are no gzip, or hold more than `limit_bytes`.
 pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, Failure> {
+    decode_counting(raw, limit_bytes, |_| Ok(()))
+}
+
+/// Decompresses as [`decode`] does, and announces every piece before it is unpacked.
+fn decode_counting(
+    raw: &[u8],
+    limit_bytes: u64,
+    mut announce: impl FnMut(u64) -> Result<(), Failure>,
+) -> Result<Vec<u8>, Failure> {
     let expected = size_said(raw)
         .min(raw.len().saturating_mul(GZIP_RATIO_EXPECTED))
         .min(limit_bytes as usize);
+    announce(expected as u64)?;
     let mut text = Vec::with_capacity(expected);
     if raw.is_empty() {
         return Ok(text);
     }
-    MultiGzDecoder::new(raw)
-        .take(limit_bytes + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| Failure::GzipInvalid(error.to_string()))?;
+    let invalid = |error: std::io::Error| Failure::GzipInvalid(error.to_string());
+    let mut unpacked = MultiGzDecoder::new(raw).take(limit_bytes + 1);
+    loop {
+        let room = text.capacity() - text.len();
+        let part = (&mut unpacked).take(room as u64).read_to_end(&mut text);
+        // One byte beyond the room tells whether there is more at all.
+        let mut next = [0];
+        if part.map_err(invalid)? < room || unpacked.read(&mut next).map_err(invalid)? == 0 {
+            break;
+        }
+        let rest = limit_bytes as usize + 1 - text.len();
+        let step = text.len().max(DECODE_STEP_BYTES).min(rest);
+        announce(step as u64)?;
+        text.reserve_exact(step);
+        text.extend_from_slice(&next);
+    }
     if text.len() as u64 <= limit_bytes {
         Ok(text)
     } else if memchr::memchr(b'\n', &text).is_none() {

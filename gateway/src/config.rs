@@ -5,6 +5,7 @@
 
 mod command;
 mod flags;
+mod service;
 mod size;
 
 use std::{
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use command::{Cli, Command, ExportArgs, ExportFormat, ImportArgs};
-pub use flags::Flags;
+pub use flags::{Flags, ServiceFlags};
+pub use service::{ConnectionLimits, RejectsLimits, TlsFiles, TraceSettings};
 pub use size::ByteSize;
 
 use crate::{
@@ -98,8 +100,16 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The accepted tokens; `None`: everybody on loopback is trusted.
     pub tokens: Option<Tokens>,
-    /// The largest body before and after decompression.
+    /// What request bodies may take.
     pub limits: BodyLimits,
+    /// The bounds on connections and on their ends.
+    pub connections: ConnectionLimits,
+    /// Certificate and key; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// What may be kept of refused lines.
+    pub rejects: RejectsLimits,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<TraceSettings>,
     /// The most the journal may hold.
     pub journal_max_bytes: u64,
     /// How long a batch may wait in the journal.
@@ -114,13 +124,19 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
-/// The largest body before and after decompression.
+/// What request bodies may take.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
-    /// As it comes.
+    /// The largest one as it comes.
     pub max_body_bytes: u64,
-    /// After decompression.
+    /// The largest one after decompression.
     pub max_decoded_bytes: u64,
+    /// All that are in memory together, packed and unpacked.
+    pub max_inflight_bytes: u64,
+    /// How many are decompressed at once.
+    pub max_decodes: usize,
+    /// How long one may take to come.
+    pub timeout: Duration,
 }
 
 /// The InfluxDB behind the gateway.
@@ -192,6 +208,18 @@ struct Merged {
     influx_bucket: Option<String>,
     influx_version: Option<u8>,
     log_format: LogFormat,
+    tls_cert_file: Option<PathBuf>,
+    tls_key_file: Option<PathBuf>,
+    max_connections: u32,
+    max_inflight_bytes: ByteSize,
+    max_concurrent_decodes: u32,
+    head_timeout_s: u32,
+    body_timeout_s: u32,
+    drain_timeout_s: u32,
+    rejects_max_bytes: ByteSize,
+    rejects_max_age_h: u32,
+    otlp_url: Option<String>,
+    otlp_sample: f64,
 }
 
 impl Default for Merged {
@@ -215,6 +243,18 @@ impl Default for Merged {
             influx_bucket: None,
             influx_version: None,
             log_format: LogFormat::Text,
+            tls_cert_file: None,
+            tls_key_file: None,
+            max_connections: service::MAX_CONNECTIONS_DEFAULT,
+            max_inflight_bytes: service::MAX_INFLIGHT_BYTES_DEFAULT,
+            max_concurrent_decodes: service::MAX_CONCURRENT_DECODES_DEFAULT,
+            head_timeout_s: service::HEAD_TIMEOUT_S_DEFAULT,
+            body_timeout_s: service::BODY_TIMEOUT_S_DEFAULT,
+            drain_timeout_s: service::DRAIN_TIMEOUT_S_DEFAULT,
+            rejects_max_bytes: service::REJECTS_MAX_BYTES_DEFAULT,
+            rejects_max_age_h: service::REJECTS_MAX_AGE_H_DEFAULT,
+            otlp_url: None,
+            otlp_sample: service::OTLP_SAMPLE_DEFAULT,
         }
     }
 }
@@ -253,14 +293,6 @@ impl Merged {
         if self.journal_max_age_h == 0 {
             return mismatch("HEADROOM_JOURNAL_MAX_AGE_H is 0; every push would be turned away");
         }
-        if self.max_body_bytes.0 == 0 || self.max_decoded_bytes < self.max_body_bytes {
-            return mismatch(
-                "HEADROOM_MAX_DECODED_BYTES is smaller than HEADROOM_MAX_BODY_BYTES, or one is 0; a body grows when it is decompressed",
-            );
-        }
-        if self.max_decoded_bytes.0 > u64::from(u32::MAX) {
-            return mismatch("HEADROOM_MAX_DECODED_BYTES is over 4GiB; smaller batches are faster");
-        }
         let tokens = self.tokens_file.as_deref().map(tokens).transpose()?;
         if !may_listen(self.listen, tokens.as_ref()) {
             return Err(ConfigError::OpenToAll(self.listen));
@@ -269,10 +301,11 @@ impl Merged {
             listen: self.listen,
             data_dir: self.data_dir.clone(),
             tokens,
-            limits: BodyLimits {
-                max_body_bytes: self.max_body_bytes.0,
-                max_decoded_bytes: self.max_decoded_bytes.0,
-            },
+            limits: self.body_limits()?,
+            connections: self.connection_limits()?,
+            tls: self.tls()?,
+            rejects: self.rejects()?,
+            traces: self.traces()?,
             journal_max_bytes: self.journal_max_bytes.0,
             journal_max_age: Duration::from_hours(self.journal_max_age_h.into()),
             store_max_bytes: self.store_max_bytes.map(|size| size.0),
@@ -318,14 +351,12 @@ impl Merged {
                 Ok(None)
             };
         };
-        let url = Url::parse(&url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| {
-                ConfigError::Mismatch(
-                    "HEADROOM_INFLUX_URL is no address; write http://HOST:PORT or https://HOST:PORT".to_owned(),
-                )
-            })?;
+        let url = http_url(&url).ok_or_else(|| {
+            ConfigError::Mismatch(
+                "HEADROOM_INFLUX_URL is no address; write http://HOST:PORT or https://HOST:PORT"
+                    .to_owned(),
+            )
+        })?;
         if !matches!(self.influx_version, None | Some(1..=3)) {
             return Err(ConfigError::Mismatch(
                 "HEADROOM_INFLUX_VERSION is none of 1, 2 and 3; leave it out to have the server asked"
@@ -340,6 +371,12 @@ impl Merged {
             version: self.influx_version,
         }))
     }
+}
+
+fn http_url(text: &str) -> Option<Url> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

@@ -21,6 +21,7 @@ use crate::{
     ingest::RefusedLine,
     journal::JournalError,
     lines::PrecisionUnknown,
+    rejects::{RejectsError, ReplayError},
 };
 
 /// When a client that was turned away may come again: a few of Telegraf's flushes are merged by then.
@@ -96,6 +97,24 @@ pub enum Failure {
     /// The body could not be read.
     #[error("the body ended before its time: {0}")]
     BodyBroken(String),
+    /// The body did not come in time.
+    #[error(
+        "the body did not come within {limit_s} s; send smaller batches, or raise HEADROOM_BODY_TIMEOUT_S"
+    )]
+    BodyTooSlow {
+        /// The limit.
+        limit_s: u64,
+    },
+    /// All bodies together take as much as they may.
+    #[error("{limit} {what}, the limit; send it again later, or raise {setting}")]
+    IntakeFull {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// The setting that holds the limit.
+        setting: &'static str,
+    },
     /// The body is too large as it came or after decompression.
     #[error("the body is over {limit_bytes} bytes{stage}; send smaller batches or raise {setting}")]
     BodyTooLarge {
@@ -126,6 +145,9 @@ pub enum Failure {
     /// The store failed.
     #[error("the store could not take the batch: {0}; it is safe to send it again")]
     Store(String),
+    /// The rejects' file failed.
+    #[error("the rejects cannot be read or written now; the gateway's log says why")]
+    Rejects,
     /// InfluxDB cannot be reached.
     #[error("InfluxDB cannot be reached: {0}")]
     UpstreamAway(String),
@@ -166,9 +188,14 @@ impl Failure {
             Self::BucketExists(_) => (StatusCode::UNPROCESSABLE_ENTITY, "conflict"),
             Self::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
-            Self::Starting | Self::QueriesBusy { .. } | Self::Store(_) | Self::Journal(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-            }
+            // On 408 Telegraf would drop the batch, and a slow network may be faster the next time.
+            Self::BodyTooSlow { .. }
+            | Self::Starting
+            | Self::IntakeFull { .. }
+            | Self::QueriesBusy { .. }
+            | Self::Rejects
+            | Self::Store(_)
+            | Self::Journal(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::UpstreamAway(_) => (StatusCode::BAD_GATEWAY, "unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
@@ -288,6 +315,22 @@ impl From<crate::ingest::IngestError> for Failure {
                 tracing::error!(%error, "a durable batch could not be applied to the store");
                 Self::Store(error.to_string())
             }
+        }
+    }
+}
+
+impl From<RejectsError> for Failure {
+    fn from(error: RejectsError) -> Self {
+        tracing::error!(%error, "the rejects cannot be used");
+        Self::Rejects
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Ingest(error) => error.into(),
+            ReplayError::Rejects(error) => error.into(),
         }
     }
 }

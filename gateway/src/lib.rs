@@ -2,6 +2,8 @@
 
 pub mod config;
 
+pub mod tls;
+
 pub mod access;
 
 pub mod body;
@@ -11,6 +13,8 @@ pub mod lines;
 pub mod validate;
 
 pub mod ingest;
+
+pub mod rejects;
 
 pub mod journal;
 
@@ -23,6 +27,8 @@ pub mod upstream;
 pub mod routes;
 
 pub mod metrics;
+
+pub mod telemetry;
 
 pub mod error;
 

@@ -2,11 +2,11 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal, Read},
+    io::{self, BufWriter, Read},
     path::Path,
     process::ExitCode,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -16,12 +16,17 @@ use headroom_gateway::{
     commands,
     config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings},
     lines::Precision,
-    openapi,
+    openapi, telemetry,
     validate::{self, ReportFormat},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+
+/// How long threads may go on when everything else has ended.
+const LEFT_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -97,7 +102,7 @@ async fn export(flags: &Flags, args: &ExportArgs) -> anyhow::Result<ExitCode> {
 
 #[tokio::main]
 async fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    start_logging(LogFormat::Text);
+    telemetry::start(LogFormat::Text, None)?;
     start_tls()?;
     let report = commands::import(args).await?;
     println!(
@@ -113,29 +118,26 @@ fn start_tls() -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("a TLS provider is already installed"))
 }
 
-#[tokio::main]
-async fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
+fn serve(flags: &Flags) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(flags)?;
-    start_logging(settings.log_format);
-    start_tls()?;
-    let stop = stop_on_signal()?;
-    let app = App::bind(settings, Arc::new(now_ns))?;
-    reload_on_hangup(flags.clone(), app.reloader())?;
-    tracing::info!(address = %app.address()?, version = env!("CARGO_PKG_VERSION"), "listening");
-    app.serve(stop).await?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    let served = runtime.block_on(run(settings, flags));
+    // Work on the disk that did not end in time is left: whatever is half done, the next start does over.
+    runtime.shutdown_timeout(LEFT_OVER_TIMEOUT);
+    served.map(|()| ExitCode::SUCCESS)
 }
 
-fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
+async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
+    start_tls()?;
+    let telemetry = telemetry::start(settings.log_format, settings.traces.as_ref())?;
+    let stop = stop_on_signal()?;
+    let scheme = settings.tls.as_ref().map_or("http", |_| "https");
+    let app = App::bind(settings, Arc::new(now_ns))?;
+    reload_on_hangup(flags.clone(), app.reloader())?;
+    tracing::info!(address = %app.address()?, scheme, version = env!("CARGO_PKG_VERSION"), "listening");
+    app.serve(stop).await?;
+    tokio::task::spawn_blocking(|| telemetry.finish()).await?;
+    Ok(())
 }
 
 fn now_ns() -> i64 {
@@ -150,10 +152,10 @@ fn reload_on_hangup(flags: Flags, reloader: Reloader) -> anyhow::Result<()> {
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match Settings::load(&flags) {
-                Ok(settings) => {
-                    reloader.reload(settings);
-                    tracing::info!("the tokens are read anew");
-                }
+                Ok(settings) => match reloader.reload(settings) {
+                    Ok(()) => tracing::info!("tokens and certificate are read anew"),
+                    Err(error) => tracing::error!(%error, "the certificate in use stays"),
+                },
                 Err(error) => tracing::error!(%error, "the settings are wrong; those in use stay"),
             }
         }

@@ -2,7 +2,7 @@
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Registry, TextEncoder, core::Collector,
 };
 
 /// From a sync on a fast disk to a slow answer, in seconds.
@@ -46,6 +46,20 @@ pub struct Metrics {
     pub upstream_lines_rejected: IntCounter,
     /// Requests by route, method and status.
     pub http_seconds: HistogramVec,
+    /// Requests that are being answered.
+    pub http_in_flight: IntGauge,
+    /// Rejects that are kept.
+    pub rejects: IntGauge,
+    /// What they take on disk.
+    pub rejects_bytes: IntGauge,
+    /// Rejects that were not kept, or not any longer, by cause.
+    rejects_dropped: IntCounterVec,
+    /// Rejects that were replayed and accepted.
+    pub rejects_replayed: IntCounter,
+    /// What bodies take in memory.
+    pub inflight_bytes: IntGauge,
+    /// Bytes of line protocol that came, decompressed.
+    pub received_bytes: IntCounter,
 }
 
 impl Metrics {
@@ -54,43 +68,16 @@ impl Metrics {
     /// # Errors
     ///
     /// Fails only if two metrics have one name.
+    #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
+        let counter = |name, help| registered(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
+        let counters = |name, help, label| {
+            let options = Opts::new(name, help);
+            registered(&registry, IntCounterVec::new(options, &[label]))
         };
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let lines_rejected = IntCounterVec::new(
-            Opts::new(
-                "headroom_lines_rejected_total",
-                "Lines that were refused, by the rule they broke",
-            ),
-            &["reason"],
-        )?;
-        registry.register(Box::new(lines_rejected.clone()))?;
-        let commit_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "headroom_journal_commit_seconds",
-                "How long a batch waited until it was on disk",
-            )
-            .buckets(BUCKETS.to_vec()),
-        )?;
-        registry.register(Box::new(commit_seconds.clone()))?;
-        let http_seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "headroom_http_request_seconds",
-                "How long requests took, by route, method and status",
-            )
-            .buckets(BUCKETS.to_vec()),
-            &["route", "method", "status"],
-        )?;
-        registry.register(Box::new(http_seconds.clone()))?;
+        let times = |name, help| HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
         Ok(Self {
             lines_received: counter(
                 "headroom_lines_received_total",
@@ -138,11 +125,65 @@ impl Metrics {
                 "headroom_upstream_lines_rejected_total",
                 "Lines that InfluxDB refused for their content",
             )?,
-            lines_rejected,
-            commit_seconds,
-            http_seconds,
+            rejects: gauge("headroom_rejects", "Refused lines that are kept")?,
+            rejects_bytes: gauge(
+                "headroom_rejects_bytes",
+                "What the refused lines that are kept take on disk",
+            )?,
+            rejects_replayed: counter(
+                "headroom_rejects_replayed_total",
+                "Refused lines that were accepted when they were replayed",
+            )?,
+            rejects_dropped: counters(
+                "headroom_rejects_dropped_total",
+                "Refused lines that were not kept, or not any longer, by cause",
+                "cause",
+            )?,
+            http_in_flight: gauge(
+                "headroom_http_requests_in_flight",
+                "Requests that are being answered",
+            )?,
+            inflight_bytes: gauge(
+                "headroom_inflight_bytes",
+                "What request bodies take in memory, packed and unpacked",
+            )?,
+            received_bytes: counter(
+                "headroom_received_bytes_total",
+                "Bytes of line protocol that came in, decompressed",
+            )?,
+            lines_rejected: counters(
+                "headroom_lines_rejected_total",
+                "Lines that were refused, by the rule they broke",
+                "reason",
+            )?,
+            commit_seconds: registered(
+                &registry,
+                Histogram::with_opts(times(
+                    "headroom_journal_commit_seconds",
+                    "How long a batch waited until it was on disk",
+                )),
+            )?,
+            http_seconds: registered(
+                &registry,
+                HistogramVec::new(
+                    times(
+                        "headroom_http_request_seconds",
+                        "How long requests took, by route, method and status",
+                    ),
+                    &["route", "method", "status"],
+                ),
+            )?,
             registry,
         })
+    }
+
+    /// Counts rejects that went for a cause other than a replay.
+    pub fn count_dropped_rejects(&self, cause: &str, count: u64) {
+        if count > 0 {
+            self.rejects_dropped
+                .with_label_values(&[cause])
+                .inc_by(count);
+        }
     }
 
     /// Writes all metrics in Prometheus' text format.
@@ -155,4 +196,14 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Registers a metric that was made.
+fn registered<M: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<M>,
+) -> prometheus::Result<M> {
+    let metric = made?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }

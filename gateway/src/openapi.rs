@@ -59,6 +59,7 @@ pub struct RefusedLineV3 {
         (name = "write", description = "Push line protocol"),
         (name = "query", description = "Read with InfluxQL"),
         (name = "buckets", description = "Buckets and their points, as InfluxDB 2 has them"),
+        (name = "rejects", description = "Lines that were refused: read them, replay them"),
         (name = "health", description = "How the gateway is"),
     )
 )]

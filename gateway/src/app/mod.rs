@@ -7,10 +7,18 @@ mod embedded;
 mod queries;
 mod recovery;
 mod state;
+mod watch;
 
-use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener, num::NonZero, path::PathBuf, sync::Arc, thread::available_parallelism,
+    time::Duration,
+};
 
-use actix_web::{HttpServer, dev::ServerHandle, web::Data};
+use actix_web::{
+    HttpServer,
+    dev::{Server, ServerHandle},
+    web::Data,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use embedded::Embedded;
@@ -19,14 +27,20 @@ pub use recovery::open_data;
 pub use state::{Clock, Core, Sink, State};
 
 use crate::{
-    config::Settings, journal::JournalError, metrics::Metrics, routes, store::StoreError,
+    config::{ConnectionLimits, Settings},
+    journal::JournalError,
+    metrics::Metrics,
+    rejects::RejectsError,
+    routes,
+    store::StoreError,
+    tls::{Certificate, TlsError},
     upstream::UpstreamError,
 };
 
-/// How long requests may take to finish after the order to stop: longer than any push, shorter than a supervisor's kill.
-const DRAIN_TIMEOUT_S: u64 = 20;
-/// How long tasks may take to end after that.
-const TASKS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long tasks may take to end after the requests.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long sealing may take at the end. What is not sealed stands in the journal, and the next start reads it.
+const LAST_SEAL_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why the gateway cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +53,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data folder cannot be used.
     #[error("cannot use the data folder {}: {source}; choose another HEADROOM_DATA_DIR", path.display())]
     DataDir {
@@ -53,6 +70,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The rejects cannot be opened.
+    #[error(transparent)]
+    Rejects(#[from] RejectsError),
     /// The way to InfluxDB cannot be opened.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -76,12 +96,20 @@ pub struct App {
 pub struct Reloader(Data<State>);
 
 impl Reloader {
-    /// Takes over the tokens; everything else needs a restart. Requests in hand go on. Tokens are never taken away
-    /// altogether: that would open a gateway to everybody.
-    pub fn reload(&self, settings: Settings) {
+    /// Takes over the tokens, and reads the certificate anew; everything else needs a restart. Requests in hand go on.
+    /// Tokens are never taken away altogether: that would open a gateway to everybody.
+    ///
+    /// # Errors
+    ///
+    /// When the certificate is wrong; the one in use stays.
+    pub fn reload(&self, settings: Settings) -> Result<(), TlsError> {
         if let Some(tokens) = settings.tokens {
             self.0.replace_tokens(tokens);
         }
+        self.0
+            .certificate
+            .as_ref()
+            .map_or(Ok(()), Certificate::reload)
     }
 }
 
@@ -90,8 +118,9 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Fails if the port is taken.
+    /// Fails if the port is taken, or the certificate is wrong.
     pub fn bind(mut settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        let certificate = settings.tls.take().map(Certificate::read).transpose()?;
         let address = settings.listen;
         let listener =
             TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })?;
@@ -100,6 +129,7 @@ impl App {
         let state = State::new(
             settings.tokens.take(),
             settings.limits,
+            certificate,
             Arc::new(metrics),
             clock,
             tasks.clone(),
@@ -134,13 +164,10 @@ impl App {
     /// Fails if journal, store or server cannot start.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), StartError> {
         let failed = |error: std::io::Error| StartError::Server(error.to_string());
-        let state = self.state.clone();
-        let server = HttpServer::new(move || routes::app(state.clone()))
-            .listen(self.listener)
-            .map_err(failed)?
-            .disable_signals()
-            .shutdown_timeout(DRAIN_TIMEOUT_S)
-            .run();
+        let server =
+            http_server(self.listener, &self.state, self.settings.connections).map_err(failed)?;
+        self.tasks
+            .spawn(watch::certificate(self.state.clone(), stop.clone()));
         let handle = server.handle();
         let mut server = tokio::spawn(server);
         let core = match recovery::open(&self.settings, &self.state, &stop).await {
@@ -174,6 +201,29 @@ impl App {
     }
 }
 
+/// Makes the HTTP server, which begins when it is polled.
+fn http_server(
+    listener: TcpListener,
+    state: &Data<State>,
+    limits: ConnectionLimits,
+) -> std::io::Result<Server> {
+    let shared = state.clone();
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let workers = cores.min(limits.max_connections);
+    let server = HttpServer::new(move || routes::app(shared.clone()))
+        .workers(workers)
+        .max_connections(limits.max_connections.div_ceil(workers))
+        .client_request_timeout(limits.head_timeout)
+        .tls_handshake_timeout(limits.head_timeout)
+        .shutdown_timeout(limits.drain_timeout.as_secs())
+        .disable_signals();
+    let server = match &state.certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config())?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
 fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &CancellationToken) {
     match &core.sink {
         Sink::Embedded(embedded) => {
@@ -186,6 +236,7 @@ fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &Can
         Sink::Influx(upstream) => {
             tasks.spawn(upstream.clone().send_until(
                 core.journal.clone(),
+                core.rejects.clone(),
                 Arc::clone(&state.metrics),
                 stop.clone(),
             ));
@@ -206,8 +257,17 @@ async fn close(core: &Core, tasks: &TaskTracker) {
     {
         tracing::warn!("a task did not end in time and is left behind");
     }
+    core.rejects.close().await;
     core.journal.close().await;
     if let Sink::Embedded(embedded) = &core.sink {
-        embedded.seal(&core.journal).await;
+        let sealing = embedded.seal(&core.journal);
+        if tokio::time::timeout(LAST_SEAL_TIMEOUT, sealing)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "sealing takes too long for a stop; the next start reads the journal instead"
+            );
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     ingest::Ingest,
     journal::{self, Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     lines::Scanner,
+    rejects::Rejects,
     store::{self, Store, StoreOptions},
     upstream::Upstream,
 };
@@ -39,20 +40,29 @@ pub(super) async fn open(
         ..StoreOptions::default()
     };
     let stop = stop.clone();
+    let (kept, metrics, clock) = (settings.rejects, Arc::clone(&state.metrics), state.clock());
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
-        match influx {
+        let (journal, sink) = match influx {
             None => open_embedded(&data_dir, journal, options, query_limits, &stop),
             Some(influx) => open_influx(&data_dir, journal, influx),
-        }
+        }?;
+        let rejects = Rejects::open(&data_dir, kept, metrics, clock)?;
+        Ok::<_, StartError>((journal, sink, rejects))
     });
-    let (journal, sink) = opened
+    let (journal, sink, rejects) = opened
         .await
         .map_err(|error| StartError::Server(error.to_string()))??;
-    let ingest = Ingest::new(journal.clone(), sink.clone(), Arc::clone(&state.metrics));
+    let ingest = Ingest::new(
+        journal.clone(),
+        sink.clone(),
+        rejects.clone(),
+        Arc::clone(&state.metrics),
+    );
     Ok(Core {
         journal,
         sink,
+        rejects,
         ingest,
     })
 }

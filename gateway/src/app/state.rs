@@ -6,14 +6,18 @@ use headroom_openapi::access::Tokens;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::Embedded;
 use crate::{
+    body::Intake,
     config::BodyLimits,
     error::Failure,
     ingest::{Ingest, Push, Receipt},
     journal::Journal,
     metrics::Metrics,
+    rejects::{Filter, Rejects, Replayed, Replayer},
+    tls::Certificate,
     upstream::Upstream,
 };
 
@@ -36,6 +40,8 @@ pub struct Core {
     pub journal: Journal,
     /// Where points go and queries are answered.
     pub sink: Sink,
+    /// The lines that were refused.
+    pub rejects: Rejects,
     /// The way in.
     pub ingest: Ingest,
 }
@@ -44,8 +50,10 @@ pub struct Core {
 pub struct State {
     /// The accepted tokens; `None`: everybody is trusted.
     tokens: RwLock<Option<Arc<Tokens>>>,
-    /// The largest bodies.
-    pub limits: BodyLimits,
+    /// What bodies may take.
+    pub intake: Intake,
+    /// The certificate that new connections get; `None`: plain HTTP.
+    pub(super) certificate: Option<Certificate>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     clock: Clock,
@@ -58,13 +66,15 @@ impl State {
     pub(super) fn new(
         tokens: Option<Tokens>,
         limits: BodyLimits,
+        certificate: Option<Certificate>,
         metrics: Arc<Metrics>,
         clock: Clock,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             tokens: RwLock::new(tokens.map(Arc::new)),
-            limits,
+            intake: Intake::new(limits),
+            certificate,
             metrics,
             clock,
             runtime: Handle::current(),
@@ -116,16 +126,42 @@ impl State {
     /// Says why the push may not be relied on.
     pub async fn accept(&self, push: Push) -> Result<Receipt, Failure> {
         let ingest = self.core()?.ingest.clone();
+        let push = async move { ingest.accept(push).await };
         self.runtime
-            .spawn(
-                self.tasks
-                    .track_future(async move { ingest.accept(push).await }),
-            )
+            .spawn(self.tasks.track_future(push.in_current_span()))
             .await
             .map_err(|error| {
                 tracing::error!(%error, "taking a push panicked");
                 Failure::Internal
             })?
             .map_err(Failure::from)
+    }
+    /// Replays rejects in a task of its own, as [`Self::accept`] takes a push.
+    ///
+    /// # Errors
+    ///
+    /// Says why the rest was not replayed.
+    pub async fn replay(
+        &self,
+        filter: Filter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Replayed, Failure> {
+        let core = self.core()?;
+        let replayer = Replayer {
+            rejects: core.rejects.clone(),
+            ingest: core.ingest.clone(),
+        };
+        let work = async move { replayer.replay(filter, after, limit).await };
+        let done = self
+            .runtime
+            .spawn(self.tasks.track_future(work.in_current_span()))
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "replaying rejects panicked");
+                Failure::Internal
+            })??;
+        self.metrics.rejects_replayed.inc_by(done.accepted);
+        Ok(done)
     }
 }

@@ -5,16 +5,19 @@
 
 mod verdicts;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 use crate::{
     access::Client,
     app::Sink,
+    body::Held,
     journal::{Batch, Encoding, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
+    rejects::{Rejects, Source},
     store::StoreError,
 };
 use verdicts::Verdicts;
@@ -30,6 +33,8 @@ pub struct Push {
     pub precision: Precision,
     /// Who pushes; `None` where everybody is trusted.
     pub client: Option<Client>,
+    /// The address that it came from.
+    pub peer: Option<IpAddr>,
     /// When it came.
     pub received_ns: i64,
     /// How the body is encoded.
@@ -38,6 +43,26 @@ pub struct Push {
     pub raw: Bytes,
     /// The body decompressed.
     pub text: Bytes,
+    /// What it takes of the memory for bodies, until the push is done.
+    pub held: Option<Held>,
+    /// Whether its lines are rejects already, which are not kept a second time.
+    pub is_replay: bool,
+}
+
+impl Push {
+    fn source(&self) -> Source {
+        Source {
+            client: self
+                .client
+                .as_ref()
+                .map_or_else(String::new, |client| client.0.to_string()),
+            peer: self.peer.map_or_else(String::new, |peer| peer.to_string()),
+            database: self.database.clone(),
+            retention_policy: self.retention_policy.clone(),
+            precision: self.precision,
+            received_ns: self.received_ns,
+        }
+    }
 }
 
 /// A line that was refused.
@@ -74,16 +99,18 @@ pub enum IngestError {
 pub struct Ingest {
     journal: Journal,
     sink: Sink,
+    rejects: Rejects,
     metrics: Arc<Metrics>,
 }
 
 impl Ingest {
     /// Joins the parts.
     #[must_use]
-    pub fn new(journal: Journal, sink: Sink, metrics: Arc<Metrics>) -> Self {
+    pub fn new(journal: Journal, sink: Sink, rejects: Rejects, metrics: Arc<Metrics>) -> Self {
         Self {
             journal,
             sink,
+            rejects,
             metrics,
         }
     }
@@ -94,7 +121,8 @@ impl Ingest {
     ///
     /// Fails if the batch could not be made durable and visible.
     pub async fn accept(&self, push: Push) -> Result<Receipt, IngestError> {
-        let verdicts = self.judge(&push);
+        self.metrics.received_bytes.inc_by(push.text.len() as u64);
+        let verdicts = tracing::debug_span!("judge").in_scope(|| self.judge(&push));
         self.count(&verdicts);
         let Verdicts {
             accepted,
@@ -111,11 +139,15 @@ impl Ingest {
                 received_ns: push.received_ns,
                 encoding: push.encoding,
                 body: push.raw.clone(),
-                refused: ranges,
+                refused: ranges.clone(),
                 verbatim_lines,
             };
             let started = Instant::now();
-            let sequence = self.journal.append(batch).await?;
+            let appending = self.journal.append(batch);
+            let sequence = appending
+                .instrument(tracing::debug_span!("journal"))
+                .await?;
+            tracing::debug!(sequence, accepted, "a batch is on disk");
             self.metrics
                 .commit_seconds
                 .observe(started.elapsed().as_secs_f64());
@@ -128,11 +160,24 @@ impl Ingest {
                         push.received_ns,
                         taken,
                     )
+                    .instrument(tracing::debug_span!("store"))
                     .await?;
             }
             self.metrics.lines_accepted.inc_by(accepted as u64);
         }
+        if !refused.is_empty() && !push.is_replay {
+            self.keep(&push, &refused, &ranges);
+        }
         Ok(Receipt { accepted, refused })
+    }
+
+    /// Offers refused lines to be kept. This comes last: a push that failed comes again as a whole.
+    fn keep(&self, push: &Push, refused: &[RefusedLine], ranges: &[Range<u32>]) {
+        let lines = refused.iter().zip(ranges).map(|(line, range)| {
+            let text = &push.text[range.start as usize..range.end as usize];
+            (line.number, &line.refusal, text)
+        });
+        self.rejects.offer(push.source(), lines);
     }
 
     fn judge<'a>(&'a self, push: &'a Push) -> Verdicts<'a> {

@@ -85,6 +85,19 @@ impl Precision {
         }
     }
 
+    /// The word for it in `precision` of `/write`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "n",
+            Self::Microseconds => "u",
+            Self::Milliseconds => "ms",
+            Self::Seconds => "s",
+            Self::Minutes => "m",
+            Self::Hours => "h",
+        }
+    }
+
     /// The nanoseconds in one unit.
     #[must_use]
     pub const fn unit_ns(self) -> i64 {

@@ -324,7 +324,7 @@ async fn create_bucket(
 ) -> Result<HttpResponse, ApiError> {
     let made = async {
         access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
-        let body = Body::read(&request, payload, state.limits).await?;
+        let body = Body::read(&request, payload, &state.intake).await?;
         let wanted: NewBucket =
             serde_json::from_slice(&body.text).map_err(|error| bad_request(&error))?;
         let store = store_of(&state)?;
@@ -383,7 +383,7 @@ async fn delete(
         let bucket = target.bucket.ok_or_else(|| {
             Failure::Invalid("the parameter bucket is missing; write bucket=telegraf".to_owned())
         })?;
-        let body = Body::read(&request, payload, state.limits).await?;
+        let body = Body::read(&request, payload, &state.intake).await?;
         let wanted: Deletion =
             serde_json::from_slice(&body.text).map_err(|error| bad_request(&error))?;
         let nanos = |time: chrono::DateTime<chrono::Utc>| time.timestamp_nanos_opt();

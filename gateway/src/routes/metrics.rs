@@ -17,8 +17,13 @@ use crate::{
 )]
 #[get("/metrics")]
 pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError> {
+    let held_bytes = state.intake.held_bytes();
+    state.metrics.inflight_bytes.set(held_bytes as i64);
     if let Ok(core) = state.core() {
         let metrics = &state.metrics;
+        let (rejects, rejects_bytes) = core.rejects.usage();
+        metrics.rejects.set(rejects as i64);
+        metrics.rejects_bytes.set(rejects_bytes as i64);
         metrics
             .journal_pending_bytes
             .set(core.journal.pending_bytes() as i64);

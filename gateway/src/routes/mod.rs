@@ -5,6 +5,8 @@ mod health;
 mod metrics;
 mod passthrough;
 pub mod query;
+mod rejects;
+mod trace;
 mod validate;
 mod write;
 
@@ -14,10 +16,11 @@ use actix_web::{
     App, Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    http::Method,
     middleware::{Next, from_fn},
     web::{self, Data, redirect},
 };
-use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
+use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::{AppExt, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -40,6 +43,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(validate::validate)
         .configure(query::configure)
         .configure(buckets::configure)
+        .configure(rejects::configure)
         .service(health::ping)
         .service(health::ping_head)
         .service(health::health)
@@ -73,7 +77,7 @@ pub(crate) fn app(
         .default_service(web::to(unmatched))
         .wrap(from_fn(access::guard))
         .wrap(from_fn(observe))
-        .wrap(TracingLogger::<PathSpan>::new())
+        .wrap(TracingLogger::<trace::RequestSpan>::new())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
@@ -94,15 +98,19 @@ async fn unmatched(
     Err(failure.for_dialect(Dialect::of_path(path)))
 }
 
-/// Measures every request by its route.
+/// Measures every request by its route, and names it in its answer.
 async fn observe<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let state = request.app_data::<Data<State>>().cloned();
-    let method = request.method().clone();
-    let outcome = next.call(request).await;
+    let method = method_label(request.method());
+    let id = request.extensions().get::<trace::Id>().cloned();
+    // Counts down also when the client hangs up and this future is dropped.
+    let in_flight = state.clone().map(Counted::new);
+    let mut outcome = next.call(request).await;
+    drop(in_flight);
     if let Some(state) = state {
         let (route, status) = match &outcome {
             Ok(answer) => (answer.request().match_pattern(), answer.status()),
@@ -113,28 +121,36 @@ async fn observe<B: MessageBody + 'static>(
             .http_seconds
             .with_label_values(&[
                 route.as_deref().unwrap_or("unmatched"),
-                method.as_str(),
+                method,
                 status.as_str(),
             ])
             .observe(started.elapsed().as_secs_f64());
     }
+    if let (Ok(answer), Some(trace::Id(id))) = (&mut outcome, id) {
+        answer.headers_mut().insert(trace::REQUEST_ID, id);
+    }
     outcome
 }
 
-/// Opens a span a request, with its path and without its query, which may hold a password.
-struct PathSpan;
+/// A method as a label, of which there are few whatever clients write.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
+}
 
-impl RootSpanBuilder for PathSpan {
-    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
-        let extensions = request.extensions();
-        let id = extensions.get::<RequestId>().map(tracing::field::display);
-        tracing::info_span!(
-            "request",
-            id,
-            method = %request.method(),
-            path = request.path(),
-        )
+/// A request in hand.
+struct Counted(Data<State>);
+
+impl Counted {
+    fn new(state: Data<State>) -> Self {
+        state.metrics.http_in_flight.inc();
+        Self(state)
     }
+}
 
-    fn on_request_end<B: MessageBody>(_: tracing::Span, _: &Result<ServiceResponse<B>, Error>) {}
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.http_in_flight.dec();
+    }
 }

@@ -117,7 +117,7 @@ async fn query_post(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let answered = async {
-        let body = Body::read(&request, payload, state.limits).await?;
+        let body = Body::read(&request, payload, &state.intake).await?;
         answer(&state, &request, QueryMethod::Post, &body.text).await
     };
     answered

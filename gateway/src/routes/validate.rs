@@ -65,7 +65,7 @@ async fn report(
 ) -> Result<HttpResponse, Failure> {
     let Query(query) = query.map_err(super::bad_query)?;
     let precision = Precision::of_v2(query.precision.as_deref().unwrap_or_default())?;
-    let body = Body::read(request, payload, state.limits).await?;
+    let body = Body::read(request, payload, &state.intake).await?;
     let parts = stream::unfold(Some(Place::default()), move |place| {
         let text = body.text.clone();
         async move {

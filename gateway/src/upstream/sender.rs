@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     journal::{Batch, Encoding, Journal, Reader},
-    lines::{Precision, Rule},
+    lines::{Precision, Refusal, Rule},
     metrics::Metrics,
+    rejects::{Rejects, Source},
 };
 
 /// The pauses between tries grow from this …
@@ -35,6 +36,7 @@ const POSITION_EVERY: Duration = Duration::from_secs(1);
 struct Sender {
     upstream: Upstream,
     journal: Journal,
+    rejects: Rejects,
     metrics: Arc<Metrics>,
     /// A batch that was read and did not fit into the last request.
     waiting: Option<(u64, Batch)>,
@@ -46,12 +48,14 @@ impl Upstream {
     pub async fn send_until(
         self,
         journal: Journal,
+        rejects: Rejects,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) {
         let mut sender = Sender {
             upstream: self,
             journal,
+            rejects,
             metrics,
             waiting: None,
             saved_at: Instant::now(),
@@ -211,7 +215,12 @@ impl Sender {
                     parts.push(middle..part.end);
                     parts.push(part.start..middle);
                 }
-                Err(message) => self.leave(sequence, part.start, &message),
+                Err(message) => {
+                    let line = outgoing.text(part.clone()).trim_ascii_end();
+                    self.keep(batch, outgoing.precision, part.start, &message, line)
+                        .await;
+                    self.leave(sequence, part.start, &message);
+                }
             }
         }
     }
@@ -249,6 +258,27 @@ impl Sender {
             let pause = pauses.next().unwrap_or(PAUSE_MOST);
             sleep(after.map_or(pause, |after| after.max(pause))).await;
         }
+    }
+
+    /// Makes a reject, with the server's words, of a line that the server will never take.
+    async fn keep(
+        &self,
+        batch: &Batch,
+        precision: Precision,
+        index: usize,
+        message: &str,
+        line: &[u8],
+    ) {
+        let source = Source {
+            client: String::new(),
+            peer: String::new(),
+            database: batch.database.clone(),
+            retention_policy: batch.retention_policy.clone(),
+            precision,
+            received_ns: batch.received_ns,
+        };
+        let refusal = Refusal::whole(Rule::Upstream, message.to_owned());
+        self.rejects.keep(source, index + 1, &refusal, line).await;
     }
 
     /// Counts and logs a line that the server will never take.

@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,6 +17,33 @@ const POLL: Duration = Duration::from_millis(10);
 pub(crate) struct Gateway {
     pub(crate) process: Child,
     pub(crate) base: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Gateway {
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let kill = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child") {
+                return status;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
 }
 
 impl Drop for Gateway {
@@ -32,6 +60,18 @@ pub(crate) fn program() -> Command {
 
 /// Starts the program on a free port, and waits until it is ready.
 pub(crate) async fn start(command: &mut Command, data_dir: &Path) -> Gateway {
+    start_seen_by(&Client::new(), command, data_dir).await
+}
+
+/// Starts the program on a free port, and waits until a client finds it ready.
+pub(crate) async fn start_seen_by(
+    client: &Client,
+    command: &mut Command,
+    data_dir: &Path,
+) -> Gateway {
+    if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+        command.env("RUST_LOG", "info");
+    }
     let mut process = command
         .args([
             "--listen",
@@ -41,24 +81,41 @@ pub(crate) async fn start(command: &mut Command, data_dir: &Path) -> Gateway {
             "--data-dir",
         ])
         .arg(data_dir)
-        .env("RUST_LOG", "info")
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let mut log = BufReader::new(process.stderr.take().expect("piped")).lines();
-    let address = log.by_ref().map_while(Result::ok).find_map(|line| {
+    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+    let log = Arc::new(Mutex::new(String::new()));
+    let base = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        note(&log, &line);
         let entry: serde_json::Value = serde_json::from_str(&line).ok()?;
-        entry["fields"]["address"].as_str().map(str::to_owned)
+        let address = entry["fields"]["address"].as_str()?.to_owned();
+        Some(format!(
+            "{}://{address}",
+            entry["fields"]["scheme"].as_str()?
+        ))
     });
     // The pipe is read on, so that the process never waits for it.
-    std::thread::spawn(move || log.map_while(Result::ok).for_each(drop));
+    let noted = Arc::clone(&log);
+    std::thread::spawn(move || {
+        lines
+            .map_while(Result::ok)
+            .for_each(|line| note(&noted, &line));
+    });
     let gateway = Gateway {
         process,
-        base: format!("http://{}", address.expect("it listens")),
+        base: base.expect("it listens"),
+        log,
     };
-    let (client, ready) = (Client::new(), format!("{}/ready", gateway.base));
+    let ready = format!("{}/ready", gateway.base);
     while client.get(&ready).send().await.expect("it lives").status() != 200 {
         tokio::time::sleep(POLL).await;
     }
     gateway
+}
+
+fn note(log: &Mutex<String>, line: &str) {
+    let mut log = log.lock().expect("no panic");
+    log.push_str(line);
+    log.push('\n');
 }

@@ -1,10 +1,6 @@
 //! SIGHUP: other tokens without a restart.
 
-use std::{
-    fs,
-    process::{Command, ExitStatus},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use reqwest::Client;
 
@@ -15,14 +11,6 @@ use crate::{
 
 const OLD: &str = "old-0123456789abcdef";
 const NEW: &str = "new-0123456789abcdef";
-
-fn hang_up(gateway: &Gateway) -> ExitStatus {
-    let pid = gateway.process.id().to_string();
-    Command::new("kill")
-        .args(["-HUP", &pid])
-        .status()
-        .expect("kill runs")
-}
 
 async fn pushed(gateway: &Gateway, token: &str) -> u16 {
     let request = Client::new()
@@ -46,7 +34,7 @@ async fn a_hangup_takes_the_tokens_anew_and_keeps_them_if_the_file_is_wrong() {
         (204, 401)
     );
     fs::write(&tokens, format!("{NEW} write\n")).expect("writable");
-    assert!(hang_up(&gateway).success());
+    gateway.signal("HUP");
     let reloaded = async {
         while pushed(&gateway, NEW).await != 204 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -61,7 +49,7 @@ async fn a_hangup_takes_the_tokens_anew_and_keeps_them_if_the_file_is_wrong() {
         "what is not in the file is out"
     );
     fs::write(&tokens, "short\n").expect("writable");
-    assert!(hang_up(&gateway).success());
+    gateway.signal("HUP");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(
         pushed(&gateway, NEW).await,

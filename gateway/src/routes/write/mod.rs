@@ -129,17 +129,21 @@ async fn push<Q: Parameters>(
     let Query(query) = query.map_err(super::bad_query)?;
     let destination = query.destination()?;
     state.core()?;
-    let body = Body::read(request, payload, state.limits).await?;
+    let body = Body::read(request, payload, &state.intake).await?;
+    let client = request.extensions().get::<Client>().cloned();
     let receipt = state
         .accept(Push {
             database: destination.database,
             retention_policy: destination.retention_policy,
             precision: destination.precision,
-            client: request.extensions().get::<Client>().cloned(),
+            client,
+            peer: request.peer_addr().map(|address| address.ip()),
             received_ns,
             encoding: body.encoding,
             raw: body.raw,
             text: body.text,
+            held: Some(body.held),
+            is_replay: false,
         })
         .await?;
     if receipt.refused.is_empty() {

@@ -1,9 +1,13 @@
 //! The settings as flags and environment variables.
 
+mod service;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+
+pub use service::ServiceFlags;
 
 use super::{ByteSize, LogFormat, Secret};
 
@@ -152,4 +156,8 @@ pub struct Flags {
     #[arg(long, env = "HEADROOM_LOG_FORMAT", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
+    /// The service around the pushes.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub service: ServiceFlags,
 }

@@ -1,0 +1,309 @@
+//! Rejects: the lines that were refused, kept with their reasons until they are replayed, too old or too many.
+//!
+//! # Invariants
+//!
+//! - Keeping a reject never holds up or sinks a push: lines are offered to a queue of bounded size, and a thread of its
+//!   own writes them. What finds no room is dropped and counted; the push's answer names it all the same.
+//! - The thread writes at most a quarter of the time, so that a flood of bad lines takes a bounded part of the disk.
+//! - A line that InfluxDB refused after its push was answered is on disk before the sender goes on.
+//! - A replayed reject goes only after its line is in the journal. A crash in between leaves both, and the next replay
+//!   writes the same point again, which changes nothing.
+//! - The file keeps to its bound: the oldest rejects go first, and are counted.
+//!
+//! The file is SQLite (WAL, `synchronous=FULL`), apart from the store's, so that neither waits for the other.
+
+mod file;
+mod queue;
+mod replay;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::Mutex;
+
+pub use replay::{ReplayError, Replayed, Replayer};
+
+use crate::{
+    app::Clock,
+    config::RejectsLimits,
+    lines::{Precision, Refusal},
+    metrics::Metrics,
+};
+use file::File;
+use queue::Queue;
+
+/// The folder of the file, below the data folder.
+pub const DIR_NAME: &str = "rejects";
+/// The file.
+pub const FILE_NAME: &str = "rejects.sqlite";
+/// Longer lines are dropped: a few of them would push all others out.
+const LINE_MAX_BYTES: usize = 256 << 10;
+/// How much of a measurement's name, and of a server's message, is kept.
+const TEXT_MAX_BYTES: usize = 1024;
+
+/// Why rejects cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RejectsError {
+    /// The file cannot be opened.
+    #[error("{} cannot be opened: {source}; move it away to start without it", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// The file is of another version.
+    #[error("{} has format {found}, this version writes {known}; move it away to start without it", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: i64,
+        /// What is known.
+        known: i64,
+    },
+    /// SQLite failed.
+    #[error("the rejects' file failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The work on the file was broken off.
+    #[error("the work on the rejects' file was broken off")]
+    BrokenOff,
+}
+
+/// Where a reject came from: what it takes to push its line again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The name of the token; empty where everybody is trusted.
+    pub client: String,
+    /// The address that it was pushed from; empty where it is not known any more.
+    pub peer: String,
+    /// The database.
+    pub database: String,
+    /// The retention policy; `None`: the database's default.
+    pub retention_policy: Option<String>,
+    /// The unit of the timestamp.
+    pub precision: Precision,
+    /// When its push came, in nanoseconds since 1970; the time of a line without a timestamp.
+    pub received_ns: i64,
+}
+
+/// A line that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Its number, which grows; 0 before it is kept.
+    pub id: i64,
+    /// When it was refused, in nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Where it came from.
+    pub source: Arc<Source>,
+    /// The rule that it broke.
+    pub reason: String,
+    /// What was wrong, and what would be right.
+    pub message: String,
+    /// Its number in its batch, from 1.
+    pub number: usize,
+    /// The byte where it was, from 1.
+    pub column: Option<usize>,
+    /// The measurement, as far as the line has one.
+    pub measurement: String,
+    /// The line.
+    pub line: Vec<u8>,
+}
+
+impl Reject {
+    /// Makes a reject of a refused line.
+    #[must_use]
+    pub fn new(
+        source: &Arc<Source>,
+        time_ns: i64,
+        number: usize,
+        refusal: &Refusal,
+        line: &[u8],
+    ) -> Self {
+        Self {
+            id: 0,
+            time_ns,
+            source: Arc::clone(source),
+            reason: refusal.rule.code().to_owned(),
+            message: clipped(&refusal.reason).to_owned(),
+            number,
+            column: refusal.column,
+            measurement: measurement_of(line),
+            line: line.to_owned(),
+        }
+    }
+
+    /// About what it takes in memory and in the file.
+    fn size_bytes(&self) -> usize {
+        128 + self.line.len() + self.message.len() + self.measurement.len()
+    }
+}
+
+/// Which rejects are meant; what is `None` lets all pass.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// The rule that they broke.
+    pub reason: Option<String>,
+    /// Their measurement.
+    pub measurement: Option<String>,
+    /// Their token's name or their address.
+    pub client: Option<String>,
+}
+
+/// The rejects that are kept. Clones share them.
+#[derive(Clone)]
+pub struct Rejects(Arc<Inner>);
+
+struct Inner {
+    file: Arc<File>,
+    queue: Queue,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// One replay at a time: two would push the same lines.
+    replaying: Mutex<()>,
+}
+
+impl Rejects {
+    /// Opens the file, which is made where there is none, and starts the thread that writes it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn open(
+        data_dir: &Path,
+        limits: RejectsLimits,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, RejectsError> {
+        let file = Arc::new(File::open(
+            &data_dir.join(DIR_NAME).join(FILE_NAME),
+            limits,
+        )?);
+        let queue = Queue::start(Arc::clone(&file), Arc::clone(&metrics), Arc::clone(&clock));
+        Ok(Self(Arc::new(Inner {
+            file,
+            queue,
+            metrics,
+            clock,
+            replaying: Mutex::new(()),
+        })))
+    }
+
+    /// Offers the refused lines of a push, with their numbers, to be kept; never waits.
+    pub fn offer<'a>(
+        &self,
+        source: Source,
+        refused: impl Iterator<Item = (usize, &'a Refusal, &'a [u8])>,
+    ) {
+        let source = Arc::new(source);
+        let mut kept = Vec::new();
+        for (number, refusal, line) in refused {
+            if line.len() > LINE_MAX_BYTES {
+                self.0.metrics.count_dropped_rejects("too_long", 1);
+                continue;
+            }
+            if !self.0.queue.reserve(line.len()) {
+                self.0.metrics.count_dropped_rejects("queue_full", 1);
+                continue;
+            }
+            kept.push(Reject::new(
+                &source,
+                source.received_ns,
+                number,
+                refusal,
+                line,
+            ));
+        }
+        self.0.queue.put(kept);
+    }
+
+    /// Keeps a line that InfluxDB refused; it is on disk when this returns. What cannot be kept is counted.
+    pub async fn keep(&self, source: Source, number: usize, refusal: &Refusal, line: &[u8]) {
+        if line.len() > LINE_MAX_BYTES {
+            self.0.metrics.count_dropped_rejects("too_long", 1);
+            return;
+        }
+        let reject = Reject::new(&Arc::new(source), (self.0.clock)(), number, refusal, line);
+        let outcome = self.work(move |file| file.insert(&[reject])).await;
+        if let Err(error) = outcome {
+            self.0.metrics.count_dropped_rejects("disk", 1);
+            tracing::error!(%error, "a line that InfluxDB refused could not be kept");
+        }
+    }
+
+    /// Lists the newest rejects with an id below `before`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub async fn newest(
+        &self,
+        filter: Filter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Reject>, RejectsError> {
+        self.work(move |file| file.newest(&filter, before.unwrap_or(i64::MAX), limit))
+            .await
+    }
+
+    /// Removes rejects; says how many.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub async fn remove(&self, filter: Filter) -> Result<u64, RejectsError> {
+        self.work(move |file| file.remove(&filter)).await
+    }
+
+    /// How many are kept, and how many bytes they take.
+    #[must_use]
+    pub fn usage(&self) -> (u64, u64) {
+        self.0.file.usage()
+    }
+
+    /// Writes what waits; nothing is kept from then on.
+    pub async fn close(&self) {
+        let rejects = self.clone();
+        let closed = tokio::task::spawn_blocking(move || rejects.0.queue.close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "closing the rejects panicked");
+        }
+    }
+
+    /// Works on the file off the runtime's threads.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&File) -> Result<T, RejectsError> + Send + 'static,
+    ) -> Result<T, RejectsError> {
+        let file = Arc::clone(&self.0.file);
+        tokio::task::spawn_blocking(move || work(&file))
+            .await
+            .map_err(|_| RejectsError::BrokenOff)?
+    }
+}
+
+fn clipped(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_MAX_BYTES)]
+}
+
+/// The measurement of a line, however wrong the rest is: what stands before its first comma or space.
+fn measurement_of(line: &[u8]) -> String {
+    let mut name = Vec::new();
+    let mut bytes = line.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' | b' ' => break,
+            b'\\' => name.push(bytes.next_if(|next| b", ".contains(next)).unwrap_or(byte)),
+            _ => name.push(byte),
+        }
+        if name.len() >= TEXT_MAX_BYTES {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

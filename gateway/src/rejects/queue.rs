@@ -1,0 +1,162 @@
+//! The queue between pushes and the file, and the thread at its end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::{Reject, file::File};
+use crate::{app::Clock, metrics::Metrics};
+
+/// What may wait: the rejects of one very bad batch, and little memory.
+const QUEUE_MAX_BYTES: usize = 8 << 20;
+/// What a reject takes beside its line, at most: a message and names.
+const BESIDE_LINE_BYTES: usize = 512;
+/// One transaction takes about so much.
+const TRANSACTION_BYTES: usize = 1 << 20;
+/// After each transaction the thread rests for this many times as long …
+const REST_FACTOR: u32 = 3;
+/// … and for so long at most, however slow the disk was.
+const REST_MOST: Duration = Duration::from_secs(1);
+/// How often old rejects are let go.
+const EXPIRE_EVERY: Duration = Duration::from_mins(1);
+
+/// The queue's entrance.
+pub(super) struct Queue {
+    waiting_bytes: Arc<AtomicUsize>,
+    /// `None` once it is closed.
+    entrance: Mutex<Option<Sender<Vec<Reject>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The thread and what it works with.
+struct Worker {
+    file: Arc<File>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    waiting_bytes: Arc<AtomicUsize>,
+    exit: Receiver<Vec<Reject>>,
+}
+
+impl Queue {
+    pub(super) fn start(file: Arc<File>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let (entrance, exit) = mpsc::channel();
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let worker = Worker {
+            file,
+            metrics,
+            clock,
+            waiting_bytes: Arc::clone(&waiting_bytes),
+            exit,
+        };
+        let started = thread::Builder::new()
+            .name("rejects".to_owned())
+            .spawn(move || worker.run());
+        let thread = started
+            .inspect_err(|error| tracing::error!(%error, "rejects are not kept: no thread"))
+            .ok();
+        Self {
+            waiting_bytes,
+            entrance: Mutex::new(Some(entrance)),
+            thread: Mutex::new(thread),
+        }
+    }
+
+    /// Takes room for a line; says whether there was enough.
+    pub(super) fn reserve(&self, line_bytes: usize) -> bool {
+        let bytes = line_bytes + BESIDE_LINE_BYTES;
+        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before + bytes <= QUEUE_MAX_BYTES;
+        if !fits {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Puts rejects in for which room was taken.
+    pub(super) fn put(&self, rejects: Vec<Reject>) {
+        if rejects.is_empty() {
+            return;
+        }
+        let left = match &*self.entrance.lock() {
+            Some(entrance) => entrance.send(rejects).err().map(|refused| refused.0),
+            None => Some(rejects),
+        };
+        if let Some(left) = left {
+            self.waiting_bytes
+                .fetch_sub(reserved_bytes(&left), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the thread write what waits, and end.
+    pub(super) fn close(&self) {
+        drop(self.entrance.lock().take());
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the rejects panicked");
+        }
+    }
+}
+
+impl Worker {
+    fn run(self) {
+        let mut expired_at = Instant::now();
+        self.expire();
+        loop {
+            match self.exit.recv_timeout(EXPIRE_EVERY) {
+                Ok(first) => {
+                    let started = Instant::now();
+                    self.keep(first);
+                    thread::sleep((started.elapsed() * REST_FACTOR).min(REST_MOST));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if expired_at.elapsed() >= EXPIRE_EVERY {
+                self.expire();
+                expired_at = Instant::now();
+            }
+        }
+    }
+
+    /// Writes rejects, and as many of those that wait as fit into the same transaction.
+    fn keep(&self, mut rejects: Vec<Reject>) {
+        let mut size_bytes: usize = rejects.iter().map(Reject::size_bytes).sum();
+        while size_bytes < TRANSACTION_BYTES
+            && let Ok(more) = self.exit.try_recv()
+        {
+            size_bytes += more.iter().map(Reject::size_bytes).sum::<usize>();
+            rejects.extend(more);
+        }
+        match self.file.insert(&rejects) {
+            Ok(gone) => self.metrics.count_dropped_rejects("size", gone),
+            Err(error) => {
+                self.metrics
+                    .count_dropped_rejects("disk", rejects.len() as u64);
+                tracing::error!(%error, rejects = rejects.len(), "rejects could not be kept");
+            }
+        }
+        self.waiting_bytes
+            .fetch_sub(reserved_bytes(&rejects), Ordering::Relaxed);
+    }
+
+    fn expire(&self) {
+        match self.file.expire((self.clock)()) {
+            Ok(gone) => self.metrics.count_dropped_rejects("age", gone),
+            Err(error) => tracing::error!(%error, "old rejects could not be let go"),
+        }
+    }
+}
+
+fn reserved_bytes(rejects: &[Reject]) -> usize {
+    let lines: usize = rejects.iter().map(|reject| reject.line.len()).sum();
+    lines + rejects.len() * BESIDE_LINE_BYTES
+}

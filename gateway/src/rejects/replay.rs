@@ -1,0 +1,180 @@
+//! Pushes rejects again, once the cause is gone.
+//!
+//! Lines of one push, as far as they are whole, go together; each is judged as the lines of any push are. Those that are
+//! accepted leave the rejects after the journal has them; those that are not stay, with today's reason.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Filter, Reject, Rejects, RejectsError, file::Judgement};
+use crate::{
+    access::Client,
+    ingest::{Ingest, IngestError, Push},
+    journal::Encoding,
+    lines::{Refusal, Rule, Scanner},
+};
+
+/// Rejects are read, and pushed, this many at a time.
+const AT_ONCE: usize = 1000;
+
+/// What a replay has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Lines that were accepted, and are rejects no more.
+    pub accepted: u64,
+    /// Lines that were refused again.
+    pub refused: u64,
+    /// The id behind which to go on; `None`: there are no more.
+    pub next: Option<i64>,
+}
+
+/// Why a replay ended early; what was accepted before has left the rejects.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The push failed.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// The file failed.
+    #[error(transparent)]
+    Rejects(#[from] RejectsError),
+}
+
+/// What a replay works with.
+#[derive(Clone)]
+pub struct Replayer {
+    /// The rejects.
+    pub rejects: Rejects,
+    /// The way in.
+    pub ingest: Ingest,
+}
+
+impl Replayer {
+    /// Replays up to `limit` rejects with an id above `after`, the oldest first. Must be driven to its end: run it in a
+    /// task of its own.
+    ///
+    /// # Errors
+    ///
+    /// When a push or the file fails.
+    pub async fn replay(
+        &self,
+        filter: Filter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Replayed, ReplayError> {
+        let _alone = self.rejects.0.replaying.lock().await;
+        let mut report = Replayed::default();
+        let mut after = after;
+        let mut left = limit;
+        while left > 0 {
+            let (wanted, filter) = (left.min(AT_ONCE), filter.clone());
+            let page = self
+                .rejects
+                .work(move |file| file.oldest(&filter, after, wanted))
+                .await?;
+            let came = page.len();
+            report.next = page.last().map(|reject| reject.id);
+            after = report.next.unwrap_or(after);
+            for same_push in page.chunk_by(|one, next| one.source == next.source) {
+                self.again(same_push, &mut report).await?;
+            }
+            if came < wanted {
+                report.next = None;
+                break;
+            }
+            left -= came;
+        }
+        Ok(report)
+    }
+
+    /// Replays rejects of one push.
+    async fn again(&self, rejects: &[Reject], report: &mut Replayed) -> Result<(), ReplayError> {
+        let mut refused = Vec::new();
+        let mut whole = Vec::new();
+        for reject in rejects {
+            match fault(reject) {
+                None => whole.push(reject),
+                Some(refusal) => refused.push(judgement(reject, &refusal)),
+            }
+        }
+        let mut accepted = Vec::new();
+        if !whole.is_empty() {
+            let (push, numbers) = together(&whole);
+            let receipt = self.ingest.accept(push).await?;
+            let mut verdicts: BTreeMap<usize, Refusal> = receipt
+                .refused
+                .into_iter()
+                .map(|line| (line.number, line.refusal))
+                .collect();
+            for (reject, number) in whole.iter().zip(numbers) {
+                match verdicts.remove(&number) {
+                    None => accepted.push(reject.id),
+                    Some(refusal) => refused.push(judgement(reject, &refusal)),
+                }
+            }
+        }
+        report.accepted += accepted.len() as u64;
+        report.refused += refused.len() as u64;
+        self.rejects
+            .work(move |file| file.settle(&accepted, &refused))
+            .await?;
+        Ok(())
+    }
+}
+
+/// Why a line alone is no line of line protocol; `None`: it is one, and nothing behind it can change that.
+fn fault(reject: &Reject) -> Option<Refusal> {
+    let mut scanner = Scanner::new(&reject.line, reject.source.precision);
+    let not_one = || {
+        Refusal::whole(
+            Rule::Measurement,
+            "the line cannot be told from those around it any more; push it again by hand",
+        )
+    };
+    match scanner.next_line() {
+        None => Some(not_one()),
+        Some(line) => match line.verdict {
+            Err(refusal) => Some(refusal),
+            Ok(_) => (line.bytes != (0..reject.line.len())).then(not_one),
+        },
+    }
+}
+
+/// One push of whole lines, and the number that each has in it.
+fn together(whole: &[&Reject]) -> (Push, Vec<usize>) {
+    let source = &whole[0].source;
+    let mut text = Vec::new();
+    let mut numbers = Vec::new();
+    let mut number = 1;
+    for reject in whole {
+        numbers.push(number);
+        text.extend_from_slice(&reject.line);
+        text.push(b'\n');
+        number += 1 + memchr::memchr_iter(b'\n', &reject.line).count();
+    }
+    let text = Bytes::from(text);
+    let client = (!source.client.is_empty()).then(|| Client(Arc::from(source.client.as_str())));
+    let push = Push {
+        database: source.database.clone(),
+        retention_policy: source.retention_policy.clone(),
+        precision: source.precision,
+        client,
+        peer: None,
+        received_ns: source.received_ns,
+        encoding: Encoding::Identity,
+        raw: text.clone(),
+        text,
+        held: None,
+        is_replay: true,
+    };
+    (push, numbers)
+}
+
+fn judgement(reject: &Reject, refusal: &Refusal) -> Judgement {
+    Judgement {
+        id: reject.id,
+        reason: refusal.rule.code().to_owned(),
+        message: super::clipped(&refusal.reason).to_owned(),
+        column: refusal.column,
+    }
+}
