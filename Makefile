@@ -38,6 +38,10 @@ crash: ## kill -9 the gateway under load and look for every acked line; ROUNDS=2
 bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
 
+.PHONY: bench-guards
+bench-guards: ## what contract, series limits, types and float fields cost a line
+	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench guards
+
 .PHONY: bench-store
 bench-store: build ## the embedded store beside InfluxDB 1.x on the same points; ARGS="--hosts 1000"
 	@PYTHONPATH=.dev $(PYTHON) -m bench $(ARGS)

@@ -53,7 +53,8 @@ impl Body {
         let encoding = encoding(request)?;
         let mut held = intake.hold();
         let timeout = intake.limits().timeout;
-        let coming = collect(request, payload, intake.limits().max_body_bytes, &mut held);
+        let max_body_bytes = intake.limits().max_body_bytes;
+        let coming = collect(request, payload, encoding, max_body_bytes, &mut held);
         let raw =
             tokio::time::timeout(timeout, coming)
                 .await
@@ -111,33 +112,49 @@ fn encoding(request: &HttpRequest) -> Result<Encoding, Failure> {
 async fn collect(
     request: &HttpRequest,
     mut payload: Payload,
+    encoding: Encoding,
     limit_bytes: u64,
     held: &mut Held,
 ) -> Result<Bytes, Failure> {
-    let too_large = Failure::BodyTooLarge {
-        limit_bytes,
-        stage: "",
-        setting: "HEADROOM_MAX_BODY_BYTES",
-    };
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit_bytes) {
-        return Err(too_large);
-    }
     // What is announced is believed as far as a usual batch goes; beyond that the bytes must come.
     let expected = announced.unwrap_or(0).min(BODY_USUAL_BYTES);
     let mut body = BytesMut::with_capacity(expected as usize);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Failure::BodyBroken(error.to_string()))?;
         if (body.len() + chunk.len()) as u64 > limit_bytes {
-            return Err(too_large);
+            body.extend_from_slice(&chunk);
+            return Err(too_large(&body, encoding, limit_bytes));
         }
         held.grow(chunk.len() as u64)?;
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Says that a body is too large of which so much has come. Told so of a single line, Telegraf would send it for ever.
+fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> Failure {
+    let mut unpacked = Vec::new();
+    let text = match encoding {
+        Encoding::Identity => body,
+        Encoding::Gzip => {
+            // What is torn off at its end gives what stands before.
+            let mut members = MultiGzDecoder::new(body).take(limit_bytes);
+            let _ = members.read_to_end(&mut unpacked);
+            &unpacked
+        }
+    };
+    if memchr::memchr(b'\n', text.trim_ascii_end()).is_none() {
+        return Failure::LineTooLarge { limit_bytes };
+    }
+    Failure::BodyTooLarge {
+        limit_bytes,
+        stage: "",
+        setting: "HEADROOM_MAX_BODY_BYTES",
+    }
 }
 
 /// Decompresses a body of one or more gzip members; an empty body is an empty text.
@@ -182,7 +199,6 @@ fn decode_counting(
     if text.len() as u64 <= limit_bytes {
         Ok(text)
     } else if memchr::memchr(b'\n', &text).is_none() {
-        // Told that the batch is too large, Telegraf would halve it to one line and send that line for ever.
         Err(Failure::LineTooLarge { limit_bytes })
     } else {
         Err(Failure::BodyTooLarge {

@@ -5,6 +5,7 @@
 
 mod command;
 mod flags;
+mod guards;
 mod service;
 mod size;
 
@@ -26,10 +27,12 @@ use url::Url;
 
 pub use command::{Cli, Command, ExportArgs, ExportFormat, ImportArgs};
 pub use flags::{Flags, ServiceFlags};
+pub use guards::GuardFlags;
 pub use service::{ConnectionLimits, RejectsLimits, TlsFiles, TraceSettings};
 pub use size::ByteSize;
 
 use crate::{
+    guard::{ContractError, GuardOptions},
     influxql::{self, QueryLimits},
     store,
 };
@@ -110,6 +113,8 @@ pub struct Settings {
     pub rejects: RejectsLimits,
     /// Where traces go; `None`: nowhere.
     pub traces: Option<TraceSettings>,
+    /// What lines are held to.
+    pub guards: GuardOptions,
     /// The most the journal may hold.
     pub journal_max_bytes: u64,
     /// How long a batch may wait in the journal.
@@ -176,6 +181,9 @@ pub enum ConfigError {
         /// What is wrong in it.
         source: TokensError,
     },
+    /// The contract is wrong.
+    #[error("HEADROOM_CONTRACT_FILE: {0}")]
+    Contract(#[from] ContractError),
     /// Without tokens everybody could write.
     #[error(
         "HEADROOM_LISTEN is {0}, which others can reach, and there is no HEADROOM_TOKENS_FILE; give one, or listen on 127.0.0.1"
@@ -198,6 +206,12 @@ struct Merged {
     journal_max_bytes: ByteSize,
     journal_max_age_h: u32,
     store_max_bytes: Option<ByteSize>,
+    contract_file: Option<PathBuf>,
+    float_fields: Option<String>,
+    type_guard: bool,
+    series_per_measurement_day: Option<u32>,
+    series_per_token_day: Option<u32>,
+    series_max: Option<u32>,
     query_timeout_s: u32,
     query_max_buckets: u32,
     query_max_values: u32,
@@ -233,6 +247,12 @@ impl Default for Merged {
             journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
             journal_max_age_h: JOURNAL_MAX_AGE_H_DEFAULT,
             store_max_bytes: None,
+            contract_file: None,
+            float_fields: None,
+            type_guard: true,
+            series_per_measurement_day: None,
+            series_per_token_day: None,
+            series_max: None,
             query_timeout_s: influxql::TIMEOUT_S_DEFAULT,
             query_max_buckets: influxql::BUCKETS_MAX_DEFAULT,
             query_max_values: influxql::VALUES_MAX_DEFAULT,
@@ -308,6 +328,7 @@ impl Merged {
             traces: self.traces()?,
             journal_max_bytes: self.journal_max_bytes.0,
             journal_max_age: Duration::from_hours(self.journal_max_age_h.into()),
+            guards: self.guards()?,
             store_max_bytes: self.store_max_bytes.map(|size| size.0),
             query_limits: self.query_limits()?,
             log_format: self.log_format,

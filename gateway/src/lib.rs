@@ -10,6 +10,8 @@ pub mod body;
 
 pub mod lines;
 
+pub mod guard;
+
 pub mod validate;
 
 pub mod ingest;

@@ -15,9 +15,10 @@ use headroom_gateway::{
     app::{App, Reloader},
     commands,
     config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings},
+    guard::Contract,
     lines::Precision,
     openapi, telemetry,
-    validate::{self, ReportFormat},
+    validate::{self, ReportFormat, Rules},
 };
 use tokio::{
     runtime::Runtime,
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
             precision,
             format,
             file,
-        } => validate_file(&file, precision, format),
+        } => validate_file(&cli.flags, &file, precision, format),
         Command::Check => check(&cli.flags),
         Command::Backup { to } => backup(&cli.flags, &to),
         Command::Export(args) => export(&cli.flags, &args),
@@ -58,6 +59,7 @@ fn print_openapi() -> anyhow::Result<ExitCode> {
 }
 
 fn validate_file(
+    flags: &Flags,
     path: &Path,
     precision: Precision,
     format: ReportFormat,
@@ -70,8 +72,14 @@ fn validate_file(
         File::open(path).and_then(|mut file| file.read_to_end(&mut text))
     }
     .with_context(|| format!("cannot read {name}"))?;
+    let contract_file = flags.guard.contract_file.as_deref();
+    let rules = Rules {
+        precision,
+        contract: contract_file.map(Contract::read).transpose()?.map(Arc::new),
+        now_ns: now_ns(),
+    };
     let out = BufWriter::new(io::stdout().lock());
-    let tally = validate::write_report(&name, &text, precision, format, out)?;
+    let tally = validate::write_report(&name, &text, &rules, format, out)?;
     if format == ReportFormat::Text {
         eprintln!("{} lines, {} refused", tally.lines, tally.rejected);
     }
@@ -153,7 +161,7 @@ fn reload_on_hangup(flags: Flags, reloader: Reloader) -> anyhow::Result<()> {
         while hangup.recv().await.is_some() {
             match Settings::load(&flags) {
                 Ok(settings) => match reloader.reload(settings) {
-                    Ok(()) => tracing::info!("tokens and certificate are read anew"),
+                    Ok(()) => tracing::info!("tokens, contract and certificate are read anew"),
                     Err(error) => tracing::error!(%error, "the certificate in use stays"),
                 },
                 Err(error) => tracing::error!(%error, "the settings are wrong; those in use stay"),

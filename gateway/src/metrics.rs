@@ -44,6 +44,10 @@ pub struct Metrics {
     pub upstream_lines: IntCounter,
     /// Lines that InfluxDB refused.
     pub upstream_lines_rejected: IntCounter,
+    /// Series that the guards know.
+    pub guard_series: IntGauge,
+    /// Fields whose types the guards know.
+    pub guard_fields: IntGauge,
     /// Requests by route, method and status.
     pub http_seconds: HistogramVec,
     /// Requests that are being answered.
@@ -124,6 +128,14 @@ impl Metrics {
             upstream_lines_rejected: counter(
                 "headroom_upstream_lines_rejected_total",
                 "Lines that InfluxDB refused for their content",
+            )?,
+            guard_series: gauge(
+                "headroom_guard_series",
+                "Series that are known, where new ones are limited",
+            )?,
+            guard_fields: gauge(
+                "headroom_guard_fields",
+                "Fields whose types are known, where points go to an InfluxDB",
             )?,
             rejects: gauge("headroom_rejects", "Refused lines that are kept")?,
             rejects_bytes: gauge(

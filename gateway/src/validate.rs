@@ -1,11 +1,41 @@
 //! Says what would become of every line of a text, and stores nothing.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::lines::{FieldValue, Line, Place, Point, Precision, Scanner};
+use crate::{
+    guard::Contract,
+    lines::{FieldValue, Judged, Line, Place, Point, Precision, Scanner},
+};
+
+/// What lines are held to.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The unit of the timestamps.
+    pub precision: Precision,
+    /// What may come; `None`: whatever is well formed.
+    pub contract: Option<Arc<Contract>>,
+    /// The time now, in nanoseconds since 1970, from which the contract's bounds count.
+    pub now_ns: i64,
+}
+
+impl Rules {
+    /// Holds a line that was scanned to the contract.
+    fn judge<'s, 'a>(&self, mut line: Judged<'s, 'a>, text: &[u8]) -> Judged<'s, 'a> {
+        if let Some(contract) = &self.contract {
+            line.verdict = line.verdict.and_then(|parts| {
+                contract.judge(parts, text, self.now_ns)?;
+                Ok(parts)
+            });
+        }
+        line
+    }
+}
 
 /// What would become of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -139,13 +169,14 @@ pub struct Tally {
 pub fn write_report(
     name: &str,
     text: &[u8],
-    precision: Precision,
+    rules: &Rules,
     format: ReportFormat,
     mut out: impl Write,
 ) -> io::Result<Tally> {
     let mut tally = Tally::default();
-    let mut scanner = Scanner::new(text, precision);
-    while let Some(judged) = scanner.next_line() {
+    let mut scanner = Scanner::new(text, rules.precision);
+    while let Some(line) = scanner.next_line() {
+        let judged = rules.judge(line, text);
         tally.lines += 1;
         tally.rejected += usize::from(judged.verdict.is_err());
         match (format, &judged.verdict) {
@@ -169,15 +200,15 @@ pub fn write_report(
 /// Fails only if memory cannot be written to.
 pub fn json_from(
     text: &[u8],
-    precision: Precision,
+    rules: &Rules,
     place: Place,
     size_bytes: usize,
 ) -> io::Result<(Vec<u8>, Option<Place>)> {
     let mut report = Vec::with_capacity(size_bytes);
-    let mut scanner = Scanner::resume(text, precision, place);
+    let mut scanner = Scanner::resume(text, rules.precision, place);
     while report.len() < size_bytes {
         match scanner.next_line() {
-            Some(judged) => write_json(&judged.into_line(), &mut report)?,
+            Some(line) => write_json(&rules.judge(line, text).into_line(), &mut report)?,
             None => return Ok((report, None)),
         }
     }
@@ -195,13 +226,21 @@ mod tests {
 
     const TEXT: &str = "# c\nm,b=1,a=2 f=1,n=2i,f=t,u=3u,s=\"x\ny\" 5\n\nm f=oops\nm f=1";
 
+    fn in_seconds() -> Rules {
+        Rules {
+            precision: Precision::Seconds,
+            contract: None,
+            now_ns: 0,
+        }
+    }
+
     #[test]
     fn json_has_one_object_a_line_with_everything_in_its_order() {
         let mut report = Vec::new();
         let tally = write_report(
             "-",
             TEXT.as_bytes(),
-            Precision::Seconds,
+            &in_seconds(),
             ReportFormat::Json,
             &mut report,
         );
@@ -248,7 +287,7 @@ mod tests {
         write_report(
             "a.lp",
             TEXT.as_bytes(),
-            Precision::Seconds,
+            &in_seconds(),
             ReportFormat::Text,
             &mut report,
         )
@@ -267,15 +306,14 @@ mod tests {
         write_report(
             "-",
             TEXT.as_bytes(),
-            Precision::Seconds,
+            &in_seconds(),
             ReportFormat::Json,
             &mut whole,
         )
         .expect("memory");
         let (mut parts, mut place) = (Vec::new(), Some(Place::default()));
         while let Some(from) = place {
-            let (part, next) =
-                json_from(TEXT.as_bytes(), Precision::Seconds, from, 1).expect("memory");
+            let (part, next) = json_from(TEXT.as_bytes(), &in_seconds(), from, 1).expect("memory");
             parts.extend(part);
             place = next;
         }

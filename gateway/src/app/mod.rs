@@ -4,6 +4,7 @@
 //! else. The order of a stop: take no more connections, finish requests, end the tasks, close the journal, seal.
 
 mod embedded;
+mod known;
 mod queries;
 mod recovery;
 mod state;
@@ -28,6 +29,7 @@ pub use state::{Clock, Core, Sink, State};
 
 use crate::{
     config::{ConnectionLimits, Settings},
+    guard::GuardError,
     journal::JournalError,
     metrics::Metrics,
     rejects::RejectsError,
@@ -73,6 +75,9 @@ pub enum StartError {
     /// The rejects cannot be opened.
     #[error(transparent)]
     Rejects(#[from] RejectsError),
+    /// What the guards learned cannot be read.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The way to InfluxDB cannot be opened.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -96,8 +101,8 @@ pub struct App {
 pub struct Reloader(Data<State>);
 
 impl Reloader {
-    /// Takes over the tokens, and reads the certificate anew; everything else needs a restart. Requests in hand go on.
-    /// Tokens are never taken away altogether: that would open a gateway to everybody.
+    /// Takes over tokens and contract, and reads the certificate anew; everything else needs a restart. Requests in hand
+    /// go on. Tokens are never taken away altogether: that would open a gateway to everybody. Nor is a contract.
     ///
     /// # Errors
     ///
@@ -105,6 +110,15 @@ impl Reloader {
     pub fn reload(&self, settings: Settings) -> Result<(), TlsError> {
         if let Some(tokens) = settings.tokens {
             self.0.replace_tokens(tokens);
+        }
+        if let Some(contract) = settings.guards.contract {
+            if let Ok(core) = self.0.core() {
+                core.ingest.guard().replace_contract(contract);
+            } else {
+                tracing::error!(
+                    "the contract is not read anew, because the gateway is starting; repeat that when /ready says so"
+                );
+            }
         }
         self.0
             .certificate
@@ -162,7 +176,7 @@ impl App {
     /// # Errors
     ///
     /// Fails if journal, store or server cannot start.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), StartError> {
+    pub async fn serve(mut self, stop: CancellationToken) -> Result<(), StartError> {
         let failed = |error: std::io::Error| StartError::Server(error.to_string());
         let server =
             http_server(self.listener, &self.state, self.settings.connections).map_err(failed)?;
@@ -170,7 +184,7 @@ impl App {
             .spawn(watch::certificate(self.state.clone(), stop.clone()));
         let handle = server.handle();
         let mut server = tokio::spawn(server);
-        let core = match recovery::open(&self.settings, &self.state, &stop).await {
+        let core = match recovery::open(&mut self.settings, &self.state, &stop).await {
             Ok(core) => core,
             Err(error) => {
                 handle.stop(false).await;
@@ -240,6 +254,11 @@ fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &Can
                 Arc::clone(&state.metrics),
                 stop.clone(),
             ));
+            tasks.spawn(known::preload_types(
+                core.clone(),
+                upstream.clone(),
+                stop.clone(),
+            ));
         }
     }
 }
@@ -259,6 +278,8 @@ async fn close(core: &Core, tasks: &TaskTracker) {
     }
     core.rejects.close().await;
     core.journal.close().await;
+    let guard = Arc::clone(core.ingest.guard());
+    let _ = tokio::task::spawn_blocking(move || guard.close()).await;
     if let Sink::Embedded(embedded) = &core.sink {
         let sealing = embedded.seal(&core.journal);
         if tokio::time::timeout(LAST_SEAL_TIMEOUT, sealing)

@@ -5,10 +5,11 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, Embedded, Sink, StartError, State};
+use super::{Core, Embedded, Sink, StartError, State, known};
 use crate::{
     body,
     config::{InfluxSettings, Settings},
+    guard::Guard,
     influxql::QueryLimits,
     ingest::Ingest,
     journal::{self, Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
@@ -23,7 +24,7 @@ const SEGMENTS_AT_LEAST: u64 = 8;
 
 /// Opens everything; the disk's work is done off the runtime's threads.
 pub(super) async fn open(
-    settings: &Settings,
+    settings: &mut Settings,
     state: &Data<State>,
     stop: &CancellationToken,
 ) -> Result<Core, StartError> {
@@ -40,22 +41,28 @@ pub(super) async fn open(
         ..StoreOptions::default()
     };
     let stop = stop.clone();
+    let (guards, now_ns) = (std::mem::take(&mut settings.guards), state.now_ns());
     let (kept, metrics, clock) = (settings.rejects, Arc::clone(&state.metrics), state.clock());
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
+        let guard = Guard::open(&data_dir, guards)?;
         let (journal, sink) = match influx {
             None => open_embedded(&data_dir, journal, options, query_limits, &stop),
             Some(influx) => open_influx(&data_dir, journal, influx),
         }?;
+        if let Sink::Embedded(embedded) = &sink {
+            known::preload_series(&guard, embedded.store(), now_ns);
+        }
         let rejects = Rejects::open(&data_dir, kept, metrics, clock)?;
-        Ok::<_, StartError>((journal, sink, rejects))
+        Ok::<_, StartError>((journal, sink, rejects, Arc::new(guard)))
     });
-    let (journal, sink, rejects) = opened
+    let (journal, sink, rejects, guard) = opened
         .await
         .map_err(|error| StartError::Server(error.to_string()))??;
     let ingest = Ingest::new(
         journal.clone(),
         sink.clone(),
+        guard,
         rejects.clone(),
         Arc::clone(&state.metrics),
     );
@@ -181,7 +188,7 @@ fn accepted_lines<'a>(store: &'a Store, batch: &'a Batch, text: &'a [u8]) -> sto
     while let Some(line) = scanner.next_line() {
         if let Ok(parts) = line.verdict
             && !batch.refuses(&line.bytes)
-            && let Err(conflict) = intake.take(parts, line.bytes)
+            && let Err(conflict) = intake.take(parts, Some(line.bytes))
         {
             tracing::error!(%conflict, "a journalled line is passed over; check the disk");
         }

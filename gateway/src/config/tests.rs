@@ -119,6 +119,40 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_a_guard_is_named() {
+    let flags = |guard| Flags {
+        guard,
+        ..Flags::default()
+    };
+    for (guard, needle) in [
+        (
+            GuardFlags {
+                series_max: Some(0),
+                ..GuardFlags::default()
+            },
+            "HEADROOM_SERIES_MAX is 0",
+        ),
+        (
+            GuardFlags {
+                float_fields: Some("cpu".to_owned()),
+                ..GuardFlags::default()
+            },
+            "HEADROOM_FLOAT_FIELDS: \"cpu\" names no fields",
+        ),
+        (
+            GuardFlags {
+                contract_file: Some("/nowhere/contract.toml".into()),
+                ..GuardFlags::default()
+            },
+            "HEADROOM_CONTRACT_FILE: the contract /nowhere/contract.toml",
+        ),
+    ] {
+        let message = load(&flags(guard)).expect_err(needle);
+        assert!(message.contains(needle), "{message}");
+    }
+}
+
+#[test]
 fn a_secret_never_shows() {
     let flags = Flags {
         influx_token: Some("very-secret".into()),

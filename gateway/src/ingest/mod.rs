@@ -3,6 +3,7 @@
 //! A batch is journalled only if a line of it is accepted; the refused lines' ranges go with it, so that whoever reads
 //! the journal passes over the same lines. The points are visible to queries before the push is answered.
 
+mod converted;
 mod verdicts;
 
 use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc, time::Instant};
@@ -14,6 +15,7 @@ use crate::{
     access::Client,
     app::Sink,
     body::Held,
+    guard::{self, Guard},
     journal::{Batch, Encoding, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
@@ -100,19 +102,33 @@ pub struct Ingest {
     journal: Journal,
     sink: Sink,
     rejects: Rejects,
+    guard: Arc<Guard>,
     metrics: Arc<Metrics>,
 }
 
 impl Ingest {
     /// Joins the parts.
     #[must_use]
-    pub fn new(journal: Journal, sink: Sink, rejects: Rejects, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        journal: Journal,
+        sink: Sink,
+        guard: Arc<Guard>,
+        rejects: Rejects,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             journal,
             sink,
             rejects,
+            guard,
             metrics,
         }
+    }
+
+    /// The guards that lines pass.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// Takes a push. Must be driven to its end: run it in a task of its own, for clients hang up.
@@ -122,7 +138,7 @@ impl Ingest {
     /// Fails if the batch could not be made durable and visible.
     pub async fn accept(&self, push: Push) -> Result<Receipt, IngestError> {
         self.metrics.received_bytes.inc_by(push.text.len() as u64);
-        let verdicts = tracing::debug_span!("judge").in_scope(|| self.judge(&push));
+        let (verdicts, letters) = tracing::debug_span!("judge").in_scope(|| self.judge(&push));
         self.count(&verdicts);
         let Verdicts {
             accepted,
@@ -132,14 +148,20 @@ impl Ingest {
             verbatim_lines,
         } = verdicts;
         if accepted > 0 {
+            let (encoding, body, journalled) = if letters.is_empty() {
+                (push.encoding, push.raw.clone(), ranges.clone())
+            } else {
+                let (body, moved) = converted::without(&push.text, &letters, ranges.clone());
+                (Encoding::Identity, body, moved)
+            };
             let batch = Batch {
                 database: push.database.clone(),
                 retention_policy: push.retention_policy.clone(),
                 precision: push.precision,
                 received_ns: push.received_ns,
-                encoding: push.encoding,
-                body: push.raw.clone(),
-                refused: ranges.clone(),
+                encoding,
+                body,
+                refused: journalled,
                 verbatim_lines,
             };
             let started = Instant::now();
@@ -180,22 +202,35 @@ impl Ingest {
         self.rejects.offer(push.source(), lines);
     }
 
-    fn judge<'a>(&'a self, push: &'a Push) -> Verdicts<'a> {
+    /// Judges every line, and says where in the text the letters stand that have to go for integers to be floats.
+    fn judge<'a>(&'a self, push: &'a Push) -> (Verdicts<'a>, Vec<u32>) {
+        let policy = push.retention_policy.as_deref();
+        let bucket = match &self.sink {
+            Sink::Embedded(_) => push.database.clone(),
+            Sink::Influx(upstream) => upstream.bucket_named(&push.database, policy),
+        };
+        let mut guards = self.guard.session(guard::Source {
+            database: &push.database,
+            bucket: &bucket,
+            client: push.client.as_ref().map(|client| client.0.as_ref()),
+            received_ns: push.received_ns,
+        });
         let scanner = Scanner::new(&push.text, push.precision);
-        match &self.sink {
+        let verdicts = match &self.sink {
             Sink::Embedded(embedded) => {
                 let intake = embedded.store().intake(
                     &push.database,
-                    push.retention_policy.as_deref(),
+                    policy,
                     push.received_ns,
                     &push.text,
                     push.precision,
                 );
-                Verdicts::with_intake(scanner, intake)
+                Verdicts::with_intake(&push.text, scanner, &mut guards, intake)
             }
-            // InfluxDB holds lines to their types itself, and the points are nobody's business here.
-            Sink::Influx(_) => Verdicts::alone(scanner),
-        }
+            // The points are nobody's business here.
+            Sink::Influx(_) => Verdicts::alone(&push.text, scanner, &mut guards),
+        };
+        (verdicts, guards.finish())
     }
 
     fn count(&self, verdicts: &Verdicts<'_>) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::RefusedLine;
 use crate::{
+    guard::Session,
     lines::{Refusal, Rule, Scanner},
     store::{Batch, Intake},
 };
@@ -24,15 +25,22 @@ pub(super) struct Verdicts<'a> {
 }
 
 impl<'a> Verdicts<'a> {
-    /// Judges every line.
-    pub(super) fn alone(mut scanner: Scanner<'a>) -> Self {
+    /// Judges every line of a text.
+    pub(super) fn alone(
+        text: &'a [u8],
+        mut scanner: Scanner<'a>,
+        guards: &mut Session<'_>,
+    ) -> Self {
         let mut verdicts = Self::default();
         let mut untimed = 0_usize;
         while let Some(line) = scanner.next_line() {
-            match line.verdict {
-                Ok(parts) => {
+            let is_untimed = line.verdict.and_then(|parts| {
+                guards.judge(parts, text, |parts, _| Ok(parts.time_ns.is_none()))
+            });
+            match is_untimed {
+                Ok(is_untimed) => {
                     verdicts.accepted += 1;
-                    untimed += usize::from(parts.time_ns.is_none());
+                    untimed += usize::from(is_untimed);
                 }
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
@@ -43,14 +51,21 @@ impl<'a> Verdicts<'a> {
         verdicts
     }
 
-    /// Judges every line, and has the good ones taken, whose types must be those in the store.
-    pub(super) fn with_intake(mut scanner: Scanner<'a>, mut intake: Intake<'a>) -> Self {
+    /// Judges every line of a text, and has the good ones taken, whose types must be those in the store.
+    pub(super) fn with_intake(
+        text: &'a [u8],
+        mut scanner: Scanner<'a>,
+        guards: &mut Session<'_>,
+        mut intake: Intake<'a>,
+    ) -> Self {
         let mut verdicts = Self::default();
         while let Some(line) = scanner.next_line() {
             let taken = line.verdict.and_then(|parts| {
-                intake
-                    .take(parts, line.bytes.clone())
-                    .map_err(|conflict| Refusal::whole(Rule::FieldType, conflict.to_string()))
+                guards.judge(parts, text, |parts, is_as_written| {
+                    intake
+                        .take(parts, is_as_written.then(|| line.bytes.clone()))
+                        .map_err(|conflict| Refusal::whole(Rule::FieldType, conflict.to_string()))
+                })
             });
             match taken {
                 Ok(()) => verdicts.accepted += 1,

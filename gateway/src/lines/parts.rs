@@ -62,6 +62,29 @@ pub enum Kind {
     Boolean,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Float,
+        Self::Integer,
+        Self::Unsigned,
+        Self::Text,
+        Self::Boolean,
+    ];
+
+    /// Its name in InfluxDB.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Integer => "integer",
+            Self::Unsigned => "unsigned",
+            Self::Text => "string",
+            Self::Boolean => "boolean",
+        }
+    }
+}
+
 /// A tag, as it is escaped in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct TagSpan {
@@ -89,6 +112,8 @@ pub struct Parts {
     pub measurement: Span,
     /// The tags in the client's order.
     pub tags: Vec<TagSpan>,
+    /// Whether these stand in the order of their keys.
+    pub tags_are_sorted: bool,
     /// The fields in the client's order.
     pub fields: Vec<FieldSpan>,
     /// The timestamp's bytes; `None`: the line has none.
@@ -105,22 +130,21 @@ impl Parts {
         self.time_ns = None;
     }
 
-    /// The text of measurement and tags.
+    /// Measurement and tags.
     #[must_use]
-    pub fn series<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.measurement.start..self.series_end()]
-    }
-
-    /// The end of measurement and tags.
-    fn series_end(&self) -> usize {
-        self.tags
-            .last()
-            .map_or(self.measurement.end, |tag| tag.value.end)
+    pub fn series(&self) -> Span {
+        Span {
+            start: self.measurement.start,
+            end: self
+                .tags
+                .last()
+                .map_or(self.measurement.end, |tag| tag.value.end),
+        }
     }
 
     /// Holds the names of a line that begins at `start` to the rules on lengths, reserved names and repetitions.
-    pub(super) fn check(&self, text: &[u8], start: usize) -> Result<(), Refusal> {
-        let series_bytes = self.series_end() - start;
+    pub(super) fn check(&mut self, text: &[u8], start: usize) -> Result<(), Refusal> {
+        let series_bytes = self.series().end - start;
         let longest = KEY_MAX_BYTES.saturating_sub(series_bytes + KEY_SEPARATOR_BYTES);
         for field in &self.fields {
             if field.key.len() > longest {
@@ -149,6 +173,13 @@ impl Parts {
                 ));
             }
         }
+        // Telegraf sorts its tags, and nothing in order repeats itself.
+        self.tags_are_sorted = self
+            .tags
+            .is_sorted_by(|one, next| one.key.of(text) < next.key.of(text));
+        if self.tags_are_sorted {
+            return Ok(());
+        }
         match self.repeated_tag(text) {
             None => Ok(()),
             Some(key) => Err(Refusal::at(
@@ -160,13 +191,6 @@ impl Parts {
     }
 
     fn repeated_tag(&self, text: &[u8]) -> Option<Span> {
-        // Telegraf sorts its tags, and nothing in order repeats itself.
-        if self
-            .tags
-            .is_sorted_by(|one, next| one.key.of(text) < next.key.of(text))
-        {
-            return None;
-        }
         if self.tags.len() <= TAGS_FEW {
             return self.tags.iter().enumerate().find_map(|(index, tag)| {
                 let mut before = self.tags[..index].iter();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    parts::{FieldSpan, Kind, Parts, Span},
+    parts::{FieldSpan, Kind, Parts, Span, TagSpan},
     value,
 };
 
@@ -37,26 +37,54 @@ pub struct Point<'a> {
 
 impl<'a> Point<'a> {
     /// Builds the point of a line that was judged to be good UTF-8.
-    pub(crate) fn of(parts: &Parts, text: &'a [u8]) -> Self {
-        let name = |span, escaped| unescaped(span, text, escaped);
+    #[must_use]
+    pub fn of(parts: &Parts, text: &'a [u8]) -> Self {
         Self {
-            measurement: name(parts.measurement, b", "),
+            measurement: parts.measurement_name(text),
             tags: parts
                 .tags
                 .iter()
-                .map(|tag| (name(tag.key, b", ="), name(tag.value, b", =")))
+                .map(|tag| (tag.key_name(text), tag.value_text(text)))
                 .collect(),
             fields: parts
                 .fields
                 .iter()
-                .map(|field| (name(field.key, b", =\""), field.value_in(text)))
+                .map(|field| (field.key_name(text), field.value_in(text)))
                 .collect(),
             time_ns: parts.time_ns,
         }
     }
 }
 
+impl Parts {
+    /// The measurement's name.
+    #[must_use]
+    pub fn measurement_name<'a>(&self, text: &'a [u8]) -> Cow<'a, str> {
+        unescaped(self.measurement, text, b", ")
+    }
+}
+
+impl TagSpan {
+    /// The key's name.
+    #[must_use]
+    pub fn key_name(self, text: &[u8]) -> Cow<'_, str> {
+        unescaped(self.key, text, b", =")
+    }
+
+    /// What the value says.
+    #[must_use]
+    pub fn value_text(self, text: &[u8]) -> Cow<'_, str> {
+        unescaped(self.value, text, b", =")
+    }
+}
+
 impl FieldSpan {
+    /// The key's name.
+    #[must_use]
+    pub fn key_name(self, text: &[u8]) -> Cow<'_, str> {
+        unescaped(self.key, text, b", =\"")
+    }
+
     /// Reads the value of a field that was judged to be good.
     #[must_use]
     pub fn value_in<'a>(&self, text: &'a [u8]) -> FieldValue<'a> {

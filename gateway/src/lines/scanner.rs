@@ -43,7 +43,7 @@ pub struct Judged<'s, 'a> {
     /// Where it stands in the batch's text, without its line end and the blanks around it.
     pub bytes: Range<usize>,
     /// Its parts, or why it was refused.
-    pub verdict: Result<&'s Parts, Refusal>,
+    pub verdict: Result<&'s mut Parts, Refusal>,
     text: &'a [u8],
 }
 
@@ -122,7 +122,7 @@ impl<'a> Scanner<'a> {
         let verdict = self.check_encoding(&bytes).and(verdict);
         Some(Judged {
             number,
-            verdict: verdict.map(|()| &self.parts),
+            verdict: verdict.map(|()| &mut self.parts),
             bytes,
             text: self.text,
         })

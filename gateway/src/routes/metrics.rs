@@ -35,6 +35,9 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
         metrics
             .journal_damaged_records
             .set(core.journal.damaged_records() as i64);
+        let guards = core.ingest.guard().usage();
+        metrics.guard_series.set(guards.series as i64);
+        metrics.guard_fields.set(guards.fields as i64);
         if let Sink::Embedded(embedded) = &core.sink {
             let usage = embedded.store().usage();
             metrics.store_bytes.set(usage.file_bytes as i64);

@@ -13,7 +13,7 @@ use crate::{
     body::Body,
     error::{ApiError, Dialect, Failure},
     lines::{Place, Precision},
-    validate::{LineReport, json_from},
+    validate::{LineReport, Rules, json_from},
 };
 
 /// The report is made in parts of about this size, as fast as the client reads them.
@@ -30,7 +30,7 @@ struct Validate {
 /// Judge lines without storing them
 ///
 /// Takes line protocol, gzipped or not, and answers one JSON object a line: what would become of each line that is neither
-/// blank nor a comment. Types that the store has learned are not looked at.
+/// blank nor a comment. The contract is looked at; types and series that were learned are not.
 #[utoipa::path(
     tag = "write",
     operation_id = "validate",
@@ -65,11 +65,17 @@ async fn report(
 ) -> Result<HttpResponse, Failure> {
     let Query(query) = query.map_err(super::bad_query)?;
     let precision = Precision::of_v2(query.precision.as_deref().unwrap_or_default())?;
+    let core = state.core().ok();
+    let rules = Rules {
+        precision,
+        contract: core.and_then(|core| core.ingest.guard().contract()),
+        now_ns: state.now_ns(),
+    };
     let body = Body::read(request, payload, &state.intake).await?;
     let parts = stream::unfold(Some(Place::default()), move |place| {
-        let text = body.text.clone();
+        let (text, rules) = (body.text.clone(), rules.clone());
         async move {
-            let (part, next) = match json_from(&text, precision, place?, PART_BYTES) {
+            let (part, next) = match json_from(&text, &rules, place?, PART_BYTES) {
                 Ok((part, next)) => (Ok(part.into()), next),
                 Err(error) => (Err(error), None),
             };

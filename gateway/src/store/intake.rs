@@ -159,12 +159,12 @@ impl Store {
 }
 
 impl<'a> Intake<'a> {
-    /// Takes an accepted line that stands at `bytes` in the text.
+    /// Takes an accepted line that stands at `bytes` in the text; `None`: it says something else than the text does.
     ///
     /// # Errors
     ///
     /// Names both types of the first field whose type is another in the store; the line is not taken then.
-    pub fn take(&mut self, parts: &Parts, bytes: Range<usize>) -> Result<(), TypeConflict> {
+    pub fn take(&mut self, parts: &Parts, bytes: Option<Range<usize>>) -> Result<(), TypeConflict> {
         self.lock();
         let time = parts.time_ns.unwrap_or(self.received_ns);
         if !self.week.1.contains(&time) {
@@ -176,8 +176,11 @@ impl<'a> Intake<'a> {
         let policy = self
             .place
             .map(|(database, policy)| &state[database].policies[policy]);
-        let known = policy.and_then(|policy| self.known(policy, parts, &bytes));
-        let taken = if let Some((name, series, shape)) = known {
+        let known = policy.zip(bytes).and_then(|(policy, bytes)| {
+            let (name, series, shape) = self.known(policy, parts, &bytes)?;
+            Some((name, series, shape, bytes))
+        });
+        let taken = if let Some((name, series, shape, bytes)) = known {
             self.take_known(name, series, shape, time, parts, bytes);
             Ok(())
         } else {
@@ -233,7 +236,7 @@ impl<'a> Intake<'a> {
         if memchr::memchr(b'\\', &text[bytes.clone()]).is_some() {
             return None;
         }
-        let key = std::str::from_utf8(parts.series(text)).ok()?;
+        let key = std::str::from_utf8(parts.series().of(text)).ok()?;
         let (name, measurement) = policy
             .measurements
             .get_key_value(key.get(..parts.measurement.len())?)?;

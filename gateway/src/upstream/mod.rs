@@ -10,6 +10,7 @@
 //!   every line of it may be sent; otherwise line by line, those without a timestamp with the time at which the gateway took them.
 
 mod bucket;
+mod fields;
 mod outgoing;
 mod position;
 mod probe;

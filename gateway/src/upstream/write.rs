@@ -46,10 +46,16 @@ pub(super) enum Answer {
 impl Upstream {
     /// The bucket or database that a batch goes to.
     pub(super) fn bucket_of(&self, batch: &Batch) -> String {
-        match (&self.0.settings.bucket, &batch.retention_policy) {
+        self.bucket_named(&batch.database, batch.retention_policy.as_deref())
+    }
+
+    /// The bucket or database that what comes for a database and retention policy goes to.
+    #[must_use]
+    pub fn bucket_named(&self, database: &str, retention_policy: Option<&str>) -> String {
+        match (&self.0.settings.bucket, retention_policy) {
             (Some(bucket), _) => bucket.clone(),
-            (None, Some(policy)) => format!("{}/{policy}", batch.database),
-            (None, None) => batch.database.clone(),
+            (None, Some(policy)) => format!("{database}/{policy}"),
+            (None, None) => database.to_owned(),
         }
     }
 

@@ -139,7 +139,7 @@ async fn a_full_journal_asks_clients_to_come_later() {
         "Telegraf would drop the batch: {body}"
     );
     assert_eq!(
-        app.push("/write?db=telegraf", "m f=1").await.0,
+        app.push("/write?db=telegraf", "m g=1").await.0,
         204,
         "a small batch still fits"
     );

@@ -2,11 +2,13 @@
 
 mod access;
 mod admin;
+mod answers;
 mod bad_input;
 mod commands;
 mod conformance;
 mod crash;
 mod disk_full;
+mod guard;
 mod health;
 mod influxql;
 mod limits;
@@ -20,6 +22,7 @@ mod store;
 mod support;
 mod tls;
 mod trace;
+mod types;
 mod upstream;
 mod validate;
 mod write;

@@ -63,7 +63,7 @@ fn write(store: &Store, sequence: u64, point: Point<'static>) {
         let mut scanner = Scanner::new(text.as_bytes(), Precision::Nanoseconds);
         while let Some(line) = scanner.next_line() {
             let parts = line.verdict.expect("a good line");
-            intake.take(parts, line.bytes).expect("the same type");
+            intake.take(parts, Some(line.bytes)).expect("the same type");
         }
         intake.finish()
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use service::ServiceFlags;
 
-use super::{ByteSize, LogFormat, Secret};
+use super::{ByteSize, GuardFlags, LogFormat, Secret};
 
 /// The settings as they may be given; what is left out comes from the next source.
 #[derive(Debug, Clone, Default, Args, Serialize)]
@@ -156,6 +156,10 @@ pub struct Flags {
     #[arg(long, env = "HEADROOM_LOG_FORMAT", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
+    /// What lines are held to.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub guard: GuardFlags,
     /// The service around the pushes.
     #[command(flatten)]
     #[serde(flatten)]
