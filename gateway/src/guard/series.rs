@@ -56,12 +56,11 @@ pub(super) struct Ledger {
     values: KeyMap<u16>,
 }
 
-/// A series that may be taken and is new.
+/// Where a series comes from, as keys.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NewSeries {
-    pub(super) key: u64,
-    account: u64,
-    token: u64,
+pub(super) struct Origin {
+    pub(super) database: u64,
+    pub(super) token: u64,
 }
 
 fn value_key(account: u64, key: &str, value: &str) -> u64 {
@@ -126,21 +125,14 @@ impl Ledger {
     /// # Errors
     ///
     /// Names the limit, and the tag that grows fastest.
-    pub(super) fn check(
-        &self,
-        series: u64,
-        database: (u64, u64),
-        parts: &Parts,
-        text: &[u8],
-    ) -> Result<NewSeries, Refusal> {
-        let (place, token) = database;
+    pub(super) fn check(&self, origin: Origin, parts: &Parts, text: &[u8]) -> Result<(), Refusal> {
         let measurement = parts.measurement_name(text);
-        let account = Keys::name(place, &measurement);
+        let account = Keys::name(origin.database, &measurement);
         let new_here = self
             .accounts
             .get(&account)
             .map_or(0, |account| account.new_today);
-        let new_by_token = self.tokens.get(&token).copied().unwrap_or(0);
+        let new_by_token = self.tokens.get(&origin.token).copied().unwrap_or(0);
         let limits = &self.limits;
         let over = if self.series.len() >= limits.total as usize {
             format!(
@@ -159,11 +151,7 @@ impl Ledger {
                 "this token has brought its {limit} new series of this day (HEADROOM_SERIES_PER_TOKEN_DAY)"
             )
         } else {
-            return Ok(NewSeries {
-                key: series,
-                account,
-                token,
-            });
+            return Ok(());
         };
         let offender = self.fastest(account, parts, text);
         Err(Refusal::whole(
@@ -200,38 +188,42 @@ impl Ledger {
         }
     }
 
-    /// Counts a series that [`Self::check`] let in, and adds the rows that keep it.
-    pub(super) fn add(&mut self, new: NewSeries, parts: &Parts, text: &[u8], rows: &mut Vec<Row>) {
+    /// Counts a series that [`Self::check`] let in, and adds the rows that keep it. Of several batches that are judged in
+    /// the same moment each may have been let in for the last place: a limit is exceeded by so many at most.
+    pub(super) fn add(
+        &mut self,
+        series: u64,
+        origin: Origin,
+        parts: &Parts,
+        text: &[u8],
+        rows: &mut Vec<Row>,
+    ) {
         let day = self.day;
-        self.series.insert(
-            new.key,
-            Seen {
-                last_day: AtomicU16::new(day),
-            },
-        );
-        *self.tokens.entry(new.token).or_default() += 1;
-        let account = self.accounts.entry(new.account).or_default();
+        let key = Keys::name(origin.database, &parts.measurement_name(text));
+        self.know(series, day);
+        *self.tokens.entry(origin.token).or_default() += 1;
+        let account = self.accounts.entry(key).or_default();
         account.new_today += 1;
         rows.push(Row::Series {
-            key: new.key,
-            account: new.account,
-            token: new.token,
+            key: series,
+            account: key,
+            token: origin.token,
             day,
         });
         for tag in &parts.tags {
             let name = tag.key_name(text);
-            let key = value_key(new.account, &name, &tag.value_text(text));
-            if self.values.contains_key(&key) {
+            let value = value_key(key, &name, &tag.value_text(text));
+            if self.values.contains_key(&value) {
                 continue;
             }
-            self.values.insert(key, day);
+            self.values.insert(value, day);
             match account.tags.iter_mut().find(|(known, _)| **known == *name) {
                 Some((_, new_values)) => *new_values += 1,
                 None => account.tags.push((name.as_ref().into(), 1)),
             }
             rows.push(Row::TagValue {
-                key,
-                account: new.account,
+                key: value,
+                account: key,
                 tag: name.into_owned(),
                 day,
             });

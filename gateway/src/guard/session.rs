@@ -1,6 +1,6 @@
 //! The guards at work on one batch.
 
-use super::{Guard, Known, contract::Entry, kept::Row, keys::Keys};
+use super::{Guard, Known, contract::Entry, kept::Row, keys::Keys, series::Origin};
 use crate::lines::{Parts, Refusal};
 
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
@@ -23,9 +23,8 @@ pub struct Source<'a> {
 /// The places of a batch as keys.
 #[derive(Debug, Clone, Copy)]
 struct Places {
-    database: u64,
+    origin: Origin,
     bucket: u64,
-    token: u64,
 }
 
 /// The guards at work on one batch. [`Self::finish`] keeps what it taught.
@@ -68,9 +67,11 @@ impl Guard {
         Session {
             guard: self,
             places: Places {
-                database: self.keys.place(source.database),
+                origin: Origin {
+                    database: self.keys.place(source.database),
+                    token: self.keys.place(source.client.unwrap_or_default()),
+                },
                 bucket: self.keys.place(source.bucket),
-                token: self.keys.place(source.client.unwrap_or_default()),
             },
             received_ns: source.received_ns,
             looks,
@@ -186,7 +187,7 @@ impl Known {
         let looks_at_series = self.contract.is_some() || self.ledger.is_some();
         LineKeys {
             shape: looks_at_shapes.then(|| Keys::shape(places.bucket, parts, text)),
-            series: looks_at_series.then(|| Keys::series(places.database, parts, text)),
+            series: looks_at_series.then(|| Keys::series(places.origin.database, parts, text)),
         }
     }
 
@@ -229,12 +230,12 @@ impl Known {
         if let (Some(ledger), Some(series)) = (&self.ledger, keys.series)
             && !ledger.sees(series)
         {
-            ledger.check(series, (places.database, places.token), parts, text)?;
+            ledger.check(places.origin, parts, text)?;
         }
         Ok((entry, self.generation))
     }
 
-    /// Learns a line's series and types, if both may be: another batch may have come before.
+    /// Learns a line's series and types, if the types may be: another batch may have come before.
     fn learn(
         &mut self,
         keys: LineKeys,
@@ -250,8 +251,7 @@ impl Known {
         if let (Some(ledger), Some(series)) = (&mut self.ledger, keys.series)
             && !ledger.sees(series)
         {
-            let new = ledger.check(series, (places.database, places.token), parts, text)?;
-            ledger.add(new, parts, text, rows);
+            ledger.add(series, places.origin, parts, text, rows);
         }
         if let Some(types) = &mut self.types {
             let taken = types.add(places.bucket, &new_fields);
