@@ -25,13 +25,16 @@ use headroom_openapi::access::{Tokens, TokensError, may_listen};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use command::{Cli, Command, ExportArgs, ExportFormat, ImportArgs};
+pub use command::{
+    Cli, Command, ExportArgs, ExportFormat, ImportArgs, TokenCommand, TokenCreateArgs,
+};
 pub use flags::{Flags, ServiceFlags};
 pub use guards::GuardFlags;
 pub use service::{ConnectionLimits, RejectsLimits, TlsFiles, TraceSettings};
 pub use size::ByteSize;
 
 use crate::{
+    access::IssuedFile,
     guard::{ContractError, GuardOptions},
     influxql::{self, QueryLimits},
     store,
@@ -186,7 +189,7 @@ pub enum ConfigError {
     Contract(#[from] ContractError),
     /// Without tokens everybody could write.
     #[error(
-        "HEADROOM_LISTEN is {0}, which others can reach, and there is no HEADROOM_TOKENS_FILE; give one, or listen on 127.0.0.1"
+        "HEADROOM_LISTEN is {0}, which others can reach, and there are no tokens; make one with `headroom-gateway token create`, give a HEADROOM_TOKENS_FILE, or listen on 127.0.0.1"
     )]
     OpenToAll(SocketAddr),
     /// Two settings that do not fit.
@@ -286,16 +289,28 @@ impl Settings {
     ///
     /// Names the setting that is wrong and what would be right.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Merged::default()));
-        if let Some(path) = &flags.config {
-            figment = figment.merge(Toml::string(&read(path)?));
-        }
-        let merged: Merged = figment
-            .merge(Serialized::defaults(flags))
-            .extract()
-            .map_err(Box::new)?;
-        merged.judge()
+        merged(flags)?.judge()
     }
+
+    /// The data folder alone, for what must work before the other settings do.
+    ///
+    /// # Errors
+    ///
+    /// When a source cannot be read.
+    pub fn data_dir(flags: &Flags) -> Result<PathBuf, ConfigError> {
+        Ok(merged(flags)?.data_dir)
+    }
+}
+
+fn merged(flags: &Flags) -> Result<Merged, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(Merged::default()));
+    if let Some(path) = &flags.config {
+        figment = figment.merge(Toml::string(&read(path)?));
+    }
+    Ok(figment
+        .merge(Serialized::defaults(flags))
+        .extract()
+        .map_err(Box::new)?)
 }
 
 impl Merged {
@@ -314,7 +329,8 @@ impl Merged {
             return mismatch("HEADROOM_JOURNAL_MAX_AGE_H is 0; every push would be turned away");
         }
         let tokens = self.tokens_file.as_deref().map(tokens).transpose()?;
-        if !may_listen(self.listen, tokens.as_ref()) {
+        let has_issued = IssuedFile::of(&self.data_dir).path().exists();
+        if !has_issued && !may_listen(self.listen, tokens.as_ref()) {
             return Err(ConfigError::OpenToAll(self.listen));
         }
         Ok(Settings {

@@ -17,6 +17,7 @@ use headroom_openapi::{
 use serde_json::json;
 
 use crate::{
+    access::{IssuedError, Limited},
     influxql::answer::{Format, error_written},
     ingest::RefusedLine,
     journal::JournalError,
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// When a client that was turned away may come again: a few of Telegraf's flushes are merged by then.
-const RETRY_AFTER_S: u32 = 5;
+const RETRY_AFTER_S: u64 = 5;
 /// How many refused lines an answer names; the counts are always whole.
 const REFUSED_LINES_NAMED: usize = 10;
 
@@ -69,10 +70,32 @@ pub enum Failure {
     )]
     Unauthorized,
     /// The token lacks the scope.
-    #[error(
-        "the token is known and lacks the scope {0}; add it to the token's line in HEADROOM_TOKENS_FILE"
-    )]
+    #[error("the token is known and lacks the scope {0}; use a token that has it")]
     Forbidden(Scope),
+    /// The token is bound, and this is beyond its bounds.
+    #[error("{0}")]
+    OutOfBounds(String),
+    /// The token pushes faster than it may.
+    #[error(
+        "the token may push {per_s} {of} a second and has pushed more; come again in {after_s} s"
+    )]
+    TooFast {
+        /// `lines` or `bytes`.
+        of: &'static str,
+        /// The rate.
+        per_s: u32,
+        /// When it may push again.
+        after_s: u64,
+    },
+    /// There is no token of that name.
+    #[error("{0}")]
+    TokenUnknown(String),
+    /// There is a token of that name.
+    #[error("{0}")]
+    TokenExists(String),
+    /// The tokens' file failed.
+    #[error("the tokens cannot be changed now; the gateway's log says why")]
+    Tokens,
     /// Recovery still runs.
     #[error("the gateway is starting and reads its journal; /ready says when it is done")]
     Starting,
@@ -173,8 +196,10 @@ impl Failure {
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not found"),
+            Self::Forbidden(_) | Self::OutOfBounds(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::TooFast { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+            Self::TokenExists(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::NotFound | Self::TokenUnknown(_) => (StatusCode::NOT_FOUND, "not found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             Self::Invalid(_)
             | Self::Precision(_)
@@ -194,10 +219,21 @@ impl Failure {
             | Self::IntakeFull { .. }
             | Self::QueriesBusy { .. }
             | Self::Rejects
+            | Self::Tokens
             | Self::Store(_)
             | Self::Journal(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::UpstreamAway(_) => (StatusCode::BAD_GATEWAY, "unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        }
+    }
+
+    /// In how many seconds the same request may succeed; `None`: it is not known to.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::TooFast { after_s, .. } => Some(*after_s),
+            _ if self.status().0 == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_AFTER_S),
+            _ => None,
         }
     }
 
@@ -247,8 +283,18 @@ impl fmt::Display for ApiError {
 }
 
 impl ApiError {
+    /// The failure's status, fitted to the client: on 429 Telegraf's output for version 1 drops the batch.
+    fn status(&self) -> (StatusCode, &'static str) {
+        match (self.dialect, self.failure.status()) {
+            (Dialect::V1 | Dialect::V1Csv, (StatusCode::TOO_MANY_REQUESTS, _)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+            (_, status) => status,
+        }
+    }
+
     fn body(&self) -> serde_json::Value {
-        let (status, code) = self.failure.status();
+        let (status, code) = self.status();
         let message = self.failure.to_string();
         match (self.dialect, &self.failure) {
             (Dialect::V2, Failure::LinesRefused { lines, .. }) => {
@@ -275,20 +321,17 @@ impl ApiError {
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        self.failure.status().0
+        self.status().0
     }
 
     fn error_response(&self) -> HttpResponse {
-        let (status, code) = self.failure.status();
+        let (status, code) = self.status();
         let mut answer = HttpResponse::build(status);
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_S.to_string()));
-            }
-            StatusCode::UNAUTHORIZED => {
-                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"headroom\""));
-            }
-            _ => {}
+        if let Some(after_s) = self.failure.retry_after_s() {
+            answer.insert_header((header::RETRY_AFTER, after_s.to_string()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"headroom\""));
         }
         match self.dialect {
             Dialect::V2 => {
@@ -331,6 +374,30 @@ impl From<ReplayError> for Failure {
         match error {
             ReplayError::Ingest(error) => error.into(),
             ReplayError::Rejects(error) => error.into(),
+        }
+    }
+}
+
+impl From<IssuedError> for Failure {
+    fn from(error: IssuedError) -> Self {
+        match error {
+            IssuedError::Invalid(reason) => Self::Invalid(reason),
+            IssuedError::Exists(_) => Self::TokenExists(error.to_string()),
+            IssuedError::Unknown(_) => Self::TokenUnknown(error.to_string()),
+            IssuedError::File { .. } | IssuedError::Malformed { .. } => {
+                tracing::error!(%error, "the tokens cannot be changed");
+                Self::Tokens
+            }
+        }
+    }
+}
+
+impl From<Limited> for Failure {
+    fn from(limited: Limited) -> Self {
+        Self::TooFast {
+            of: limited.of,
+            per_s: limited.per_s,
+            after_s: limited.after.as_secs_f64().ceil() as u64,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod config;
 
+mod publish;
+
 pub mod tls;
 
 pub mod access;

@@ -14,7 +14,7 @@ use clap::Parser;
 use headroom_gateway::{
     app::{App, Reloader},
     commands,
-    config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings},
+    config::{Cli, Command, ExportArgs, Flags, ImportArgs, LogFormat, Settings, TokenCommand},
     guard::Contract,
     lines::Precision,
     openapi, telemetry,
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Backup { to } => backup(&cli.flags, &to),
         Command::Export(args) => export(&cli.flags, &args),
         Command::Import(args) => import(&args),
+        Command::Token(command) => token(&cli.flags, command),
     };
     match outcome {
         Ok(code) => code,
@@ -120,6 +121,24 @@ async fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn token(flags: &Flags, command: TokenCommand) -> anyhow::Result<ExitCode> {
+    let data_dir = Settings::data_dir(flags)?;
+    match command {
+        TokenCommand::Create(args) => {
+            let name = args.name.clone();
+            let secret = commands::create_token(&data_dir, args)?;
+            println!("{}", secret.expose());
+            eprintln!("this is the token {name}; it is stored nowhere, and shown only now");
+        }
+        TokenCommand::List => print!("{}", commands::list_tokens(&data_dir)?),
+        TokenCommand::Revoke { name } => {
+            commands::revoke_token(&data_dir, &name)?;
+            eprintln!("the token {name} is revoked");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn start_tls() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -162,7 +181,7 @@ fn reload_on_hangup(flags: Flags, reloader: Reloader) -> anyhow::Result<()> {
             match Settings::load(&flags) {
                 Ok(settings) => match reloader.reload(settings) {
                     Ok(()) => tracing::info!("tokens, contract and certificate are read anew"),
-                    Err(error) => tracing::error!(%error, "the certificate in use stays"),
+                    Err(error) => tracing::error!(%error, "what is in use stays"),
                 },
                 Err(error) => tracing::error!(%error, "the settings are wrong; those in use stay"),
             }

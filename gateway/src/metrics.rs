@@ -52,6 +52,8 @@ pub struct Metrics {
     pub http_seconds: HistogramVec,
     /// Requests that are being answered.
     pub http_in_flight: IntGauge,
+    /// Pushes that were turned away because their token pushes too fast, by what there was too much of.
+    pub pushes_limited: IntCounterVec,
     /// Rejects that are kept.
     pub rejects: IntGauge,
     /// What they take on disk.
@@ -136,6 +138,11 @@ impl Metrics {
             guard_fields: gauge(
                 "headroom_guard_fields",
                 "Fields whose types are known, where points go to an InfluxDB",
+            )?,
+            pushes_limited: counters(
+                "headroom_pushes_limited_total",
+                "Pushes that were turned away because their token pushes too fast, by what there was too much of",
+                "limit",
             )?,
             rejects: gauge("headroom_rejects", "Refused lines that are kept")?,
             rejects_bytes: gauge(

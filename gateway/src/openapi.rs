@@ -60,6 +60,7 @@ pub struct RefusedLineV3 {
         (name = "query", description = "Read with InfluxQL"),
         (name = "buckets", description = "Buckets and their points, as InfluxDB 2 has them"),
         (name = "rejects", description = "Lines that were refused: read them, replay them"),
+        (name = "tokens", description = "Who may do what: make, list and revoke tokens"),
         (name = "health", description = "How the gateway is"),
     )
 )]
@@ -71,7 +72,7 @@ pub(crate) fn preface() -> utoipa::openapi::OpenApi {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "A token of HEADROOM_TOKENS_FILE; `Token`, `Basic` and `u`/`p` are taken as well. Not needed without that file.",
+            "A token of `headroom-gateway token create` or HEADROOM_TOKENS_FILE; `Token`, `Basic` and `u`/`p` are taken as well. Not needed while there are none.",
         ))
         .build();
     document

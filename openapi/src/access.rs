@@ -147,6 +147,19 @@ impl Tokens {
         }
     }
 
+    /// What a secret allows; `None`: it is not known.
+    #[must_use]
+    pub fn scopes_of(&self, secret: &str) -> Option<Vec<Scope>> {
+        let presented: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
+        let mut scopes = None::<Vec<Scope>>;
+        for token in &self.0 {
+            if bool::from(token.digest.ct_eq(&presented)) {
+                scopes.get_or_insert_default().extend(&token.scopes);
+            }
+        }
+        scopes
+    }
+
     /// Judges a secret against the scope that an operation needs.
     #[must_use]
     pub fn judge(&self, secret: Option<&str>, needed: Scope) -> Verdict {

@@ -28,6 +28,7 @@ pub use recovery::open_data;
 pub use state::{Clock, Core, Sink, State};
 
 use crate::{
+    access::{Access, IssuedError},
     config::{ConnectionLimits, Settings},
     guard::GuardError,
     journal::JournalError,
@@ -58,6 +59,9 @@ pub enum StartError {
     /// Certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] IssuedError),
     /// The data folder cannot be used.
     #[error("cannot use the data folder {}: {source}; choose another HEADROOM_DATA_DIR", path.display())]
     DataDir {
@@ -106,10 +110,11 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// When the certificate is wrong; the one in use stays.
-    pub fn reload(&self, settings: Settings) -> Result<(), TlsError> {
-        if let Some(tokens) = settings.tokens {
-            self.0.replace_tokens(tokens);
+    /// When tokens or certificate are wrong; those in use stay.
+    pub fn reload(&self, settings: Settings) -> Result<(), StartError> {
+        match settings.tokens {
+            Some(tokens) => self.0.access.replace_listed(tokens)?,
+            None => self.0.access.reload()?,
         }
         if let Some(contract) = settings.guards.contract {
             if let Ok(core) = self.0.core() {
@@ -120,10 +125,10 @@ impl Reloader {
                 );
             }
         }
-        self.0
-            .certificate
-            .as_ref()
-            .map_or(Ok(()), Certificate::reload)
+        if let Some(certificate) = &self.0.certificate {
+            certificate.reload()?;
+        }
+        Ok(())
     }
 }
 
@@ -141,7 +146,7 @@ impl App {
         let metrics = Metrics::new().map_err(|error| StartError::Server(error.to_string()))?;
         let tasks = TaskTracker::new();
         let state = State::new(
-            settings.tokens.take(),
+            Access::open(&settings.data_dir, settings.tokens.take())?,
             settings.limits,
             certificate,
             Arc::new(metrics),
@@ -181,7 +186,7 @@ impl App {
         let server =
             http_server(self.listener, &self.state, self.settings.connections).map_err(failed)?;
         self.tasks
-            .spawn(watch::certificate(self.state.clone(), stop.clone()));
+            .spawn(watch::files(self.state.clone(), stop.clone()));
         let handle = server.handle();
         let mut server = tokio::spawn(server);
         let core = match recovery::open(&mut self.settings, &self.state, &stop).await {

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use headroom_openapi::access::Tokens;
-use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::Embedded;
 use crate::{
+    access::Access,
     body::Intake,
     config::BodyLimits,
     error::Failure,
@@ -48,8 +47,8 @@ pub struct Core {
 
 /// What every request can see.
 pub struct State {
-    /// The accepted tokens; `None`: everybody is trusted.
-    tokens: RwLock<Option<Arc<Tokens>>>,
+    /// The accepted tokens.
+    pub access: Arc<Access>,
     /// What bodies may take.
     pub intake: Intake,
     /// The certificate that new connections get; `None`: plain HTTP.
@@ -64,7 +63,7 @@ pub struct State {
 
 impl State {
     pub(super) fn new(
-        tokens: Option<Tokens>,
+        access: Access,
         limits: BodyLimits,
         certificate: Option<Certificate>,
         metrics: Arc<Metrics>,
@@ -72,7 +71,7 @@ impl State {
         tasks: TaskTracker,
     ) -> Self {
         Self {
-            tokens: RwLock::new(tokens.map(Arc::new)),
+            access: Arc::new(access),
             intake: Intake::new(limits),
             certificate,
             metrics,
@@ -85,17 +84,6 @@ impl State {
 
     pub(super) fn set_ready(&self, core: Core) {
         let _ = self.core.set(core);
-    }
-
-    /// The accepted tokens; `None`: everybody is trusted.
-    #[must_use]
-    pub fn tokens(&self) -> Option<Arc<Tokens>> {
-        self.tokens.read().clone()
-    }
-
-    /// Puts other tokens in the place of those that are accepted; requests that were let in go on.
-    pub(super) fn replace_tokens(&self, tokens: Tokens) {
-        *self.tokens.write() = Some(Arc::new(tokens));
     }
 
     /// The time now, in nanoseconds since 1970.
@@ -151,6 +139,7 @@ impl State {
         let replayer = Replayer {
             rejects: core.rejects.clone(),
             ingest: core.ingest.clone(),
+            access: Arc::clone(&self.access),
         };
         let work = async move { replayer.replay(filter, after, limit).await };
         let done = self

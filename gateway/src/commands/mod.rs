@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod export;
 mod import;
+mod token;
 
 use std::{io, path::PathBuf};
 
@@ -14,8 +15,9 @@ pub use backup::backup;
 pub use check::check;
 pub use export::export;
 pub use import::import;
+pub use token::{create_token, list_tokens, revoke_token};
 
-use crate::{app::StartError, journal::JournalError, store::StoreError};
+use crate::{access::IssuedError, app::StartError, journal::JournalError, store::StoreError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum CommandError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The tokens cannot be read or changed.
+    #[error(transparent)]
+    Tokens(#[from] IssuedError),
     /// A file cannot be read or written.
     #[error("could not {action} {}: {source}", path.display())]
     File {

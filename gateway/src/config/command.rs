@@ -4,14 +4,32 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headroom_openapi::access::Scope;
 use url::Url;
 
 use super::{Flags, Secret};
 use crate::{lines::Precision, validate::ReportFormat};
 
+const AFTER_HELP: &str = "\
+Every setting is a flag, an environment variable and a key of the file that --config names; a flag outranks the \
+environment, that outranks the file.
+
+Examples:
+  headroom-gateway                                          serves loopback, with an embedded store
+  headroom-gateway token create web-fleet --scope write     makes a token, which others need to push
+  headroom-gateway --listen 0.0.0.0:8186 --tls-cert-file cert.pem --tls-key-file key.pem
+  headroom-gateway validate --format json metrics.lp        judges lines without storing them
+
+Signals:
+  TERM, INT   finish requests, close the journal and end; a second one ends at once
+  HUP         reads tokens and certificate anew, without dropping a request
+
+Exit status:
+  0 done, 1 failed (or lines were refused), 2 wrong arguments, 130 ended by a second signal";
+
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "headroom-gateway", version, about, long_about = None)]
+#[command(name = "headroom-gateway", version, about, long_about = None, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do; without a word: serve.
     #[command(subcommand)]
@@ -52,6 +70,48 @@ pub enum Command {
     Export(ExportArgs),
     /// Pushes a file of line protocol to a running gateway.
     Import(ImportArgs),
+    /// Makes, lists and revokes tokens of the data folder; a running gateway notices within a second or two.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// Makes a token and prints its secret, which is stored nowhere.
+    Create(TokenCreateArgs),
+    /// Lists the tokens with what they allow; no secret is known any more.
+    List,
+    /// Takes a token away.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a new token is to be.
+#[derive(Debug, Clone, Args)]
+pub struct TokenCreateArgs {
+    /// Its name, by which it is listed, revoked and counted.
+    pub name: String,
+    /// What it allows: read, write or admin; may be given several times.
+    #[arg(long = "scope", required = true, value_name = "SCOPE")]
+    pub scopes: Vec<Scope>,
+    /// A bucket that it is bound to, such as telegraf or telegraf/week; may be given several times.
+    #[arg(long = "bucket", value_name = "NAME")]
+    pub buckets: Vec<String>,
+    /// A measurement that it may write, `*` standing for any characters; may be given several times.
+    #[arg(long = "measurement", value_name = "PATTERN")]
+    pub measurements: Vec<String>,
+    /// The value that the tag host must have in every line that it writes.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// How many lines a second it may push.
+    #[arg(long, value_name = "NUMBER")]
+    pub lines_per_s: Option<u32>,
+    /// How many bytes of line protocol a second it may push.
+    #[arg(long, value_name = "NUMBER")]
+    pub bytes_per_s: Option<u32>,
 }
 
 /// What to export.

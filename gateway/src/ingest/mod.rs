@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tracing::Instrument;
 
 use crate::{
-    access::Client,
+    access::{Client, Grant},
     app::Sink,
     body::Held,
     guard::{self, Guard},
@@ -35,6 +35,8 @@ pub struct Push {
     pub precision: Precision,
     /// Who pushes; `None` where everybody is trusted.
     pub client: Option<Client>,
+    /// To what its lines are bound, if they are.
+    pub bound_by: Option<Arc<Grant>>,
     /// The address that it came from.
     pub peer: Option<IpAddr>,
     /// When it came.
@@ -216,6 +218,7 @@ impl Ingest {
             received_ns: push.received_ns,
         });
         let scanner = Scanner::new(&push.text, push.precision);
+        let bounds = push.bound_by.as_ref().map(|grant| &grant.bounds);
         let verdicts = match &self.sink {
             Sink::Embedded(embedded) => {
                 let intake = embedded.store().intake(
@@ -225,10 +228,10 @@ impl Ingest {
                     &push.text,
                     push.precision,
                 );
-                Verdicts::with_intake(&push.text, scanner, &mut guards, intake)
+                Verdicts::with_intake(&push.text, scanner, bounds, &mut guards, intake)
             }
             // The points are nobody's business here.
-            Sink::Influx(_) => Verdicts::alone(&push.text, scanner, &mut guards),
+            Sink::Influx(_) => Verdicts::alone(&push.text, scanner, bounds, &mut guards),
         };
         (verdicts, guards.finish())
     }

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::RefusedLine;
 use crate::{
+    access::Bounds,
     guard::Session,
-    lines::{Refusal, Rule, Scanner},
+    lines::{Parts, Refusal, Rule, Scanner},
     store::{Batch, Intake},
 };
 
@@ -29,12 +30,14 @@ impl<'a> Verdicts<'a> {
     pub(super) fn alone(
         text: &'a [u8],
         mut scanner: Scanner<'a>,
+        bounds: Option<&Bounds>,
         guards: &mut Session<'_>,
     ) -> Self {
         let mut verdicts = Self::default();
         let mut untimed = 0_usize;
         while let Some(line) = scanner.next_line() {
-            let is_untimed = line.verdict.and_then(|parts| {
+            let verdict = within(line.verdict, bounds, text, line.bytes.start);
+            let is_untimed = verdict.and_then(|parts| {
                 guards.judge(parts, text, |parts, _| Ok(parts.time_ns.is_none()))
             });
             match is_untimed {
@@ -55,12 +58,14 @@ impl<'a> Verdicts<'a> {
     pub(super) fn with_intake(
         text: &'a [u8],
         mut scanner: Scanner<'a>,
+        bounds: Option<&Bounds>,
         guards: &mut Session<'_>,
         mut intake: Intake<'a>,
     ) -> Self {
         let mut verdicts = Self::default();
         while let Some(line) = scanner.next_line() {
-            let taken = line.verdict.and_then(|parts| {
+            let verdict = within(line.verdict, bounds, text, line.bytes.start);
+            let taken = verdict.and_then(|parts| {
                 guards.judge(parts, text, |parts, is_as_written| {
                     intake
                         .take(parts, is_as_written.then(|| line.bytes.clone()))
@@ -79,5 +84,19 @@ impl<'a> Verdicts<'a> {
     fn refuse(&mut self, number: usize, bytes: &Range<usize>, refusal: Refusal) {
         self.ranges.push(bytes.start as u32..bytes.end as u32);
         self.refused.push(RefusedLine { number, refusal });
+    }
+}
+
+/// Holds an accepted line, which begins at `start`, to what its token may write.
+fn within<'p>(
+    verdict: Result<&'p mut Parts, Refusal>,
+    bounds: Option<&Bounds>,
+    text: &[u8],
+    start: usize,
+) -> Result<&'p mut Parts, Refusal> {
+    let parts = verdict?;
+    match bounds {
+        None => Ok(parts),
+        Some(bounds) => bounds.check_line(parts, text, start).map(|()| parts),
     }
 }

@@ -49,6 +49,10 @@ pub enum Rule {
     ContractPast,
     /// The point lies further ahead than the contract allows.
     ContractFuture,
+    /// The token may not write the measurement.
+    TokenMeasurement,
+    /// The token may not write points of the host.
+    TokenHost,
     /// The upstream server refused the line.
     Upstream,
 }
@@ -80,6 +84,8 @@ impl Rule {
             Self::ContractFieldType => "contract_field_type",
             Self::ContractPast => "contract_past",
             Self::ContractFuture => "contract_future",
+            Self::TokenMeasurement => "token_measurement",
+            Self::TokenHost => "token_host",
             Self::Upstream => "upstream",
         }
     }

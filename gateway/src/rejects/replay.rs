@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Filter, Reject, Rejects, RejectsError, file::Judgement};
 use crate::{
-    access::Client,
+    access::{Access, Client, Grant},
     ingest::{Ingest, IngestError, Push},
     journal::Encoding,
     lines::{Refusal, Rule, Scanner},
@@ -47,6 +47,8 @@ pub struct Replayer {
     pub rejects: Rejects,
     /// The way in.
     pub ingest: Ingest,
+    /// The tokens, whose bounds hold for their lines.
+    pub access: Arc<Access>,
 }
 
 impl Replayer {
@@ -91,15 +93,18 @@ impl Replayer {
     async fn again(&self, rejects: &[Reject], report: &mut Replayed) -> Result<(), ReplayError> {
         let mut refused = Vec::new();
         let mut whole = Vec::new();
+        // The token's bounds hold for its lines also when somebody else replays them.
+        let bound_by = self.access.grant_named(&rejects[0].source.client);
         for reject in rejects {
-            match fault(reject) {
+            let gone = bound_by.is_none() && reject.reason.starts_with("token_");
+            match fault(reject).or_else(|| gone.then(|| bounds_unknown(reject))) {
                 None => whole.push(reject),
                 Some(refusal) => refused.push(judgement(reject, &refusal)),
             }
         }
         let mut accepted = Vec::new();
         if !whole.is_empty() {
-            let (push, numbers) = together(&whole);
+            let (push, numbers) = together(&whole, bound_by);
             let receipt = self.ingest.accept(push).await?;
             let mut verdicts: BTreeMap<usize, Refusal> = receipt
                 .refused
@@ -122,6 +127,17 @@ impl Replayer {
     }
 }
 
+/// Says of a line that its token was not allowed, and which token cannot be asked any more, that it stays so.
+fn bounds_unknown(reject: &Reject) -> Refusal {
+    let rule = if reject.reason == Rule::TokenHost.code() {
+        Rule::TokenHost
+    } else {
+        Rule::TokenMeasurement
+    };
+    let reason = "its token did not allow the line, and has gone; push it again with another one";
+    Refusal::whole(rule, reason)
+}
+
 /// Why a line alone is no line of line protocol; `None`: it is one, and nothing behind it can change that.
 fn fault(reject: &Reject) -> Option<Refusal> {
     let mut scanner = Scanner::new(&reject.line, reject.source.precision);
@@ -141,7 +157,7 @@ fn fault(reject: &Reject) -> Option<Refusal> {
 }
 
 /// One push of whole lines, and the number that each has in it.
-fn together(whole: &[&Reject]) -> (Push, Vec<usize>) {
+fn together(whole: &[&Reject], bound_by: Option<Arc<Grant>>) -> (Push, Vec<usize>) {
     let source = &whole[0].source;
     let mut text = Vec::new();
     let mut numbers = Vec::new();
@@ -159,6 +175,7 @@ fn together(whole: &[&Reject]) -> (Push, Vec<usize>) {
         retention_policy: source.retention_policy.clone(),
         precision: source.precision,
         client,
+        bound_by,
         peer: None,
         received_ns: source.received_ns,
         encoding: Encoding::Identity,

@@ -278,12 +278,21 @@ async fn list_orgs() -> Json<Orgs> {
 #[get("/api/v2/buckets")]
 async fn list_buckets(
     state: Data<State>,
+    request: HttpRequest,
     query: Result<Query<Listed>, actix_web::Error>,
 ) -> Result<Json<Buckets>, ApiError> {
     let listed = || {
         let Query(query) = query.map_err(|error| bad_request(&error))?;
         let mut buckets = all_buckets(store_of(&state)?);
         buckets.retain(|bucket| query.name.as_ref().is_none_or(|name| *name == bucket.name));
+        let grant = access::grant_of(&request)?;
+        buckets.retain(|bucket| {
+            let (database, policy) = match bucket.name.split_once('/') {
+                Some((database, policy)) => (database, Some(policy)),
+                None => (bucket.name.as_str(), None),
+            };
+            grant.bounds.has_bucket(database, policy)
+        });
         let limit = query.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MOST);
         let skipped = buckets.into_iter().skip(query.offset.unwrap_or(0));
         Ok(Json(Buckets {
@@ -323,7 +332,7 @@ async fn create_bucket(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let made = async {
-        access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
+        access::check(&request, Scope::Admin)?;
         let body = Body::read(&request, payload, &state.intake).await?;
         let wanted: NewBucket =
             serde_json::from_slice(&body.text).map_err(|error| bad_request(&error))?;
@@ -378,7 +387,7 @@ async fn delete(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let deleted = async {
-        access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
+        access::check(&request, Scope::Admin)?;
         let Query(target) = query.map_err(|error| bad_request(&error))?;
         let bucket = target.bucket.ok_or_else(|| {
             Failure::Invalid("the parameter bucket is missing; write bucket=telegraf".to_owned())

@@ -6,6 +6,7 @@ mod metrics;
 mod passthrough;
 pub mod query;
 mod rejects;
+mod tokens;
 mod trace;
 mod validate;
 mod write;
@@ -44,6 +45,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .configure(query::configure)
         .configure(buckets::configure)
         .configure(rejects::configure)
+        .configure(tokens::configure)
         .service(health::ping)
         .service(health::ping_head)
         .service(health::health)

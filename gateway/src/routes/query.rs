@@ -173,8 +173,9 @@ async fn answer(
         found.iter().map(influxql::ast::Statement::scope).collect()
     });
     for scope in needed {
-        access::check(request, state.tokens().as_deref(), scope)?;
+        access::check(request, scope)?;
     }
+    check_places(request, statements.as_deref().unwrap_or_default(), &asked)?;
     match &core?.sink {
         Sink::Influx(upstream) => {
             let query = PassedQuery {
@@ -186,6 +187,32 @@ async fn answer(
         }
         Sink::Embedded(embedded) => execute(embedded, state.now_ns(), statements?, &asked).await,
     }
+}
+
+/// Holds the statements of a bound token to its buckets.
+fn check_places(
+    request: &HttpRequest,
+    statements: &[influxql::ast::Statement],
+    asked: &Asked,
+) -> Result<(), Failure> {
+    let bounds = &access::grant_of(request)?.bounds;
+    if bounds.buckets.is_empty() {
+        return Ok(());
+    }
+    for statement in statements {
+        let places = statement.places();
+        let places = places.ok_or_else(|| {
+            Failure::OutOfBounds(format!(
+                "the token is bound to the buckets {}, and the statement {statement} looks beyond them",
+                bounds.buckets.join(", ")
+            ))
+        })?;
+        for (database, policy) in places {
+            let database = database.or(asked.get("db")).unwrap_or_default();
+            bounds.check_bucket(database, policy.or(asked.get("rp")))?;
+        }
+    }
+    Ok(())
 }
 
 /// A query's parameters, however they came.

@@ -217,8 +217,14 @@ type Asked<T> = Result<Query<T>, actix_web::Error>;
     )
 )]
 #[get("/api/v1/rejects")]
-async fn list(state: Data<State>, asked: Asked<Listed>) -> Result<Json<RejectsPage>, ApiError> {
+async fn list(
+    state: Data<State>,
+    request: HttpRequest,
+    asked: Asked<Listed>,
+) -> Result<Json<RejectsPage>, ApiError> {
     let page = async {
+        access::check(&request, Scope::Read)?;
+        access::check_unbound(&request)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MOST)?;
         let filter = Filter {
@@ -262,7 +268,7 @@ async fn remove(
     asked: Asked<Removal>,
 ) -> Result<Json<Removed>, ApiError> {
     let done = async {
-        access::check(&request, state.tokens().as_deref(), Scope::Admin)?;
+        access::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let filter = Filter {
             reason: asked.reason,
@@ -294,8 +300,13 @@ async fn remove(
     )
 )]
 #[post("/api/v1/rejects/replay")]
-async fn replay(state: Data<State>, asked: Asked<Replay>) -> Result<Json<ReplayReport>, ApiError> {
+async fn replay(
+    state: Data<State>,
+    request: HttpRequest,
+    asked: Asked<Replay>,
+) -> Result<Json<ReplayReport>, ApiError> {
     let done = async {
+        access::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, REPLAY_LIMIT_DEFAULT, REPLAY_LIMIT_MOST)?;
         let filter = Filter {

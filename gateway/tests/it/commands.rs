@@ -8,7 +8,7 @@ use headroom_gateway::{
     config::{ExportArgs, ExportFormat, ImportArgs},
 };
 
-use crate::support::TestApp;
+use crate::{process, support::TestApp};
 
 const LINES: &str = "cpu,host=a\\ b usage=1.5,n=7i,text=\"two\nlines \\\"quoted\\\"\" 1000000000\n\
                      cpu,host=a\\ b up=true,total=18446744073709551615u 2000000000\n\
@@ -120,4 +120,30 @@ async fn a_changed_byte_in_a_chunk_is_found() {
     std::fs::write(&path, bytes).expect("a damaged file");
     let found = commands::check(&copy).await.expect_err("damage");
     assert!(found.to_string().contains("damaged"), "{found}");
+}
+
+#[test]
+fn help_names_signals_exit_codes_and_examples_and_a_wrong_flag_is_told() {
+    let run = |arguments: &[&str]| {
+        process::program()
+            .args(arguments)
+            .output()
+            .expect("it runs")
+    };
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    for needle in [
+        "Usage:",
+        "Examples:",
+        "Signals:",
+        "Exit status:",
+        "HEADROOM_LISTEN",
+    ] {
+        assert!(text.contains(needle), "{needle}");
+    }
+    let wrong = run(&["--lissten", "a"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("--listen"));
+    assert!(wrong.stdout.is_empty());
 }

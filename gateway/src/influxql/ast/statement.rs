@@ -2,7 +2,7 @@
 
 use headroom_openapi::access::Scope;
 
-use super::{Expr, Limits, Measurement, MeasurementName, Pattern, Select};
+use super::{Expr, Limits, Measurement, MeasurementName, Pattern, Select, Source};
 
 /// The clauses that SHOW statements share.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -158,6 +158,45 @@ impl Statement {
             | Self::ShowCardinality { .. }
             | Self::ShowContinuousQueries
             | Self::Explain { .. } => Scope::Read,
+        }
+    }
+    /// Returns the database and retention policy of everything that the statement reads, each if it is named; `None`: it
+    /// looks at all databases, or takes something away.
+    #[must_use]
+    pub fn places(&self) -> Option<Vec<Place<'_>>> {
+        let mut places = Vec::new();
+        match self {
+            Self::Select(select) | Self::Explain { select, .. } => read_by(select, &mut places),
+            Self::ShowRetentionPolicies { database } => places.push((database.as_deref(), None)),
+            Self::CreateDatabase { name, .. } => places.push((Some(name), None)),
+            Self::ShowMeasurements { clauses, .. }
+            | Self::ShowTagKeys(clauses)
+            | Self::ShowTagValues { clauses, .. }
+            | Self::ShowFieldKeys(clauses)
+            | Self::ShowSeries(clauses)
+            | Self::ShowCardinality { clauses, .. } => {
+                places.push((clauses.database.as_deref(), None));
+                places.extend(clauses.sources.iter().map(named));
+            }
+            _ => return None,
+        }
+        Some(places)
+    }
+}
+
+/// A database and a retention policy, each if it is named.
+type Place<'a> = (Option<&'a str>, Option<&'a str>);
+
+fn named(source: &Measurement) -> Place<'_> {
+    let policy = source.retention_policy.as_deref();
+    (source.database.as_deref(), policy)
+}
+
+fn read_by<'a>(select: &'a Select, places: &mut Vec<Place<'a>>) {
+    for source in &select.sources {
+        match source {
+            Source::Measurement(measurement) => places.push(named(measurement)),
+            Source::Subquery(select) => read_by(select, places),
         }
     }
 }

@@ -2,13 +2,15 @@
 
 mod parameters;
 
+use std::time::Instant;
+
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse, post,
+    HttpRequest, HttpResponse, post,
     web::{Data, Payload, Query},
 };
 
 use crate::{
-    access::Client,
+    access,
     app::State,
     body::Body,
     error::{ApiError, Failure},
@@ -36,6 +38,7 @@ type Parsed<Q> = Result<Query<Q>, actix_web::Error>;
         (status = 403, description = "The token lacks the scope `write`", body = ErrorV2),
         (status = 413, description = "The body is too large", body = ErrorV2),
         (status = 415, description = "The content encoding is not known", body = ErrorV2),
+        (status = 429, description = "The token pushes faster than it may; send it again after `Retry-After` seconds", body = ErrorV2),
         (status = 503, description = "Nothing was stored; send it again after `Retry-After` seconds", body = ErrorV2),
     )
 )]
@@ -94,6 +97,7 @@ pub(super) async fn write_v1(
         (status = 403, description = "The token lacks the scope `write`", body = ErrorV3),
         (status = 413, description = "The body is too large", body = ErrorV3),
         (status = 415, description = "The content encoding is not known", body = ErrorV3),
+        (status = 429, description = "The token pushes faster than it may; send it again after `Retry-After` seconds", body = ErrorV3),
         (status = 503, description = "Nothing was stored; send it again after `Retry-After` seconds", body = ErrorV3),
     )
 )]
@@ -128,15 +132,29 @@ async fn push<Q: Parameters>(
     let received_ns = state.now_ns();
     let Query(query) = query.map_err(super::bad_query)?;
     let destination = query.destination()?;
+    let grant = access::grant_of(request)?;
+    let policy = destination.retention_policy.as_deref();
+    grant.bounds.check_bucket(&destination.database, policy)?;
+    grant.pace.admit(Instant::now()).inspect_err(|limited| {
+        state
+            .metrics
+            .pushes_limited
+            .with_label_values(&[limited.of])
+            .inc();
+    })?;
     state.core()?;
     let body = Body::read(request, payload, &state.intake).await?;
-    let client = request.extensions().get::<Client>().cloned();
+    let lines = memchr::memchr_iter(b'\n', &body.text).count() + 1;
+    grant
+        .pace
+        .charge(Instant::now(), lines as u64, body.text.len() as u64);
     let receipt = state
         .accept(Push {
             database: destination.database,
             retention_policy: destination.retention_policy,
             precision: destination.precision,
-            client,
+            client: grant.client.clone(),
+            bound_by: grant.bounds.hold_for_lines().then_some(grant),
             peer: request.peer_addr().map(|address| address.ip()),
             received_ns,
             encoding: body.encoding,

@@ -1,0 +1,222 @@
+//! To which points a token is bound: buckets, measurements, a host.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Failure,
+    lines::{Parts, Refusal, Rule},
+};
+
+/// The tag that says whose points they are.
+const HOST_TAG: &[u8] = b"host";
+
+/// A name, in which `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pattern(pub String);
+
+impl Pattern {
+    /// Says whether a name fits, which may be escaped as in a line.
+    fn fits(&self, name: &[u8]) -> bool {
+        let mut parts = self.0.as_bytes().split(|byte| *byte == b'*');
+        let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
+            return false;
+        };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            match memchr::memmem::find(rest, part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// What a token is bound to; an empty list is no bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// Buckets: `telegraf` is the database with all its retention policies, `telegraf/week` one policy of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<String>,
+    /// Measurements that may be written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<Pattern>,
+    /// The value of the tag `host` that every line must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl Bounds {
+    /// No bounds.
+    pub const NONE: Self = Self {
+        buckets: Vec::new(),
+        measurements: Vec::new(),
+        host: None,
+    };
+
+    /// Says whether lines need to be looked at.
+    #[must_use]
+    pub fn hold_for_lines(&self) -> bool {
+        !self.measurements.is_empty() || self.host.is_some()
+    }
+
+    /// Says whether a database, or one retention policy of it, is within.
+    #[must_use]
+    pub fn has_bucket(&self, database: &str, retention_policy: Option<&str>) -> bool {
+        let is_it = |bucket: &String| match bucket.split_once('/') {
+            None => bucket == database,
+            Some((name, policy)) => name == database && Some(policy) == retention_policy,
+        };
+        self.buckets.is_empty() || self.buckets.iter().any(is_it)
+    }
+
+    /// Holds a request to the buckets.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::OutOfBounds`] names the buckets that would be right.
+    pub fn check_bucket(
+        &self,
+        database: &str,
+        retention_policy: Option<&str>,
+    ) -> Result<(), Failure> {
+        if self.has_bucket(database, retention_policy) {
+            return Ok(());
+        }
+        Err(Failure::OutOfBounds(format!(
+            "the token is bound to the buckets {}",
+            self.buckets.join(", ")
+        )))
+    }
+
+    /// Holds an accepted line to measurements and host.
+    ///
+    /// # Errors
+    ///
+    /// Says what the token may write.
+    pub fn check_line(&self, parts: &Parts, text: &[u8], start: usize) -> Result<(), Refusal> {
+        let measurement = parts.measurement.of(text);
+        let fits = |pattern: &Pattern| pattern.fits(measurement);
+        if !self.measurements.is_empty() && !self.measurements.iter().any(fits) {
+            let names: Vec<_> = self.measurements.iter().map(|one| one.0.as_str()).collect();
+            return Err(Refusal::at(
+                Rule::TokenMeasurement,
+                parts.measurement.start - start,
+                format!(
+                    "the token may write the measurements {} only",
+                    names.join(", ")
+                ),
+            ));
+        }
+        let Some(host) = &self.host else {
+            return Ok(());
+        };
+        let tag = parts.tags.iter().find(|tag| tag.key.of(text) == HOST_TAG);
+        match tag {
+            Some(tag) if is_value(tag.value.of(text), host) => Ok(()),
+            Some(tag) => Err(Refusal::at(
+                Rule::TokenHost,
+                tag.value.start - start,
+                format!("the token may write points of the host {host:?} only"),
+            )),
+            None => Err(Refusal::whole(
+                Rule::TokenHost,
+                format!(
+                    "the token may write points of the host {host:?} only, and the line has no tag host"
+                ),
+            )),
+        }
+    }
+}
+
+/// Says whether a tag's value, escaped as in a line, is a text.
+fn is_value(escaped: &[u8], value: &str) -> bool {
+    let mut value = value.bytes();
+    let mut bytes = escaped.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            b'\\' => bytes.next_if(|next| b", =".contains(next)).unwrap_or(byte),
+            _ => byte,
+        };
+        if value.next() != Some(byte) {
+            return false;
+        }
+    }
+    value.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::{Precision, Scanner};
+
+    #[test]
+    fn a_pattern_fits_as_its_stars_say() {
+        for (pattern, name, fits) in [
+            ("cpu", "cpu", true),
+            ("cpu", "cpu2", false),
+            ("*", "", true),
+            ("cpu*", "cpu_load", true),
+            ("*_load", "cpu_load", true),
+            ("*_load", "cpu_loads", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "aXc", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(
+                Pattern(pattern.into()).fits(name.as_bytes()),
+                fits,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_database_is_bound_with_its_policies_and_a_policy_alone() {
+        let bounds = Bounds {
+            buckets: vec!["telegraf".into(), "other/week".into()],
+            ..Bounds::NONE
+        };
+        for (database, policy, within) in [
+            ("telegraf", None, true),
+            ("telegraf", Some("week"), true),
+            ("other", Some("week"), true),
+            ("other", None, false),
+            ("third", None, false),
+        ] {
+            let checked = bounds.check_bucket(database, policy);
+            assert_eq!(checked.is_ok(), within, "{database} {policy:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_held_to_measurements_and_host() {
+        let bounds = Bounds {
+            buckets: Vec::new(),
+            measurements: vec![Pattern("cpu*".into())],
+            host: Some("web 1".into()),
+        };
+        for (line, rule) in [
+            ("cpu,host=web\\ 1 f=1", None),
+            ("cpu_load,a=b,host=web\\ 1 f=1", None),
+            ("mem,host=web\\ 1 f=1", Some(Rule::TokenMeasurement)),
+            ("cpu,host=web\\ 10 f=1", Some(Rule::TokenHost)),
+            ("cpu,host=web f=1", Some(Rule::TokenHost)),
+            ("cpu,ghost=web\\ 1 f=1", Some(Rule::TokenHost)),
+        ] {
+            let mut scanner = Scanner::new(line.as_bytes(), Precision::Seconds);
+            let judged = scanner.next_line().expect("a line");
+            let parts = judged.verdict.expect("a good line");
+            let checked = bounds.check_line(parts, line.as_bytes(), 0);
+            assert_eq!(checked.err().map(|refusal| refusal.rule), rule, "{line}");
+        }
+    }
+}
