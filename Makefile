@@ -34,6 +34,11 @@ test: libtorch ## run every test of both services
 crash: ## kill -9 the gateway under load and look for every acked line; ROUNDS=20
 	@HEADROOM_CRASH_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --quiet --locked --package headroom-gateway --test it crash -- --nocapture
 
+.PHONY: fuzz
+fuzz: ## fuzz scanner, gzip path and InfluxQL parser; SECONDS=20 each
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.dev/sancov $(CARGO) build --release --locked --package headroom-fuzz --features libfuzzer
+	@$(PYTHON) .dev/fuzz.py --seconds $(or $(SECONDS),20) $(TARGETS)
+
 .PHONY: bench
 bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
@@ -41,6 +46,10 @@ bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
 .PHONY: bench-guards
 bench-guards: ## what contract, series limits, types and float fields cost a line
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench guards
+
+.PHONY: bench-journal
+bench-journal: ## the journal's segment files beside a SQLite table with the same promise
+	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench journal
 
 .PHONY: bench-store
 bench-store: build ## the embedded store beside InfluxDB 1.x on the same points; ARGS="--hosts 1000"

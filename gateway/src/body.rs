@@ -2,14 +2,14 @@
 
 mod intake;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use actix_web::{
     HttpRequest,
     http::header,
     web::{Bytes, BytesMut, Payload},
 };
-use flate2::read::MultiGzDecoder;
+use flate2::{bufread::GzDecoder, read::MultiGzDecoder};
 use futures_util::StreamExt;
 use tracing::Instrument;
 
@@ -209,6 +209,13 @@ fn decode_counting(
     }
 }
 
+/// Says whether a gzip body is a single whole member.
+#[must_use]
+pub fn is_one_member(raw: &[u8]) -> bool {
+    let mut member = GzDecoder::new(raw);
+    io::copy(&mut member, &mut io::sink()).is_ok() && member.into_inner().is_empty()
+}
+
 /// The size that the last member says it has, modulo 2^32: its last four bytes (RFC 1952).
 fn size_said(raw: &[u8]) -> usize {
     raw.last_chunk()
@@ -234,6 +241,7 @@ mod tests {
         let two = [gzip(b"m f=1\n"), gzip(b"m f=2")].concat();
         assert_eq!(decode(&two, 100).expect("valid"), b"m f=1\nm f=2");
         assert_eq!(decode(b"", 100).expect("empty"), b"");
+        assert!(!is_one_member(&two) && is_one_member(&gzip(b"m f=1\n")));
     }
 
     #[test]

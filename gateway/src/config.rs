@@ -4,6 +4,7 @@
 //! file (`data_dir`). Environment and arguments are read here and nowhere else.
 
 mod command;
+mod destinations;
 mod flags;
 mod guards;
 mod service;
@@ -23,11 +24,11 @@ use figment::{
 };
 use headroom_openapi::access::{Tokens, TokensError, may_listen};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 pub use command::{
     Cli, Command, ExportArgs, ExportFormat, ImportArgs, TokenCommand, TokenCreateArgs,
 };
+pub use destinations::{InfluxSettings, OwnEncoding, PRIMARY};
 pub use flags::{Flags, ServiceFlags};
 pub use guards::GuardFlags;
 pub use service::{ConnectionLimits, RejectsLimits, TlsFiles, TraceSettings};
@@ -128,6 +129,8 @@ pub struct Settings {
     pub query_limits: QueryLimits,
     /// The InfluxDB behind the gateway; `None`: the embedded store.
     pub influx: Option<InfluxSettings>,
+    /// The servers that get every batch as well.
+    pub destinations: Vec<InfluxSettings>,
     /// How log lines are written.
     pub log_format: LogFormat,
 }
@@ -145,21 +148,6 @@ pub struct BodyLimits {
     pub max_decodes: usize,
     /// How long one may take to come.
     pub timeout: Duration,
-}
-
-/// The InfluxDB behind the gateway.
-#[derive(Debug, Clone)]
-pub struct InfluxSettings {
-    /// Its address; a path is a prefix.
-    pub url: Url,
-    /// What it wants for authentication.
-    pub token: Option<Secret>,
-    /// The organisation in InfluxDB 2.
-    pub org: Option<String>,
-    /// The one bucket for everything.
-    pub bucket: Option<String>,
-    /// The major version, if it need not be asked for.
-    pub version: Option<u8>,
 }
 
 /// Why the settings were refused.
@@ -224,6 +212,10 @@ struct Merged {
     influx_org: Option<String>,
     influx_bucket: Option<String>,
     influx_version: Option<u8>,
+    influx_encoding: Option<OwnEncoding>,
+    influx_in_flight: Option<u32>,
+    #[serde(default)]
+    destination: Vec<destinations::Given>,
     log_format: LogFormat,
     tls_cert_file: Option<PathBuf>,
     tls_key_file: Option<PathBuf>,
@@ -265,6 +257,9 @@ impl Default for Merged {
             influx_org: None,
             influx_bucket: None,
             influx_version: None,
+            influx_encoding: None,
+            influx_in_flight: None,
+            destination: Vec::new(),
             log_format: LogFormat::Text,
             tls_cert_file: None,
             tls_key_file: None,
@@ -348,7 +343,18 @@ impl Merged {
             store_max_bytes: self.store_max_bytes.map(|size| size.0),
             query_limits: self.query_limits()?,
             log_format: self.log_format,
-            influx: self.influx()?,
+            influx: destinations::Given {
+                url: self.influx_url,
+                token: self.influx_token,
+                org: self.influx_org,
+                bucket: self.influx_bucket,
+                version: self.influx_version,
+                encoding: self.influx_encoding,
+                in_flight: self.influx_in_flight,
+                ..destinations::Given::default()
+            }
+            .primary()?,
+            destinations: destinations::Given::others(self.destination)?,
         })
     }
 
@@ -375,38 +381,6 @@ impl Merged {
             values_max: self.query_max_values as usize,
             concurrent_max: self.query_max_concurrent as usize,
         })
-    }
-
-    fn influx(self) -> Result<Option<InfluxSettings>, ConfigError> {
-        let Some(url) = self.influx_url else {
-            let given = self.influx_token.is_some() || self.influx_org.is_some();
-            return if given || self.influx_bucket.is_some() {
-                Err(ConfigError::Mismatch(
-                    "HEADROOM_INFLUX_TOKEN, _ORG or _BUCKET is set and HEADROOM_INFLUX_URL is not; set it, such as http://127.0.0.1:8086".to_owned(),
-                ))
-            } else {
-                Ok(None)
-            };
-        };
-        let url = http_url(&url).ok_or_else(|| {
-            ConfigError::Mismatch(
-                "HEADROOM_INFLUX_URL is no address; write http://HOST:PORT or https://HOST:PORT"
-                    .to_owned(),
-            )
-        })?;
-        if !matches!(self.influx_version, None | Some(1..=3)) {
-            return Err(ConfigError::Mismatch(
-                "HEADROOM_INFLUX_VERSION is none of 1, 2 and 3; leave it out to have the server asked"
-                    .to_owned(),
-            ));
-        }
-        Ok(Some(InfluxSettings {
-            url,
-            token: self.influx_token,
-            org: self.influx_org,
-            bucket: self.influx_bucket,
-            version: self.influx_version,
-        }))
     }
 }
 

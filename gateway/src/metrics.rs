@@ -1,9 +1,13 @@
 //! What is counted, for Prometheus.
 
+mod destinations;
+
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry, TextEncoder, core::Collector,
 };
+
+pub use destinations::{Destination, DestinationMetrics};
 
 /// From a sync on a fast disk to a slow answer, in seconds.
 const BUCKETS: [f64; 12] = [
@@ -36,14 +40,8 @@ pub struct Metrics {
     pub store_expired_values: IntGauge,
     /// Values that went for want of space.
     pub store_evicted_values: IntGauge,
-    /// Batches between the journal's end and what InfluxDB has.
-    pub upstream_lag_batches: IntGauge,
-    /// 1 while InfluxDB takes batches.
-    pub upstream_up: IntGauge,
-    /// Lines that InfluxDB took.
-    pub upstream_lines: IntCounter,
-    /// Lines that InfluxDB refused.
-    pub upstream_lines_rejected: IntCounter,
+    /// What becomes of batches at each destination.
+    pub destinations: DestinationMetrics,
     /// Series that the guards know.
     pub guard_series: IntGauge,
     /// Fields whose types the guards know.
@@ -118,19 +116,7 @@ impl Metrics {
                 "headroom_store_evicted_values",
                 "Values that went since the start, because the store reached HEADROOM_STORE_MAX_BYTES",
             )?,
-            upstream_lag_batches: gauge(
-                "headroom_upstream_lag_batches",
-                "Batches that are in the journal and not yet in InfluxDB",
-            )?,
-            upstream_up: gauge(
-                "headroom_upstream_up",
-                "1 while InfluxDB takes batches, 0 while it does not",
-            )?,
-            upstream_lines: counter("headroom_upstream_lines_total", "Lines that InfluxDB took")?,
-            upstream_lines_rejected: counter(
-                "headroom_upstream_lines_rejected_total",
-                "Lines that InfluxDB refused for their content",
-            )?,
+            destinations: DestinationMetrics::new(&registry)?,
             guard_series: gauge(
                 "headroom_guard_series",
                 "Series that are known, where new ones are limited",

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Clock, Queries};
 use crate::{
     influxql::QueryLimits,
-    journal::Journal,
+    journal::{Journal, Place},
     store::{Batch, Store, StoreError},
 };
 
@@ -34,6 +34,7 @@ pub struct Embedded {
     store: Store,
     queries: Queries,
     applied: Arc<watch::Sender<u64>>,
+    place: Arc<Place>,
     journal_max_bytes: u64,
 }
 
@@ -53,13 +54,14 @@ impl Embedded {
     pub(super) fn new(
         store: Store,
         limits: QueryLimits,
-        applied_through: u64,
+        journal: &Journal,
         journal_max_bytes: u64,
     ) -> Self {
         Self {
+            place: Arc::new(journal.place(store.sealed_through(), false)),
             store,
             queries: Queries::new(limits),
-            applied: Arc::new(watch::Sender::new(applied_through)),
+            applied: Arc::new(watch::Sender::new(journal.last_sequence())),
             journal_max_bytes,
         }
     }
@@ -115,9 +117,9 @@ impl Embedded {
             }
             let due = sealed_at.elapsed() >= SEAL_AT_LATEST
                 || self.store.wants_seal()
-                || journal.pending_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART;
+                || self.place.unread_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART;
             if due && journal.last_sequence() > self.store.sealed_through() {
-                self.seal(&journal).await;
+                self.seal().await;
                 self.work("merging chunks", |store| store.compact().map(drop))
                     .await;
                 sealed_at = Instant::now();
@@ -134,9 +136,9 @@ impl Embedded {
     }
 
     /// Seals what is in memory and trims the journal.
-    pub(super) async fn seal(&self, journal: &Journal) {
+    pub(super) async fn seal(&self) {
         if self.work("sealing", |store| store.seal().map(drop)).await {
-            journal.trim_through(self.store.sealed_through());
+            self.place.read_through(self.store.sealed_through());
         }
     }
 

@@ -244,27 +244,28 @@ fn http_server(
 }
 
 fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &CancellationToken) {
-    match &core.sink {
-        Sink::Embedded(embedded) => {
-            tasks.spawn(embedded.clone().keep_until(
-                core.journal.clone(),
-                state.clock(),
-                stop.clone(),
-            ));
-        }
-        Sink::Influx(upstream) => {
-            tasks.spawn(upstream.clone().send_until(
-                core.journal.clone(),
-                core.rejects.clone(),
-                Arc::clone(&state.metrics),
-                stop.clone(),
-            ));
-            tasks.spawn(known::preload_types(
-                core.clone(),
-                upstream.clone(),
-                stop.clone(),
-            ));
-        }
+    // Every place is taken before the first segment may go.
+    let places: Vec<_> = core
+        .destinations
+        .iter()
+        .map(|destination| destination.place(&core.journal))
+        .collect();
+    if let Sink::Embedded(embedded) = &core.sink {
+        let (journal, clock) = (core.journal.clone(), state.clock());
+        tasks.spawn(embedded.clone().keep_until(journal, clock, stop.clone()));
+    }
+    for (destination, place) in core.destinations.iter().zip(places) {
+        tasks.spawn(destination.clone().send_until(
+            core.journal.clone(),
+            place,
+            core.rejects.clone(),
+            Arc::clone(&state.metrics),
+            stop.clone(),
+        ));
+    }
+    if let Sink::Influx(upstream) = &core.sink {
+        let preloading = known::preload_types(core.clone(), upstream.clone(), stop.clone());
+        tasks.spawn(preloading);
     }
 }
 
@@ -286,7 +287,7 @@ async fn close(core: &Core, tasks: &TaskTracker) {
     let guard = Arc::clone(core.ingest.guard());
     let _ = tokio::task::spawn_blocking(move || guard.close()).await;
     if let Sink::Embedded(embedded) = &core.sink {
-        let sealing = embedded.seal(&core.journal);
+        let sealing = embedded.seal();
         if tokio::time::timeout(LAST_SEAL_TIMEOUT, sealing)
             .await
             .is_err()

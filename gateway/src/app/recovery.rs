@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Core, Embedded, Sink, StartError, State, known};
 use crate::{
     body,
-    config::{InfluxSettings, Settings},
+    config::Settings,
     guard::Guard,
     influxql::QueryLimits,
     ingest::Ingest,
@@ -34,8 +34,10 @@ pub(super) async fn open(
         max_age: settings.journal_max_age,
         segment_max_bytes: SEGMENT_MAX_BYTES.min(settings.journal_max_bytes / SEGMENTS_AT_LEAST),
         start_after: 0,
+        read_through: 0,
     };
-    let (influx, query_limits) = (settings.influx.clone(), settings.query_limits);
+    let (influx, others) = (settings.influx.clone(), settings.destinations.clone());
+    let query_limits = settings.query_limits;
     let options = StoreOptions {
         max_bytes: settings.store_max_bytes,
         ..StoreOptions::default()
@@ -46,17 +48,19 @@ pub(super) async fn open(
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
         let guard = Guard::open(&data_dir, guards)?;
-        let (journal, sink) = match influx {
-            None => open_embedded(&data_dir, journal, options, query_limits, &stop),
-            Some(influx) => open_influx(&data_dir, journal, influx),
+        let open = |settings| Upstream::open(settings, &data_dir);
+        let others = others.into_iter().map(open).collect::<Result<_, _>>()?;
+        let (journal, sink, destinations) = match influx {
+            None => open_embedded(&data_dir, journal, options, query_limits, others, &stop),
+            Some(influx) => open_influx(&data_dir, journal, open(influx)?, others),
         }?;
         if let Sink::Embedded(embedded) = &sink {
             known::preload_series(&guard, embedded.store(), now_ns);
         }
         let rejects = Rejects::open(&data_dir, kept, metrics, clock)?;
-        Ok::<_, StartError>((journal, sink, rejects, Arc::new(guard)))
+        Ok::<_, StartError>((journal, sink, destinations, rejects, Arc::new(guard)))
     });
-    let (journal, sink, rejects, guard) = opened
+    let (journal, sink, destinations, rejects, guard) = opened
         .await
         .map_err(|error| StartError::Server(error.to_string()))??;
     let ingest = Ingest::new(
@@ -64,15 +68,20 @@ pub(super) async fn open(
         sink.clone(),
         guard,
         rejects.clone(),
+        !destinations.is_empty(),
         Arc::clone(&state.metrics),
     );
     Ok(Core {
         journal,
         sink,
         rejects,
+        destinations,
         ingest,
     })
 }
+
+/// What the journal's readers and writers are made of.
+type Opened = (Journal, Sink, Vec<Upstream>);
 
 fn create_dir(path: &Path) -> Result<(), StartError> {
     fs::create_dir_all(path).map_err(|source| StartError::DataDir {
@@ -81,13 +90,15 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
     })
 }
 
+/// Opens the journal behind what its readers already have.
 fn open_journal(
     data_dir: &Path,
     options: JournalOptions,
-    start_after: u64,
+    read_through: impl IntoIterator<Item = u64> + Clone,
 ) -> Result<Journal, StartError> {
     let options = JournalOptions {
-        start_after,
+        start_after: read_through.clone().into_iter().max().unwrap_or_default(),
+        read_through: read_through.into_iter().min().unwrap_or_default(),
         ..options
     };
     Ok(Journal::open(&data_dir.join(journal::DIR_NAME), options)?)
@@ -96,11 +107,14 @@ fn open_journal(
 fn open_influx(
     data_dir: &Path,
     journal: JournalOptions,
-    influx: InfluxSettings,
-) -> Result<(Journal, Sink), StartError> {
-    let upstream = Upstream::open(influx, data_dir)?;
-    let journal = open_journal(data_dir, journal, upstream.sent_through())?;
-    Ok((journal, Sink::Influx(upstream)))
+    upstream: Upstream,
+    others: Vec<Upstream>,
+) -> Result<Opened, StartError> {
+    let sink = Sink::Influx(upstream.clone());
+    let mut destinations = vec![upstream];
+    destinations.extend(others);
+    let journal = open_journal(data_dir, journal, sent_through(&destinations))?;
+    Ok((journal, sink, destinations))
 }
 
 fn open_embedded(
@@ -108,21 +122,27 @@ fn open_embedded(
     journal: JournalOptions,
     options: StoreOptions,
     query_limits: QueryLimits,
+    destinations: Vec<Upstream>,
     stop: &CancellationToken,
-) -> Result<(Journal, Sink), StartError> {
+) -> Result<Opened, StartError> {
     let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
     let journal_max_bytes = journal.max_bytes;
-    let journal = open_journal(data_dir, journal, store.sealed_through())?;
+    let sealed_through = std::iter::once(store.sealed_through());
+    let read_through = sealed_through.chain(sent_through(&destinations));
+    let journal = open_journal(data_dir, journal, read_through)?;
     replay(&journal, &store, stop)?;
-    let embedded = Embedded::new(
-        store,
-        query_limits,
-        journal.last_sequence(),
-        journal_max_bytes,
-    );
-    Ok((journal, Sink::Embedded(embedded)))
+    let embedded = Embedded::new(store, query_limits, &journal, journal_max_bytes);
+    Ok((journal, Sink::Embedded(embedded), destinations))
+}
+
+/// What each destination has; an optional one is passed over before it makes the journal too old.
+fn sent_through(destinations: &[Upstream]) -> impl Iterator<Item = u64> + Clone {
+    destinations
+        .iter()
+        .filter(|destination| !destination.is_optional())
+        .map(Upstream::sent_through)
 }
 
 /// Opens a data folder whose points are to be read, as a gateway would.
@@ -144,8 +164,9 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
         max_age: Duration::MAX,
         segment_max_bytes: SEGMENT_MAX_BYTES,
         start_after: 0,
+        read_through: 0,
     };
-    let journal = open_journal(data_dir, unbounded, 0)?;
+    let journal = open_journal(data_dir, unbounded, [])?;
     let store = Store::open(&dir, StoreOptions::default())?;
     replay(&journal, &store, &CancellationToken::new())?;
     Ok((journal, store))

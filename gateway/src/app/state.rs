@@ -41,6 +41,8 @@ pub struct Core {
     pub sink: Sink,
     /// The lines that were refused.
     pub rejects: Rejects,
+    /// Where batches are sent, the InfluxDB that answers queries included.
+    pub destinations: Vec<Upstream>,
     /// The way in.
     pub ingest: Ingest,
 }

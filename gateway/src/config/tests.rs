@@ -153,6 +153,67 @@ fn what_is_wrong_with_a_guard_is_named() {
 }
 
 #[test]
+fn what_is_wrong_with_a_destination_is_named() {
+    let flags = Flags::default;
+    for (outcome, needle) in [
+        (
+            with_file("[[destination]]\nurl = \"http://a\"", flags()),
+            "has the name \"\"",
+        ),
+        (
+            with_file(
+                "[[destination]]\nname = \"influxdb\"\nurl = \"http://a\"",
+                flags(),
+            ),
+            "one of its own",
+        ),
+        (
+            with_file("[[destination]]\nname = \"new\"\nurl = \"a\"", flags()),
+            "url of the destination \"new\" is no address",
+        ),
+        (
+            with_file(
+                "[[destination]]\nname = \"new\"\nurl = \"http://a\"\nin_flight = 0",
+                flags(),
+            ),
+            "it can be 1 to 64",
+        ),
+        (
+            with_file("[[destination]]\nnmae = \"new\"", flags()),
+            "nmae",
+        ),
+    ] {
+        let message = outcome.expect_err(needle);
+        assert!(message.contains(needle), "{message}");
+    }
+}
+
+#[test]
+fn destinations_come_from_the_file() {
+    let settings = with_file(
+        "[[destination]]\nname = \"new\"\nurl = \"http://a:1/x\"\ntoken = \"very-secret\"\nversion = 2\nencoding = \"gzip\"\noptional = true\n\n[[destination]]\nname = \"old\"\nurl = \"https://b\"",
+        Flags {
+            influx_url: Some("http://c".to_owned()),
+            ..Flags::default()
+        },
+    )
+    .expect("valid");
+    assert!(!format!("{settings:?}").contains("very-secret"));
+    assert_eq!(settings.influx.expect("set").name, PRIMARY);
+    let [new, old] = &settings.destinations[..] else {
+        panic!("two tables")
+    };
+    assert_eq!(
+        (new.version, new.encoding, new.optional),
+        (Some(2), OwnEncoding::Gzip, true)
+    );
+    assert_eq!(
+        (old.name.as_str(), old.in_flight, old.optional),
+        ("old", 4, false)
+    );
+}
+
+#[test]
 fn a_secret_never_shows() {
     let flags = Flags {
         influx_token: Some("very-secret".into()),

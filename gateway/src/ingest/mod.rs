@@ -105,6 +105,8 @@ pub struct Ingest {
     sink: Sink,
     rejects: Rejects,
     guard: Arc<Guard>,
+    /// Whether batches are sent on as well.
+    has_destinations: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -116,6 +118,7 @@ impl Ingest {
         sink: Sink,
         guard: Arc<Guard>,
         rejects: Rejects,
+        has_destinations: bool,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -123,6 +126,7 @@ impl Ingest {
             sink,
             rejects,
             guard,
+            has_destinations,
             metrics,
         }
     }
@@ -148,6 +152,8 @@ impl Ingest {
             refused,
             ranges,
             verbatim_lines,
+            series,
+            ..
         } = verdicts;
         if accepted > 0 {
             let (encoding, body, journalled) = if letters.is_empty() {
@@ -165,6 +171,7 @@ impl Ingest {
                 body,
                 refused: journalled,
                 verbatim_lines,
+                series,
             };
             let started = Instant::now();
             let appending = self.journal.append(batch);
@@ -228,7 +235,14 @@ impl Ingest {
                     &push.text,
                     push.precision,
                 );
-                Verdicts::with_intake(&push.text, scanner, bounds, &mut guards, intake)
+                Verdicts::with_intake(
+                    &push.text,
+                    scanner,
+                    bounds,
+                    &mut guards,
+                    intake,
+                    self.has_destinations,
+                )
             }
             // The points are nobody's business here.
             Sink::Influx(_) => Verdicts::alone(&push.text, scanner, bounds, &mut guards),

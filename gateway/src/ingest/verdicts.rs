@@ -1,4 +1,4 @@
-//! The verdicts on a batch's lines, gathered.
+//! The verdicts on a batch's lines, and what a destination needs to know of the batch, gathered.
 
 use std::ops::Range;
 
@@ -23,6 +23,28 @@ pub(super) struct Verdicts<'a> {
     pub(super) ranges: Vec<Range<u32>>,
     /// How many lines there are, if the batch can be sent to an InfluxDB as it came.
     pub(super) verbatim_lines: Option<u32>,
+    /// The series of the accepted lines, hashed, in order, each once; empty where there are too many to keep.
+    pub(super) series: Vec<u32>,
+    /// How many accepted lines have no timestamp.
+    untimed: usize,
+}
+
+/// More series than this are not kept apart: a batch of so many would hold up hardly less if they were.
+const SERIES_MOST: usize = 1 << 16;
+
+/// What a destination needs to know of an accepted line.
+struct Noted {
+    is_untimed: bool,
+    series: u32,
+}
+
+impl Noted {
+    fn of(parts: &Parts, text: &[u8]) -> Self {
+        Self {
+            is_untimed: parts.time_ns.is_none(),
+            series: parts.series_hash(text),
+        }
+    }
 }
 
 impl<'a> Verdicts<'a> {
@@ -34,33 +56,31 @@ impl<'a> Verdicts<'a> {
         guards: &mut Session<'_>,
     ) -> Self {
         let mut verdicts = Self::default();
-        let mut untimed = 0_usize;
         while let Some(line) = scanner.next_line() {
             let verdict = within(line.verdict, bounds, text, line.bytes.start);
-            let is_untimed = verdict.and_then(|parts| {
-                guards.judge(parts, text, |parts, _| Ok(parts.time_ns.is_none()))
-            });
-            match is_untimed {
-                Ok(is_untimed) => {
+            let noted = verdict
+                .and_then(|parts| guards.judge(parts, text, |parts, _| Ok(Noted::of(parts, text))));
+            match noted {
+                Ok(noted) => {
                     verdicts.accepted += 1;
-                    untimed += usize::from(is_untimed);
+                    verdicts.note(noted);
                 }
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
         }
-        let is_verbatim = verdicts.refused.is_empty() && untimed == 0 && scanner.reads_alike();
-        // The limit on decompressed bodies keeps numbers of lines, and offsets, within 32 bits.
-        verdicts.verbatim_lines = is_verbatim.then_some(verdicts.accepted as u32);
+        verdicts.close(&scanner);
         verdicts
     }
 
-    /// Judges every line of a text, and has the good ones taken, whose types must be those in the store.
+    /// Judges every line of a text, and has the good ones taken, whose types must be those in the store; what a
+    /// destination needs is noted only where there is one.
     pub(super) fn with_intake(
         text: &'a [u8],
         mut scanner: Scanner<'a>,
         bounds: Option<&Bounds>,
         guards: &mut Session<'_>,
         mut intake: Intake<'a>,
+        for_destinations: bool,
     ) -> Self {
         let mut verdicts = Self::default();
         while let Some(line) = scanner.next_line() {
@@ -69,16 +89,43 @@ impl<'a> Verdicts<'a> {
                 guards.judge(parts, text, |parts, is_as_written| {
                     intake
                         .take(parts, is_as_written.then(|| line.bytes.clone()))
+                        .map(|()| for_destinations.then(|| Noted::of(parts, text)))
                         .map_err(|conflict| Refusal::whole(Rule::FieldType, conflict.to_string()))
                 })
             });
             match taken {
-                Ok(()) => verdicts.accepted += 1,
+                Ok(noted) => {
+                    verdicts.accepted += 1;
+                    noted.into_iter().for_each(|noted| verdicts.note(noted));
+                }
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
         }
         verdicts.batch = Some(intake.finish());
+        if for_destinations {
+            verdicts.close(&scanner);
+        }
         verdicts
+    }
+
+    fn note(&mut self, line: Noted) {
+        self.untimed += usize::from(line.is_untimed);
+        // An agent writes its series in turns; those that are split over several lines stand together.
+        if self.series.last() != Some(&line.series) {
+            self.series.push(line.series);
+        }
+    }
+
+    /// Says of the whole batch what a destination needs to know.
+    fn close(&mut self, scanner: &Scanner<'_>) {
+        let is_verbatim = self.refused.is_empty() && self.untimed == 0 && scanner.reads_alike();
+        // The limit on decompressed bodies keeps numbers of lines, and offsets, within 32 bits.
+        self.verbatim_lines = is_verbatim.then_some(self.accepted as u32);
+        self.series.sort_unstable();
+        self.series.dedup();
+        if self.series.len() > SERIES_MOST {
+            self.series = Vec::new();
+        }
     }
 
     fn refuse(&mut self, number: usize, bytes: &Range<usize>, refusal: Refusal) {

@@ -7,6 +7,7 @@
 //! - A failed append leaves nothing behind: the segment is cut back to what was durable before, and until that has
 //!   succeeded every further append fails.
 //! - One process at a time owns a journal; a lock on the file `lock` sees to it.
+//! - What a reader's [`Place`] has not passed is kept for it, unless the reader yields and the journal would be full for its sake.
 //! - Size and age are bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`], one that comes
 //!   when the oldest unread batch has waited for `max_age` with [`JournalError::Stale`]. The age is the difference between the
 //!   times at which both batches came: a clock that jumps ahead by more than `max_age` turns pushes away until the backlog is
@@ -17,10 +18,11 @@
 //! Segment files `NNNNNNNNNNNNNNNNNNNN.segment`, named by the first sequence they may hold, in decimal. All numbers are little-endian.
 //!
 //! ```text
-//! segment  = magic "HDRMJRN2" (8) · first sequence u64 · record*
-//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (2) · meta · body
+//! segment  = magic "HDRMJRN3" (8) · first sequence u64 · record*
+//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (3) · meta · body
 //! meta     = precision u8 · encoding u8 · received_ns i64 · database (u16 + bytes) · retention policy (u8 flag, u16 + bytes)
 //!            · lines of a batch that can be sent as it came u32 (or 2^32 - 1) · refused ranges (u32 count, then u32 start and u32 end each)
+//!            · series (u32 count, then a u32 each)
 //! body     = the batch's bytes as the client sent them, gzip included
 //! ```
 //!
@@ -32,6 +34,7 @@
 
 mod age;
 mod error;
+mod places;
 mod reader;
 mod record;
 mod segment;
@@ -56,11 +59,13 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use error::JournalError;
+pub use places::Place;
 pub use reader::Reader;
 pub use record::{Batch, Encoding};
 pub use segment::is_segment;
 
 use age::Ages;
+use places::ReadThrough;
 use segment::Segment;
 use writer::{Append, Request, Writer};
 
@@ -80,8 +85,10 @@ pub struct JournalOptions {
     pub max_age: Duration,
     /// The size at which a segment is closed.
     pub segment_max_bytes: u64,
-    /// The last sequence that a reader already has: a journal that was deleted does not count from 1 again.
+    /// The last sequence that any reader already has: a journal that was deleted does not count from 1 again.
     pub start_after: u64,
+    /// The last sequence that every reader has whose backlog may grow too old.
+    pub read_through: u64,
 }
 
 /// A handle to the journal; clones share it.
@@ -97,6 +104,7 @@ struct Shared {
     options: JournalOptions,
     dir: PathBuf,
     segments: Mutex<VecDeque<Segment>>,
+    places: Mutex<Vec<ReadThrough>>,
     ages: Mutex<Ages>,
     committed: watch::Sender<u64>,
     /// Why the last commit failed, if it did.
@@ -128,14 +136,15 @@ impl Journal {
             options,
             dir: dir.to_owned(),
             segments: Mutex::new(recovered.segments),
+            places: Mutex::default(),
             ages: Mutex::default(),
             committed: watch::Sender::new(committed),
             failing: Mutex::default(),
             damaged: AtomicU64::new(recovered.damaged),
             _lock: lock,
         });
-        shared.ages.lock().forget_through(options.start_after);
-        let mut reader = Reader::new(Arc::clone(&shared), options.start_after + 1);
+        shared.ages.lock().forget_through(options.read_through);
+        let mut reader = Reader::new(Arc::clone(&shared), options.read_through + 1);
         if let Some((sequence, batch)) = reader.next_committed()? {
             shared.ages.lock().note(sequence, batch.received_ns);
         }
@@ -179,9 +188,18 @@ impl Journal {
         *self.shared.committed.borrow()
     }
 
-    /// Notes that every reader has what came up to a sequence, and deletes the segments that hold nothing after it. The segment in writing stays.
-    pub fn trim_through(&self, sequence: u64) {
-        self.shared.trim_through(sequence);
+    /// Takes a reader in that is done with everything up to a sequence. One that `yields` is passed over where the journal would be
+    /// full for its sake alone.
+    #[must_use]
+    pub fn place(&self, read_through: u64, yields: bool) -> Place {
+        Place::new(Arc::clone(&self.shared), read_through, yields)
+    }
+
+    /// The first sequence that the journal still holds.
+    #[must_use]
+    pub fn first_sequence(&self) -> u64 {
+        let segments = self.shared.segments.lock();
+        segments.front().map_or(1, |first| first.first_sequence)
     }
 
     /// The bytes that the segments hold.
@@ -227,8 +245,7 @@ impl Shared {
             .sum()
     }
 
-    fn trim_through(&self, sequence: u64) {
-        self.ages.lock().forget_through(sequence);
+    fn delete_through(&self, sequence: u64) {
         let mut segments = self.segments.lock();
         while segments.len() > 1 && segments[1].first_sequence <= sequence.saturating_add(1) {
             let path = segments[0].path(&self.dir);

@@ -11,7 +11,7 @@ use crate::lines::Precision;
 pub(super) const RECORD_HEADER_BYTES: usize = 20;
 /// Where the part behind the checksum starts.
 const CHECKED_FROM: usize = 8;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Stands for a batch that cannot be sent as it came.
 const NOT_VERBATIM: u32 = u32::MAX;
 
@@ -44,6 +44,10 @@ pub struct Batch {
     /// How many lines there are, if the body can be sent to an InfluxDB as it came: every line is accepted, carries its
     /// time, and is read there as it is here.
     pub verbatim_lines: Option<u32>,
+    /// The series of the accepted lines as [`Parts::series_hash`] tells them apart, in order, each once; empty: not known.
+    ///
+    /// [`Parts::series_hash`]: crate::lines::Parts::series_hash
+    pub series: Vec<u32>,
 }
 
 impl Batch {
@@ -57,7 +61,12 @@ impl Batch {
 
     /// About how many bytes the batch takes in a segment.
     pub(super) fn size_bytes(&self) -> usize {
-        RECORD_HEADER_BYTES + 32 + self.database.len() + self.refused.len() * 8 + self.body.len()
+        RECORD_HEADER_BYTES
+            + 32
+            + self.database.len()
+            + self.refused.len() * 8
+            + self.series.len() * 4
+            + self.body.len()
     }
 
     /// Writes the batch as a record behind what `out` holds.
@@ -80,6 +89,10 @@ impl Batch {
         for range in &self.refused {
             out.put_u32_le(range.start);
             out.put_u32_le(range.end);
+        }
+        out.put_u32_le(self.series.len() as u32);
+        for series in &self.series {
+            out.put_u32_le(*series);
         }
         out.extend_from_slice(&self.body);
         let length = u32::try_from(out.len() - start - RECORD_HEADER_BYTES).map_err(|_| {
@@ -113,6 +126,11 @@ impl Batch {
         let refused = (0..count)
             .map(|_| payload.get_u32_le()..payload.get_u32_le())
             .collect();
+        let count = payload.try_get_u32_le().ok()? as usize;
+        if payload.len() < count.checked_mul(4)? {
+            return None;
+        }
+        let series = (0..count).map(|_| payload.get_u32_le()).collect();
         Some(Self {
             database,
             retention_policy: has_policy.then_some(policy),
@@ -122,6 +140,7 @@ impl Batch {
             body: payload,
             refused,
             verbatim_lines: (verbatim_lines != NOT_VERBATIM).then_some(verbatim_lines),
+            series,
         })
     }
 }

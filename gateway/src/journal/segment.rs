@@ -14,7 +14,7 @@ use super::{
 
 /// The bytes before a segment's first record.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
-const MAGIC: &[u8; 8] = b"HDRMJRN2";
+const MAGIC: &[u8; 8] = b"HDRMJRN3";
 const EXTENSION: &str = "segment";
 
 /// Says whether a path is named as a segment is.

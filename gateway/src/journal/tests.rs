@@ -19,6 +19,7 @@ const OPTIONS: JournalOptions = JournalOptions {
     max_age: Duration::from_mins(1),
     segment_max_bytes: 1 << 16,
     start_after: 0,
+    read_through: 0,
 };
 
 fn batch(body: &str) -> Batch {
@@ -31,6 +32,7 @@ fn batch(body: &str) -> Batch {
         body: Bytes::copy_from_slice(body.as_bytes()),
         refused: vec![3..5, 9..12],
         verbatim_lines: Some(2),
+        series: vec![7, 9, 4_000_000_000],
     }
 }
 
@@ -174,7 +176,7 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
         }
     };
     assert!(matches!(error, JournalError::Full { max_bytes: 700, .. }) && error.is_retryable());
-    journal.trim_through(4);
+    journal.place(0, false).read_through(4);
     assert!(journal.pending_bytes() < before);
     journal
         .append(batch("m f=8"))
@@ -186,6 +188,51 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
             .any(|(sequence, _)| *sequence == 5)
     );
     assert_eq!(bodies(&journal, 5)[0].0, 5);
+}
+
+#[tokio::test]
+async fn a_segment_stays_until_the_last_reader_is_past_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let small = JournalOptions {
+        segment_max_bytes: 150,
+        ..OPTIONS
+    };
+    let journal = filled(dir.path(), small, 6).await;
+    let (fast, slow) = (journal.place(0, false), journal.place(2, false));
+    fast.read_through(6);
+    assert_eq!(bodies(&journal, 3), expected(3..=6));
+    assert!(fast.unread_bytes() < slow.unread_bytes());
+    slow.read_through(5);
+    assert!(bodies(&journal, 1)[0].0 > 3, "both are past the first ones");
+    assert_eq!(bodies(&journal, 6), expected(6..=6));
+}
+
+#[tokio::test]
+async fn a_reader_that_yields_makes_room_and_one_that_does_not_turns_batches_away() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let small = JournalOptions {
+        segment_max_bytes: 150,
+        max_bytes: 700,
+        ..OPTIONS
+    };
+    let journal = filled(dir.path(), small, 1).await;
+    let (needed, _away) = (journal.place(0, false), journal.place(0, true));
+    for n in 2..=40 {
+        let sequence = journal
+            .append(batch(&format!("m f={n}")))
+            .await
+            .expect("room is made");
+        needed.read_through(sequence);
+    }
+    let kept = bodies(&journal, 1);
+    assert!(kept[0].0 > 20 && kept.last().expect("some").0 == 40);
+    let error = loop {
+        if let Err(error) = journal.append(batch("m f=41")).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, JournalError::Full { .. }), "{error}");
+    assert!(journal.oldest_unread_ns().is_some());
 }
 
 #[tokio::test]
@@ -209,7 +256,8 @@ async fn an_old_backlog_turns_batches_away_until_it_is_read() {
         )
     };
     assert!(stale(journal.append(at(161)).await));
-    journal.trim_through(1);
+    let place = journal.place(0, false);
+    place.read_through(1);
     journal
         .append(at(161))
         .await
@@ -219,13 +267,15 @@ async fn an_old_backlog_turns_batches_away_until_it_is_read() {
         .await
         .expect("a clock that jumps back does no harm");
     journal.close().await;
-    drop(journal);
+    drop((journal, place));
     let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
     assert!(
         stale(journal.append(at(161)).await),
         "also after a restart, with its reader's place forgotten"
     );
-    journal.trim_through(journal.last_sequence());
+    journal
+        .place(0, false)
+        .read_through(journal.last_sequence());
     assert_eq!(journal.oldest_unread_ns(), None);
     journal
         .append(at(9_000))
@@ -240,6 +290,7 @@ async fn a_deleted_journal_counts_on_after_what_its_reader_has() {
         dir.path(),
         JournalOptions {
             start_after: 41,
+            read_through: 41,
             ..OPTIONS
         },
     )
@@ -359,12 +410,13 @@ proptest! {
     fn every_batch_survives_its_record(
         database in ".{0,20}", policy in prop::option::of(".{0,9}"), received_ns: i64, gzip: bool,
         body in prop::collection::vec(any::<u8>(), 0..200), refused in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5),
+        series in prop::collection::vec(any::<u32>(), 0..5),
     ) {
         let batch = Batch {
             database, retention_policy: policy, precision: Precision::Hours, received_ns,
             encoding: if gzip { Encoding::Gzip } else { Encoding::Identity },
             body: body.into(), refused: refused.into_iter().map(|(start, end)| start..end).collect(),
-            verbatim_lines: None,
+            verbatim_lines: None, series,
         };
         let mut bytes = b"before".to_vec();
         batch.encode(9, &mut bytes).expect("it fits");

@@ -125,12 +125,17 @@ impl Writer {
         let JournalOptions {
             max_bytes, max_age, ..
         } = self.shared.options;
-        let pending_bytes = self.shared.pending_bytes();
-        if pending_bytes + (waiting_bytes + batch.size_bytes()) as u64 > max_bytes {
-            return Err(JournalError::Full {
-                pending_bytes,
-                max_bytes,
-            });
+        loop {
+            let pending_bytes = self.shared.pending_bytes();
+            if pending_bytes + (waiting_bytes + batch.size_bytes()) as u64 <= max_bytes {
+                break;
+            }
+            if !self.shared.make_room() {
+                return Err(JournalError::Full {
+                    pending_bytes,
+                    max_bytes,
+                });
+            }
         }
         let last = *self.shared.committed.borrow();
         let oldest_ns = self.shared.ages.lock().oldest_ns(last);

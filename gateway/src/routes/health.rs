@@ -77,7 +77,7 @@ pub(super) async fn health() -> Json<Health> {
 /// Ask whether pushes are taken
 ///
 /// Answers 503 until the journal is read, and while batches cannot be made durable. An InfluxDB that is away does not make the gateway unready: pushes are taken
-/// and delivered later; the check `influxdb` says so.
+/// and delivered later; its check, `influxdb` or the name of the destination, says so.
 #[utoipa::path(
     tag = "health",
     operation_id = "ready",
@@ -98,7 +98,20 @@ pub(super) async fn ready(state: Data<State>) -> HttpResponse {
                 None => (StatusCode::OK, ReadyStatus::Ready),
                 Some(_) => (StatusCode::SERVICE_UNAVAILABLE, ReadyStatus::Failing),
             };
-            let checks = vec![journal_check(core), sink_check(core)];
+            let mut checks = vec![journal_check(core)];
+            if let Sink::Embedded(embedded) = &core.sink {
+                checks.push(store_check(embedded.store()));
+            }
+            let now_ns = state.now_ns();
+            let last_sequence = core.journal.last_sequence();
+            checks.extend(core.destinations.iter().map(|destination| {
+                let (status, message) = destination.describe(last_sequence, now_ns);
+                Check {
+                    name: destination.name().to_owned(),
+                    status,
+                    message,
+                }
+            }));
             (answered, Readiness { status, checks })
         }
         Err(_) => (
@@ -155,19 +168,5 @@ fn store_check(store: &Store) -> Check {
             store.sealed_through(),
             usage.file_bytes
         ),
-    }
-}
-
-fn sink_check(core: &Core) -> Check {
-    match &core.sink {
-        Sink::Embedded(embedded) => store_check(embedded.store()),
-        Sink::Influx(upstream) => {
-            let (status, message) = upstream.describe(core.journal.last_sequence());
-            Check {
-                name: "influxdb".to_owned(),
-                status,
-                message,
-            }
-        }
     }
 }

@@ -38,6 +38,11 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
         let guards = core.ingest.guard().usage();
         metrics.guard_series.set(guards.series as i64);
         metrics.guard_fields.set(guards.fields as i64);
+        for destination in &core.destinations {
+            let lag = destination.lag(state.now_ns()).as_secs();
+            let counts = metrics.destinations.of(destination.name());
+            counts.lag_seconds.set(lag as i64);
+        }
         if let Sink::Embedded(embedded) = &core.sink {
             let usage = embedded.store().usage();
             metrics.store_bytes.set(usage.file_bytes as i64);

@@ -1,16 +1,21 @@
-//! An InfluxDB behind the gateway: it is fed from the journal, and `/query` is passed on to it.
+//! A destination: an InfluxDB that is fed from the journal. `/query` is passed on to the one behind the gateway.
+//!
+//! Each destination has a sender, a position and a place in the journal of its own; one that is away holds up nobody else.
 //!
 //! # Invariants
 //!
-//! - Batches are delivered in the journal's order; a batch is left only when every line of it was taken, or was refused
-//!   for its content by the server and counted.
-//! - The position is written behind the delivery, so a crash repeats deliveries and never skips one; points are
+//! - Within every series, batches are delivered in the journal's order, and one is on its way only when those before it were
+//!   answered; batches without a series in common may be on their way together (`lanes`).
+//! - A batch is left only when every line of it was taken, or was refused for its content by the server and counted.
+//! - The position is that of the last batch before the first that is not delivered. It is written behind the delivery, so a crash repeats deliveries and never skips one; points are
 //!   idempotent in InfluxDB.
 //! - What is sent is the client's own text with the precision made explicit: the body as it came, its gzip included, where
 //!   every line of it may be sent; otherwise line by line, those without a timestamp with the time at which the gateway took them.
 
 mod bucket;
+mod delivery;
 mod fields;
+mod lanes;
 mod outgoing;
 mod position;
 mod probe;
@@ -23,7 +28,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,11 +36,15 @@ use std::{
 use headroom_openapi::health::Status;
 use parking_lot::Mutex;
 use reqwest::{RequestBuilder, header};
+use tokio::time::Instant;
 use url::Url;
 
 pub use query::{PassedQuery, QueryMethod};
 
-use crate::config::InfluxSettings;
+use crate::{
+    config::InfluxSettings,
+    journal::{Journal, Place},
+};
 use position::Position;
 
 /// A server that does not even take the connection in this time is away.
@@ -79,6 +88,10 @@ struct Inner {
     version: OnceLock<Version>,
     position: Position,
     sent_through: AtomicU64,
+    /// When the oldest batch came that is on its way; 0 where there is none.
+    oldest_ns: AtomicI64,
+    /// The server asked to be left alone until then.
+    quiet_until: Mutex<Option<Instant>>,
     /// Why the last try failed; `None` while the server takes batches.
     trouble: Mutex<Option<String>>,
 }
@@ -94,8 +107,8 @@ impl Upstream {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(UpstreamError::Client)?;
-        let position = Position::new(data_dir);
-        let sent_through = position.read()?;
+        let position = Position::new(data_dir, &settings.name);
+        let sent_through = position.read()?.unwrap_or_default();
         let version = OnceLock::new();
         if let Some(number) = settings.version {
             let _ = version.set(match number {
@@ -110,11 +123,49 @@ impl Upstream {
             version,
             position,
             sent_through: AtomicU64::new(sent_through),
+            oldest_ns: AtomicI64::new(0),
+            quiet_until: Mutex::default(),
             trouble: Mutex::new(Some("not asked yet".to_owned())),
         })))
     }
 
-    /// The last sequence that was delivered.
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.settings.name
+    }
+
+    /// Whether it loses batches, rather than that pushes are turned away, when the journal is full for its sake.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.0.settings.optional
+    }
+
+    /// Takes a place in the journal: one that has delivered nothing yet begins with what the journal holds.
+    #[must_use]
+    pub fn place(&self, journal: &Journal) -> Place {
+        let before_first = journal.first_sequence().saturating_sub(1);
+        let _ = self.0.sent_through.compare_exchange(
+            0,
+            before_first,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        journal.place(self.sent_through(), self.is_optional())
+    }
+
+    /// How long the oldest batch waits that is on its way, by the given time in nanoseconds since 1970.
+    #[must_use]
+    pub fn lag(&self, now_ns: i64) -> Duration {
+        match self.0.oldest_ns.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            oldest => {
+                Duration::from_nanos(u64::try_from(now_ns.saturating_sub(oldest)).unwrap_or(0))
+            }
+        }
+    }
+
+    /// The last sequence that was delivered, and all before it.
     #[must_use]
     pub fn sent_through(&self) -> u64 {
         self.0.sent_through.load(Ordering::Acquire)
@@ -122,16 +173,22 @@ impl Upstream {
 
     /// Says for `/ready` how delivery goes.
     #[must_use]
-    pub fn describe(&self, last_sequence: u64) -> (Status, String) {
+    pub fn describe(&self, last_sequence: u64, now_ns: i64) -> (Status, String) {
         let behind = last_sequence.saturating_sub(self.sent_through());
+        let age = match self.lag(now_ns).as_secs() {
+            0 => String::new(),
+            seconds => format!(", the oldest for {seconds} s"),
+        };
         match self.0.trouble.lock().as_deref() {
             None => (
                 Status::Pass,
-                format!("takes batches; {behind} are on their way"),
+                format!("takes batches; {behind} are on their way{age}"),
             ),
             Some(trouble) => (
                 Status::Fail,
-                format!("{trouble}; pushes are taken, and {behind} batches wait in the journal"),
+                format!(
+                    "{trouble}; pushes are taken, and {behind} batches wait in the journal{age}"
+                ),
             ),
         }
     }

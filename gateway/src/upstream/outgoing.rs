@@ -109,6 +109,7 @@ mod tests {
             body: bytes::Bytes::copy_from_slice(body.as_bytes()),
             refused,
             verbatim_lines: None,
+            series: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::UpstreamError;
+use crate::config::PRIMARY;
 
 /// The file that holds the last delivered sequence, in decimal.
 #[derive(Debug, Clone)]
@@ -15,14 +16,20 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn new(data_dir: &Path) -> Self {
+    /// The file of a destination; that of `HEADROOM_INFLUX_URL` has no name in it.
+    pub(super) fn new(data_dir: &Path, destination: &str) -> Self {
+        let name = if destination == PRIMARY {
+            "upstream.position".to_owned()
+        } else {
+            format!("upstream.{destination}.position")
+        };
         Self {
-            path: data_dir.join("upstream.position"),
+            path: data_dir.join(name),
         }
     }
 
-    /// Reads the position; 0 before the first delivery.
-    pub(super) fn read(&self) -> Result<u64, UpstreamError> {
+    /// Reads the position; `None` before the first delivery.
+    pub(super) fn read(&self) -> Result<Option<u64>, UpstreamError> {
         let unreadable = |reason: String| UpstreamError::Position {
             path: self.path.clone(),
             reason,
@@ -31,8 +38,9 @@ impl Position {
             Ok(text) => text
                 .trim()
                 .parse()
+                .map(Some)
                 .map_err(|_| unreadable("it holds no number".to_owned())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unreadable(error.to_string())),
         }
     }
@@ -58,10 +66,12 @@ mod tests {
     #[test]
     fn the_position_is_kept_and_garbage_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
-        let position = Position::new(dir.path());
-        assert_eq!(position.read().expect("none yet"), 0);
+        let position = Position::new(dir.path(), PRIMARY);
+        assert_eq!(position.read().expect("none yet"), None);
         position.write(42).expect("writable");
-        assert_eq!(position.read().expect("written"), 42);
+        assert_eq!(position.read().expect("written"), Some(42));
+        let other = Position::new(dir.path(), "other");
+        assert_eq!(other.read().expect("it has a place of its own"), None);
         fs::write(dir.path().join("upstream.position"), "many").expect("writable");
         assert!(position.read().is_err());
     }

@@ -3,16 +3,19 @@
 //! Bodies of one bucket, precision and encoding stand one behind the other in a single request: text behind text, gzip
 //! member behind gzip member, nothing unpacked. A newline between them ends a last line that has none.
 
-use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
 
-use super::{Upstream, Version, outgoing::spoken};
+use bytes::Bytes;
+
+use super::{Upstream, Version, lanes::Numbered, outgoing::spoken, write::Payload};
 use crate::{
+    body,
     journal::{Batch, Encoding},
     lines::Precision,
 };
 
 /// A request grows up to here: large enough that its overhead is small beside it, small enough for every server's limit.
-pub(super) const SHIPMENT_MAX_BYTES: usize = 4 << 20;
+const SHIPMENT_MAX_BYTES: usize = 4 << 20;
 
 /// A newline as a gzip member: header, one stored block, its checksum and length (RFC 1952).
 const NEWLINE_GZIP: &[u8] =
@@ -26,70 +29,94 @@ pub(super) struct Shipment {
     /// How many lines they have together.
     pub(super) lines: u64,
     /// The batches with their sequences, at least one.
-    pub(super) batches: Vec<(u64, Batch)>,
+    pub(super) batches: Vec<Numbered>,
     size_bytes: usize,
 }
 
-impl Shipment {
-    /// Says whether a batch can be sent as it came.
-    pub(super) fn takes(batch: &Batch, version: Version) -> bool {
-        batch.verbatim_lines.is_some() && spoken(batch.precision, version) == batch.precision
-    }
+/// What goes out of a lane at once.
+pub(super) enum Load {
+    /// Batches as they came.
+    Together(Shipment),
+    /// A batch of which not every line may be sent as it came.
+    Rewritten(Numbered),
+}
 
-    /// Begins with a batch that [`Self::takes`] says yes to.
-    pub(super) fn begin(upstream: &Upstream, sequence: u64, batch: Batch) -> Self {
+impl Load {
+    /// Takes from a queue that is not empty as much as fits into one request.
+    pub(super) fn take(
+        queue: &mut VecDeque<Numbered>,
+        upstream: &Upstream,
+        version: Version,
+    ) -> Option<Self> {
+        let first = queue.pop_front()?;
+        if !may_go_as_it_came(&first.1, version) {
+            return Some(Self::Rewritten(first));
+        }
+        let mut shipment = Shipment::begin(upstream, first);
+        while let Some(next) =
+            queue.pop_front_if(|(_, next)| shipment.takes(next, upstream, version))
+        {
+            shipment.add(next);
+        }
+        Some(Self::Together(shipment))
+    }
+}
+
+/// Says whether a server reads a batch as it came as it is read here.
+fn may_go_as_it_came(batch: &Batch, version: Version) -> bool {
+    let is_verbatim =
+        batch.verbatim_lines.is_some() && spoken(batch.precision, version) == batch.precision;
+    // InfluxDB 3 reads the first member of a gzip body and leaves the others out without a word.
+    let is_read_whole = (version, batch.encoding) != (Version::Three, Encoding::Gzip)
+        || body::is_one_member(&batch.body);
+    is_verbatim && is_read_whole
+}
+
+impl Shipment {
+    fn begin(upstream: &Upstream, first: Numbered) -> Self {
+        let batch = &first.1;
         Self {
-            bucket: upstream.bucket_of(&batch),
+            bucket: upstream.bucket_of(batch),
             precision: batch.precision,
             encoding: batch.encoding,
             lines: batch.verbatim_lines.unwrap_or_default().into(),
             size_bytes: batch.body.len(),
-            batches: vec![(sequence, batch)],
+            batches: vec![first],
         }
     }
 
-    /// Says whether there is room for more. That InfluxDB 3 reads more than one gzip member is not known.
-    pub(super) fn has_room(&self, version: Version) -> bool {
-        let may_grow = (version, self.encoding) != (Version::Three, Encoding::Gzip);
-        may_grow && self.size_bytes < SHIPMENT_MAX_BYTES
+    /// Says whether another batch fits into the same request.
+    fn takes(&self, batch: &Batch, upstream: &Upstream, version: Version) -> bool {
+        // InfluxDB 3 takes a gzip body of one member only.
+        (version, self.encoding) != (Version::Three, Encoding::Gzip)
+            && self.size_bytes + batch.body.len() <= SHIPMENT_MAX_BYTES
+            && (self.precision, self.encoding) == (batch.precision, batch.encoding)
+            && may_go_as_it_came(batch, version)
+            && self.bucket == upstream.bucket_of(batch)
     }
 
-    /// Takes another shipment's batches in if both fit into one request; otherwise hands it back.
-    pub(super) fn join(&mut self, other: Self) -> Option<Self> {
-        let fits = self.size_bytes + other.size_bytes <= SHIPMENT_MAX_BYTES
-            && (self.precision, self.encoding) == (other.precision, other.encoding)
-            && self.bucket == other.bucket;
-        if !fits {
-            return Some(other);
-        }
-        self.size_bytes += other.size_bytes;
-        self.lines += other.lines;
-        self.batches.extend(other.batches);
-        None
-    }
-
-    /// The last batch's sequence.
-    pub(super) fn last_sequence(&self) -> u64 {
-        self.batches.last().map_or(0, |(sequence, _)| *sequence)
+    fn add(&mut self, next: Numbered) {
+        self.size_bytes += next.1.body.len();
+        self.lines += u64::from(next.1.verbatim_lines.unwrap_or_default());
+        self.batches.push(next);
     }
 
     /// The request's body.
-    pub(super) fn body(&self) -> Bytes {
-        let between = match self.encoding {
+    pub(super) fn payload(&self) -> Payload {
+        let between = Bytes::from_static(match self.encoding {
             Encoding::Identity => b"\n",
             Encoding::Gzip => NEWLINE_GZIP,
-        };
-        match &self.batches[..] {
-            [(_, batch)] => batch.body.clone(),
-            batches => {
-                let mut body =
-                    BytesMut::with_capacity(self.size_bytes + batches.len() * between.len());
-                for (_, batch) in batches {
-                    body.extend_from_slice(&batch.body);
-                    body.extend_from_slice(between);
-                }
-                body.freeze()
+        });
+        let mut chunks = Vec::with_capacity(self.batches.len() * 2);
+        for (_, batch) in &self.batches {
+            if !chunks.is_empty() {
+                chunks.push(between.clone());
             }
+            chunks.push(batch.body.clone());
+        }
+        Payload {
+            encoding: self.encoding,
+            chunks,
         }
     }
 }

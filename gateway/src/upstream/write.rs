@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Response, StatusCode, header};
+use chrono::DateTime;
+use futures_util::stream;
+use reqwest::{Body, Response, StatusCode, header};
 
 use super::{Upstream, Version, WRITE_TIMEOUT, probe::describe};
 use crate::{
@@ -24,6 +26,30 @@ const CONTENT_WORDS: [&str; 8] = [
     "key length",
     "dropped=",
 ];
+
+/// A server that wants to be left alone for longer is asked again after this all the same: nobody would notice its mistake.
+const RETRY_AFTER_MOST: Duration = Duration::from_mins(10);
+
+/// A request's body, in parts that are not copied together.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    pub(super) encoding: Encoding,
+    pub(super) chunks: Vec<Bytes>,
+}
+
+impl Payload {
+    fn size_bytes(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
+    }
+
+    fn into_body(self) -> Body {
+        Body::wrap_stream(stream::iter(
+            self.chunks
+                .into_iter()
+                .map(Ok::<_, std::convert::Infallible>),
+        ))
+    }
+}
 
 /// What became of a write.
 #[derive(Debug)]
@@ -64,8 +90,7 @@ impl Upstream {
         &self,
         bucket: &str,
         precision: Precision,
-        encoding: Encoding,
-        body: Bytes,
+        payload: Payload,
     ) -> Answer {
         let version = match self.version().await {
             Ok(version) => version,
@@ -94,10 +119,11 @@ impl Upstream {
             .post(url)
             .timeout(WRITE_TIMEOUT)
             .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-            .body(body);
-        if encoding == Encoding::Gzip {
+            .header(header::CONTENT_LENGTH, payload.size_bytes());
+        if payload.encoding == Encoding::Gzip {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
+        let request = request.body(payload.into_body());
         match self.authorized(request).send().await {
             Err(error) => Answer::Later {
                 reason: describe(&error),
@@ -157,16 +183,11 @@ fn address(
 
 async fn judge(answer: Response) -> Answer {
     let status = answer.status();
-    if status.is_success() {
+    if status == StatusCode::NO_CONTENT {
         return Answer::Taken;
     }
-    let after = answer
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
-    let mut message = answer.text().await.unwrap_or_default();
-    message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
+    let after = retry_after(answer.headers());
+    let message = beginning(answer).await;
     let about_content = CONTENT_WORDS.iter().any(|word| message.contains(word));
     match status {
         StatusCode::NOT_FOUND if message.contains("not found") => Answer::BucketMissing,
@@ -174,12 +195,44 @@ async fn judge(answer: Response) -> Answer {
             Answer::ContentRefused(message)
         }
         StatusCode::BAD_REQUEST if about_content => Answer::ContentRefused(message),
+        _ if status.is_success() => Answer::Later {
+            reason: format!(
+                "it answered {status}, where an InfluxDB that has the lines answers 204; check that its address is an InfluxDB's"
+            ),
+            after,
+        },
         _ => Answer::Later {
             // The message may quote lines, which no log shows; the status and the code are enough to act on.
             reason: format!("it answered {status}{}", hint(status)),
             after,
         },
     }
+}
+
+/// Reads the beginning of an answer's text; the rest is not waited for.
+async fn beginning(mut answer: Response) -> String {
+    let mut text = Vec::new();
+    while text.len() < MESSAGE_MAX_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        text.extend_from_slice(&chunk);
+    }
+    text.truncate(MESSAGE_MAX_BYTES);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// When the server wants to see the request again: in so many seconds, or at an instant by its own clock.
+fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let instant = |text| DateTime::parse_from_rfc2822(text).ok();
+    let wanted = text(header::RETRY_AFTER)?;
+    let after = match wanted.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => (instant(wanted)? - instant(text(header::DATE)?)?)
+            .to_std()
+            .unwrap_or_default(),
+    };
+    Some(after.min(RETRY_AFTER_MOST))
 }
 
 fn hint(status: StatusCode) -> &'static str {
@@ -192,5 +245,29 @@ fn hint(status: StatusCode) -> &'static str {
         }
         StatusCode::NOT_FOUND => "; check HEADROOM_INFLUX_URL",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_an_instant_and_never_endless() {
+        let after = |wanted: &str, date: Option<&str>| {
+            let mut headers = header::HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, wanted.parse().expect("a header"));
+            if let Some(date) = date {
+                headers.insert(header::DATE, date.parse().expect("a header"));
+            }
+            retry_after(&headers).map(|after| after.as_secs())
+        };
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(after("7", None), Some(7));
+        assert_eq!(after("99999999", None), Some(600));
+        assert_eq!(after("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(30));
+        assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(0));
+        assert_eq!(after("Sun, 06 Nov 1994 08:50:07 GMT", None), None);
+        assert_eq!(after("soon", now), None);
     }
 }

@@ -74,7 +74,7 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![free, near]
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     vec(
         (
             line(),

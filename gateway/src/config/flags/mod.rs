@@ -9,12 +9,12 @@ use serde::Serialize;
 
 pub use service::ServiceFlags;
 
-use super::{ByteSize, GuardFlags, LogFormat, Secret};
+use super::{ByteSize, GuardFlags, LogFormat, OwnEncoding, Secret};
 
 /// The settings as they may be given; what is left out comes from the next source.
 #[derive(Debug, Clone, Default, Args, Serialize)]
 pub struct Flags {
-    /// A TOML file with settings, keys as `data_dir`.
+    /// A TOML file with settings, keys as `data_dir`; its `[[destination]]` tables name servers that get every batch as well.
     #[arg(long, env = "HEADROOM_CONFIG", global = true)]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -152,6 +152,19 @@ pub struct Flags {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub influx_version: Option<u8>,
+    /// How bodies are encoded for InfluxDB that cannot go as they came [default: identity].
+    #[arg(long, env = "HEADROOM_INFLUX_ENCODING", global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_encoding: Option<OwnEncoding>,
+    /// How many requests to InfluxDB may be in flight; the order within a series is kept [default: 4].
+    #[arg(
+        long,
+        env = "HEADROOM_INFLUX_IN_FLIGHT",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub influx_in_flight: Option<u32>,
     /// How log lines are written.
     #[arg(long, env = "HEADROOM_LOG_FORMAT", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
