@@ -24,6 +24,7 @@ use figment::{
 };
 use headroom_openapi::access::{Tokens, TokensError, may_listen};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub use command::{
     Cli, Command, ExportArgs, ExportFormat, ImportArgs, TokenCommand, TokenCreateArgs,

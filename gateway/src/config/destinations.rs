@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ConfigError, Secret};
+use super::{ConfigError, Secret, http_url};
 
 /// What the destination of `HEADROOM_INFLUX_URL` is called.
 pub const PRIMARY: &str = "influxdb";
@@ -116,11 +116,7 @@ impl Given {
         setting: impl Fn(&str) -> String,
     ) -> Result<InfluxSettings, ConfigError> {
         let mismatch = |text: String| Err(ConfigError::Mismatch(text));
-        let url = self
-            .url
-            .and_then(|url| Url::parse(&url).ok())
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let Some(url) = url else {
+        let Some(url) = self.url.as_deref().and_then(http_url) else {
             return mismatch(format!(
                 "{} is no address; write http://HOST:PORT or https://HOST:PORT",
                 setting("url")
