@@ -72,6 +72,7 @@ impl Metrics {
     /// # Errors
     ///
     /// Fails only if two metrics have one name.
+    #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let counter = |name, help| registered(&registry, IntCounter::new(name, help));

@@ -63,7 +63,7 @@ impl<'a> Verdicts<'a> {
             match noted {
                 Ok(noted) => {
                     verdicts.accepted += 1;
-                    verdicts.note(noted);
+                    verdicts.note(&noted);
                 }
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
@@ -96,7 +96,9 @@ impl<'a> Verdicts<'a> {
             match taken {
                 Ok(noted) => {
                     verdicts.accepted += 1;
-                    noted.into_iter().for_each(|noted| verdicts.note(noted));
+                    if let Some(noted) = noted {
+                        verdicts.note(&noted);
+                    }
                 }
                 Err(refusal) => verdicts.refuse(line.number, &line.bytes, refusal),
             }
@@ -108,7 +110,7 @@ impl<'a> Verdicts<'a> {
         verdicts
     }
 
-    fn note(&mut self, line: Noted) {
+    fn note(&mut self, line: &Noted) {
         self.untimed += usize::from(line.is_untimed);
         // An agent writes its series in turns; those that are split over several lines stand together.
         if self.series.last() != Some(&line.series) {
