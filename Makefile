@@ -52,7 +52,7 @@ bench-journal: ## the journal's segment files beside a SQLite table with the sam
 	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench journal
 
 .PHONY: bench-store
-bench-store: build ## the embedded store beside InfluxDB 1.x on the same points; ARGS="--hosts 1000"
+bench-store: build ## the embedded store beside InfluxDB 1.x and VictoriaMetrics; ARGS="--hosts 1000 --hours 10"
 	@PYTHONPATH=.dev $(PYTHON) -m bench $(ARGS)
 
 .PHONY: bench-ingest

@@ -25,11 +25,9 @@ def push(server, batches):
             if batch is None:
                 return lines, values
             body, more_lines, more_values = batch
-            connection.request("POST", "/write?db=telegraf", body)
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != 204:
-                sys.exit(f"bench: {server.url} answered {answer.status}: {text[:300]!r}")
+            status, text = post(connection, "/write?db=telegraf", body)
+            if status != 204:
+                sys.exit(f"bench: {server.url} answered {status}: {text[:300]!r}")
             lines += more_lines
             values += more_values
 
@@ -38,6 +36,20 @@ def push(server, batches):
         counts = list(pool.map(work, range(CONNECTIONS)))
     seconds = time.perf_counter() - started
     return sum(lines for lines, _ in counts), sum(values for _, values in counts), seconds
+
+
+def post(connection, path, body):
+    """Posts once more where the server has closed a connection that was idle while a batch was drawn."""
+    for attempt in range(2):
+        try:
+            connection.request("POST", path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except ConnectionError:
+            connection.close()
+            if attempt:
+                raise
+    return None
 
 
 def median_ms(server, parameters):
