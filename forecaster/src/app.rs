@@ -35,7 +35,7 @@ use crate::{
     jobs::{
         Book,
         base::FleetBase,
-        trainer::{Train, Trainer},
+        trainer::{self, Train, Trainer},
     },
     metrics::Metrics,
     model::{Base, BaseError},
@@ -352,6 +352,7 @@ fn start_loops(
         base: Arc::clone(&app.base),
         train: parts.train,
         trained: tell,
+        shared: trainer::Shared::default(),
     };
     let newcomers = Newcomers {
         fleet: Arc::clone(&app.fleet),

@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{champions::Champions, fleet::Fleet};
+use crate::{champions::Champions, fleet::Fleet, jobs::Book};
 
 /// From a cache-warm answer to a gateway that is under load.
 const FORECAST_BUCKETS_S: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -25,7 +25,11 @@ pub struct Metrics {
     staleness: GaugeVec,
     train_seconds: Histogram,
     trains: IntCounterVec,
+    trains_waiting: IntGauge,
+    trains_running: IntGauge,
     last_train: IntGauge,
+    /// Trainings that were given up and still run.
+    pub trains_hanging: IntGauge,
     /// When the last round over all hosts ended.
     pub last_round: IntGauge,
     /// The time that forecasts of a host take, history included.
@@ -70,6 +74,18 @@ impl Metrics {
                 Opts::new("headroom_trains_total", "Trains of a host, by outcome"),
                 &["outcome"],
             )?,
+            trains_waiting: IntGauge::new(
+                "headroom_trains_waiting",
+                "Hosts of all jobs whose turn has not come",
+            )?,
+            trains_running: IntGauge::new(
+                "headroom_trains_running",
+                "Hosts that are being trained",
+            )?,
+            trains_hanging: IntGauge::new(
+                "headroom_trains_hanging",
+                "Trainings that were given up and still run; their hosts wait for a restart",
+            )?,
             last_train: IntGauge::new(
                 "headroom_last_train_success_timestamp_seconds",
                 "When a host was last trained; 0 since the start: never",
@@ -93,7 +109,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let collectors: [Box<dyn Collector>; 12] = [
+        let collectors: [Box<dyn Collector>; 15] = [
             Box::new(self.hosts.clone()),
             Box::new(self.models.clone()),
             Box::new(self.gateway_up.clone()),
@@ -101,6 +117,9 @@ impl Metrics {
             Box::new(self.staleness.clone()),
             Box::new(self.train_seconds.clone()),
             Box::new(self.trains.clone()),
+            Box::new(self.trains_waiting.clone()),
+            Box::new(self.trains_running.clone()),
+            Box::new(self.trains_hanging.clone()),
             Box::new(self.last_train.clone()),
             Box::new(self.last_round.clone()),
             Box::new(self.forecast_seconds.clone()),
@@ -133,10 +152,14 @@ impl Metrics {
         &self,
         fleet: &Fleet,
         champions: &Champions,
+        book: &Book,
         is_gateway_up: bool,
         now_s: i64,
     ) -> Result<Vec<u8>, prometheus::Error> {
         self.gateway_up.set(i64::from(is_gateway_up));
+        let load = book.load();
+        self.trains_waiting.set(load.waiting as i64);
+        self.trains_running.set(load.training as i64);
         self.staleness.reset();
         let hosts = fleet.known().unwrap_or_default();
         self.hosts.set(hosts.len() as i64);

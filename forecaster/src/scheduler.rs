@@ -95,12 +95,14 @@ impl Known {
                 self.fleet.known()
             }
         };
-        let hosts = match hosts {
+        let mut hosts = match hosts {
             Some(hosts) => {
                 need::ordered(&hosts, &self.champions, &self.gateway, self.clock.now_s()).await
             }
             None => Vec::new(),
         };
+        // Whom another job trains anyway is not trained twice.
+        hosts.retain(|host| !self.book.is_under_way(host));
         match self.book.submit(hosts, Cause::Schedule) {
             Ok(job) => {
                 tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued");

@@ -1,15 +1,16 @@
 //! The book of jobs: which are queued, which run, and how the last ones ended.
 //!
 //! What is handed out is one host at a time, of the job that matters most: a host without a model before one that
-//! somebody asked for, and that before the nightly round, so that a long round holds nobody up.
+//! somebody asked for, and that before the nightly round, so that a long round holds nobody up. A host that stands in
+//! two jobs has its turns one after the other, whatever the number of workers.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -96,9 +97,14 @@ impl Entry {
         }
     }
 
-    fn has_waiting(&self) -> bool {
-        let waits = |host: &HostProgress| host.state == HostState::Waiting;
-        !self.job.state.is_final() && !self.opens && self.job.hosts.iter().any(waits)
+    /// The next host whose turn may come: one that waits, and that no other job has under way.
+    fn next_host(&self, busy: &BTreeSet<String>) -> Option<usize> {
+        if self.job.state.is_final() || self.opens {
+            return None;
+        }
+        let may =
+            |host: &HostProgress| host.state == HostState::Waiting && !busy.contains(&host.host);
+        self.job.hosts.iter().position(may)
     }
 
     /// What is left of a job that has not ended.
@@ -118,9 +124,27 @@ impl Entry {
     }
 }
 
-/// Every job, the oldest first.
+/// What is written in the book.
+#[derive(Default)]
+struct Pages {
+    /// Every job, the oldest first.
+    entries: VecDeque<Entry>,
+    /// The hosts that are being trained, also for a job that was cancelled since.
+    busy: BTreeSet<String>,
+}
+
+/// How far the trains of all jobs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Hosts that wait for their turn.
+    pub waiting: usize,
+    /// Hosts whose turn it is.
+    pub training: usize,
+}
+
+/// Every job.
 pub struct Book {
-    entries: Mutex<VecDeque<Entry>>,
+    pages: Mutex<Pages>,
     bell: Notify,
     clock: Arc<dyn Clock>,
     workers: usize,
@@ -133,7 +157,7 @@ impl Book {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            entries: Mutex::default(),
+            pages: Mutex::default(),
             bell: Notify::new(),
             clock,
             workers: 1,
@@ -156,10 +180,14 @@ impl Book {
     pub fn kept_in(mut self, file: PathBuf) -> Self {
         for kept in kept::read(&file) {
             tracing::info!(job = %kept.id, hosts = kept.hosts.len(), "a retrain goes on where the service ended");
-            self.entries.get_mut().push_back(restored(kept));
+            self.pages.get_mut().entries.push_back(restored(kept));
         }
         self.file = Some(file);
         self
+    }
+
+    fn entries(&self) -> MappedMutexGuard<'_, VecDeque<Entry>> {
+        MutexGuard::map(self.pages.lock(), |pages| &mut pages.entries)
     }
 
     /// Writes down what has not ended. A disk that refuses costs the resumption, not the retrain.
@@ -180,7 +208,7 @@ impl Book {
         if hosts.is_empty() {
             return Err(SubmitError::NoHosts);
         }
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let queued = entries
             .iter()
             .filter(|entry| entry.job.state == JobState::Queued)
@@ -200,8 +228,7 @@ impl Book {
     /// Returns every job, the newest first.
     #[must_use]
     pub fn list(&self) -> Vec<Job> {
-        self.entries
-            .lock()
+        self.entries()
             .iter()
             .rev()
             .map(|entry| entry.job.clone())
@@ -211,7 +238,7 @@ impl Book {
     /// Returns one job.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Job> {
-        let entries = self.entries.lock();
+        let entries = self.entries();
         entries
             .iter()
             .find(|entry| entry.job.id == id)
@@ -221,7 +248,7 @@ impl Book {
     /// Says whether a job with this host is queued or running.
     #[must_use]
     pub fn is_under_way(&self, host: &str) -> bool {
-        self.entries.lock().iter().any(|entry| {
+        self.entries().iter().any(|entry| {
             !entry.job.state.is_final()
                 && entry.job.hosts.iter().any(|progress| {
                     progress.host == host
@@ -236,7 +263,7 @@ impl Book {
     ///
     /// When it is unknown or has ended.
     pub fn cancel(&self, id: &str) -> Result<Job, CancelError> {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let entry = entries
             .iter_mut()
             .find(|entry| entry.job.id == id)
@@ -264,9 +291,13 @@ impl Book {
     }
 
     fn take(&self) -> Option<Work> {
-        let mut entries = self.entries.lock();
-        let waiting = entries.iter_mut().filter(|entry| entry.has_waiting());
-        let entry = waiting.min_by_key(|entry| entry.job.cause.rank())?;
+        let mut pages = self.pages.lock();
+        let Pages { entries, busy } = &mut *pages;
+        let may = entries.iter_mut().filter_map(|entry| {
+            let place = entry.next_host(busy)?;
+            Some((entry, place))
+        });
+        let (entry, place) = may.min_by_key(|(entry, _)| entry.job.cause.rank())?;
         let opens = entry.job.state == JobState::Queued && entry.job.hosts.len() >= HOSTS_MIN;
         if entry.job.state == JobState::Queued {
             entry.job.state = JobState::Running;
@@ -283,12 +314,10 @@ impl Book {
                     .collect(),
             )
         } else {
-            let hosts = &mut entry.job.hosts;
-            let host = hosts
-                .iter_mut()
-                .find(|host| host.state == HostState::Waiting)?;
+            let host = &mut entry.job.hosts[place];
             host.state = HostState::Reading;
             *entry.starts.entry(host.host.clone()).or_default() += 1;
+            busy.insert(host.host.clone());
             Step::Host(host.host.clone())
         };
         let work = Work {
@@ -296,13 +325,38 @@ impl Book {
             step,
             cancelled: entry.cancelled.clone(),
         };
-        self.keep(&entries);
+        self.keep(entries);
         Some(work)
+    }
+
+    /// Lets another job have the turn of a host, now that nothing trains it any more.
+    pub fn release(&self, host: &str) {
+        self.pages.lock().busy.remove(host);
+        self.bell.notify_one();
+    }
+
+    /// Counts the hosts that wait and those that are being trained.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let pages = self.pages.lock();
+        let waits = |host: &&HostProgress| host.state == HostState::Waiting;
+        let of_entry = |entry: &Entry| {
+            let is_over = entry.job.state.is_final();
+            if is_over {
+                0
+            } else {
+                entry.job.hosts.iter().filter(waits).count()
+            }
+        };
+        Load {
+            waiting: pages.entries.iter().map(of_entry).sum(),
+            training: pages.busy.len(),
+        }
     }
 
     /// Lets the hosts of a job have their turns, now that its base is fitted.
     pub fn opened(&self, id: &str) {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id) {
             entry.opens = false;
         }
@@ -311,7 +365,7 @@ impl Book {
 
     /// Changes what is known of a host of a running job; a job that has ended stays as it is.
     pub fn note(&self, id: &str, host: &str, change: impl FnOnce(&mut HostProgress)) {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id) else {
             return;
         };
@@ -331,7 +385,7 @@ impl Book {
 
     /// Ends a running job whose hosts have all had their turns, and forgets the oldest ones.
     pub fn settle(&self, id: &str) {
-        let mut entries = self.entries.lock();
+        let mut entries = self.entries();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id)
             && !entry.job.state.is_final()
             && entry

@@ -5,14 +5,16 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,10 @@ use crate::{
 
 /// How long a train that ran out of time, or was cancelled, may take to notice.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Histories that are read at a time, whatever the number of workers: an answer of the gateway takes many times the
+/// memory of the grids that are made of it.
+const READING_MAX: usize = 2;
 
 /// What trains: [`crate::training::train_host`], or a stand-in that fails as a test wants.
 pub type Train = dyn Fn(&TrainRequest, &dyn Progress, &CancellationToken) -> Result<HostModel, TrainError>
@@ -60,6 +66,11 @@ enum TrainingFailure {
     TimedOut { timeout_s: u64 },
     #[error("the training was cancelled")]
     Cancelled,
+    #[error(
+        "an earlier training of host {host:?} was ended and still runs; it is trained again once that has stopped, or \
+         after a restart of the service"
+    )]
+    Hanging { host: String },
     #[error("no thread can be started for the training: {0}")]
     NoThread(std::io::Error),
     #[error("the new model cannot be published: {0}")]
@@ -90,6 +101,24 @@ pub struct Trainer {
     pub train: Arc<Train>,
     /// Hears of every host that has a new model.
     pub trained: mpsc::Sender<String>,
+    /// What the workers share.
+    pub shared: Shared,
+}
+
+/// What the workers share.
+pub struct Shared {
+    reading: Semaphore,
+    /// Hosts whose training was given up and has not ended: one thread each at most.
+    hanging: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            reading: Semaphore::new(READING_MAX),
+            hanging: Arc::default(),
+        }
+    }
 }
 
 impl Trainer {
@@ -121,6 +150,7 @@ impl Trainer {
                         let outcome = self.train_host(&work, host).await;
                         self.note_outcome(&work, host, started.elapsed(), outcome)
                             .await;
+                        self.book.release(host);
                         self.book.settle(&work.id);
                     }
                 }
@@ -202,6 +232,11 @@ impl Trainer {
     }
 
     async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
+        if self.shared.hanging.lock().contains(host) {
+            return Err(TrainingFailure::Hanging {
+                host: host.to_owned(),
+            });
+        }
         let request = self.request(host).await?;
         self.book.note(&work.id, host, |progress| {
             progress.state = HostState::Training;
@@ -234,9 +269,12 @@ impl Trainer {
         let now_s = self.clock.now_s();
         let steps = self.settings.history_days as usize * 86_400 / STEP_S as usize;
         let span = Span::before(now_s, steps);
+        let reading = self.shared.reading.acquire().await;
+        let targets = history::read(&self.gateway, host, &known.targets, span).await?;
+        drop(reading);
         Ok(TrainRequest {
             host: host.to_owned(),
-            targets: history::read(&self.gateway, host, &known.targets, span).await?,
+            targets,
             seed: self.settings.seed,
             trained_at_s: now_s,
             budget: self.budget,
@@ -267,10 +305,26 @@ impl Trainer {
             () = work.cancelled.cancelled() => TrainingFailure::Cancelled,
         };
         token.cancel();
-        if tokio::time::timeout(GRACE, outcome).await.is_err() {
+        if tokio::time::timeout(GRACE, &mut outcome).await.is_err() {
             tracing::error!(%host, "a training does not end; its thread is left behind");
+            self.leave_behind(host, outcome);
         }
         Err(ended)
+    }
+}
+
+impl Trainer {
+    /// Keeps a host from further trainings while one that was given up still runs.
+    fn leave_behind(&self, host: String, outcome: oneshot::Receiver<Outcome>) {
+        let (hanging, metrics) = (Arc::clone(&self.shared.hanging), Arc::clone(&self.metrics));
+        hanging.lock().insert(host.clone());
+        metrics.trains_hanging.inc();
+        tokio::spawn(async move {
+            // What it made is of no use any more.
+            drop(outcome.await);
+            hanging.lock().remove(&host);
+            metrics.trains_hanging.dec();
+        });
     }
 }
 

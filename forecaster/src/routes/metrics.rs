@@ -18,7 +18,13 @@ pub(crate) async fn metrics(app: web::Data<App>) -> Result<HttpResponse, ApiErro
     let is_up = app.gateway.is_answering();
     let text = app
         .metrics
-        .render(&app.fleet, &app.champions, is_up, app.clock.now_s())
+        .render(
+            &app.fleet,
+            &app.champions,
+            &app.book,
+            is_up,
+            app.clock.now_s(),
+        )
         .map_err(|error| {
             tracing::error!(%error, "the figures cannot be rendered");
             ApiError::Internal

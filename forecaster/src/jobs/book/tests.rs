@@ -19,6 +19,7 @@ fn end(book: &Book, work: &Work) {
                 progress.state = HostState::Failed;
             }
         });
+        book.release(host);
     }
     book.settle(&work.id);
 }
@@ -45,6 +46,7 @@ async fn a_job_is_done_when_one_host_was_trained_and_failed_when_none_was() {
         host.share_done = 1.0;
         host.seconds = Some(4.0);
     });
+    book.release("a");
     let running = book.get(&job.id).expect("known");
     assert_eq!((running.share_done, running.eta_s), (0.5, Some(4.0)));
     let work = book.next().await;
@@ -153,4 +155,58 @@ async fn a_job_goes_on_after_a_restart_and_gives_up_what_ends_the_service() {
     let given_up = third.get(&job.id).expect("known");
     assert_eq!(given_up.hosts[0].state, HostState::Failed);
     assert!(given_up.state.is_final());
+}
+
+#[tokio::test]
+async fn a_host_in_two_jobs_has_its_turns_one_after_the_other() {
+    let book = book().with_workers(2);
+    let night = book
+        .submit(hosts(&["a", "b"]), Cause::Schedule)
+        .expect("taken");
+    let first = book.next().await;
+    assert_eq!(first.step, Step::Host("a".to_owned()));
+    let asked = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    // The second job goes first, but its host is under way; the other worker takes the next one.
+    let second = book.next().await;
+    assert_eq!(
+        (second.id.as_str(), &second.step),
+        (night.id.as_str(), &Step::Host("b".to_owned()))
+    );
+    assert!(book.take().is_none());
+    assert_eq!(
+        book.load(),
+        Load {
+            waiting: 1,
+            training: 2
+        }
+    );
+    end(&book, &first);
+    let third = book.next().await;
+    assert_eq!((third.id, third.step), (asked.id, first.step));
+}
+
+#[tokio::test]
+async fn a_cancelled_train_keeps_its_host_until_it_has_ended() {
+    let book = book();
+    let job = book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    let work = book.next().await;
+    book.cancel(&job.id).expect("cancelled");
+    book.submit(hosts(&["a"]), Cause::Request).expect("taken");
+    assert!(book.take().is_none());
+    end(&book, &work);
+    assert_eq!(book.next().await.step, Step::Host("a".to_owned()));
+}
+
+#[test]
+fn the_jobs_of_a_thousand_hosts_are_a_small_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("jobs.json");
+    let names: Vec<String> = (0..1_000)
+        .map(|number| format!("web-{number:04}.example.net"))
+        .collect();
+    let book = book().kept_in(file.clone());
+    book.submit(names, Cause::Schedule).expect("taken");
+    // It is written whole twice a host: some tens of kilobytes, beside seconds of training.
+    let bytes = std::fs::metadata(&file).expect("a file").len();
+    assert!(bytes < 64_000, "{bytes} bytes");
 }
