@@ -60,6 +60,10 @@ bench-ingest: ## the gateway before VictoriaMetrics beside vmagent before the sa
 	$(CARGO) build --release --locked --package headroom-gateway
 	@$(PYTHON) .dev/ingest_bench.py $(ARGS)
 
+.PHONY: bench-forecast
+bench-forecast: build ## retrains of a fleet, fresh forecasts under load, memory of 1,000 hosts; ARGS="--hosts 10 --served 50"
+	@$(PYTHON) .dev/forecast_bench.py $(ARGS)
+
 .PHONY: servers
 servers: ## build or install the real servers of the end-to-end run (once)
 	@$(PYTHON) .dev/servers.py

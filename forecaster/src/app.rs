@@ -41,12 +41,15 @@ use crate::{
     model::{Base, BaseError},
     newcomers::Newcomers,
     openapi,
+    recent::Recent,
     registry::{Registry, RegistryError},
     rounds::Rounds,
     routes::{self, unknown::Known},
     scheduler,
     serving::Serving,
+    shadow::Shadow,
     training::{BaseFileError, Budget, train_host},
+    turns::Turns,
 };
 
 /// A request's body: thresholds of ten thousand targets fit.
@@ -83,7 +86,7 @@ pub struct App {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Turns of requests that compute for long.
-    pub predicting: Semaphore,
+    pub predicting: Turns,
 }
 
 /// What a test may put in another's place.
@@ -215,7 +218,10 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         .map(|asked| asked.base(settings.training.seed, device))
         .collect();
     let base = Arc::new(FleetBase::load(registry.clone(), shipped, extra?));
-    let champions = Arc::new(Champions::new(registry));
+    let champions = Arc::new(Champions::new(
+        registry,
+        settings.forecasting.models_in_memory,
+    ));
     let ledger = Arc::new(Ledger::open(&settings.data_dir.join("alerts.sqlite"))?);
     let fleet = Arc::new(Fleet::new(
         settings.forecasting.rules.clone(),
@@ -225,6 +231,11 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
     let serving = Arc::new(Serving {
         fleet: Arc::clone(&fleet),
         gateway: Arc::clone(&gateway),
+        recent: Recent::new(
+            Arc::clone(&gateway),
+            settings.forecasting.histories_in_memory,
+        ),
+        computing: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
         champions: Arc::clone(&champions),
         base: Arc::clone(&base),
         ledger: Arc::clone(&ledger),
@@ -248,7 +259,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         ledger,
         metrics,
         clock,
-        predicting: Semaphore::new(PREDICTING),
+        predicting: Turns::new(PREDICTING),
     })
 }
 
@@ -333,6 +344,10 @@ fn start_loops(
     let (tell, trained) = mpsc::channel(TRAINED_WAITING);
     let rounds = Rounds {
         serving: Arc::clone(&app.serving),
+        shadow: Shadow {
+            serving: Arc::clone(&app.serving),
+            metrics: Arc::clone(&app.metrics),
+        },
         fleet: Arc::clone(&app.fleet),
         gateway: Arc::clone(&app.gateway),
         watch,

@@ -185,7 +185,7 @@ impl ScoreSheet {
 }
 
 /// The pinball loss of an error at a level (Koenker & Bassett 1978).
-fn pinball(error: f64, level: f64) -> f64 {
+pub(crate) fn pinball(error: f64, level: f64) -> f64 {
     (level * error).max((level - 1.0) * error)
 }
 

@@ -16,6 +16,7 @@ use crate::{
     jobs::{CancelError, SubmitError},
     registry::RegistryError,
     serving::ServeError,
+    turns::TurnError,
 };
 
 /// Seconds after which a client may ask again when something is away: a restart takes less.
@@ -30,6 +31,9 @@ pub enum ApiError {
     /// The values that came along cannot be forecast.
     #[error(transparent)]
     AdHoc(#[from] AdHocError),
+    /// The values that came along were not computed.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// A retrain was not taken.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -144,6 +148,11 @@ impl ApiError {
             Self::AdHoc(AdHocError::NothingObserved { .. }) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "history_insufficient")
             }
+            Self::Turn(error) => match error {
+                TurnError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+                TurnError::TooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "takes_too_long"),
+                TurnError::Broke => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            },
             Self::Submit(error) => match error {
                 SubmitError::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
                 SubmitError::NoHosts => (StatusCode::CONFLICT, "no_hosts"),

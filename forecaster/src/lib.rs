@@ -51,13 +51,15 @@ pub mod evaluation;
 
 pub mod threshold;
 
+pub mod recent;
 pub mod serving;
-
-pub mod alert;
-pub mod rounds;
 pub mod writeback;
 
 pub mod quality;
+pub mod shadow;
+
+pub mod alert;
+pub mod rounds;
 
 pub mod access;
 pub mod app;
@@ -66,3 +68,4 @@ pub mod error;
 pub mod metrics;
 pub mod openapi;
 pub mod routes;
+pub mod turns;

@@ -127,6 +127,64 @@ pub struct Manifest {
     pub targets: Vec<TargetModel>,
     /// The targets that have none, and why.
     pub refused: Vec<Refused>,
+    /// How the model did beside the one that served when it was trained; null for a host's first, or where nothing was
+    /// compared.
+    #[serde(default)]
+    pub gate: Option<Verdict>,
+}
+
+/// How a newly trained model, the challenger, did beside the champion on the same origins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// The version that served.
+    pub champion: String,
+    /// Whether the challenger is the one to serve.
+    pub promoted: bool,
+    /// Why.
+    pub reason: String,
+    /// The challenger's CRPS divided by the champion's, as the geometric mean over targets, a tenth of each target's
+    /// usual change from day to day added to both; null where nothing could be compared.
+    pub crps_ratio: Option<f64>,
+    /// The errors of both by target.
+    pub targets: BTreeMap<String, Compared>,
+}
+
+/// The errors of two models of a target on the same origins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// How many origins, or how many forecasts that were written beside each other.
+    pub n_origins: usize,
+    /// The champion's errors.
+    pub champion: Judged,
+    /// The challenger's.
+    pub challenger: Judged,
+}
+
+/// The errors of one of them, in the target's own unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// The mean absolute error of the median.
+    pub mae: f64,
+    /// The root of its mean squared error.
+    pub rmse: f64,
+    /// Twice the mean pinball loss.
+    pub crps: f64,
+    /// The share of values between the 0.1 and the 0.9 quantile.
+    pub coverage80: f64,
+}
+
+impl From<&Scores> for Judged {
+    fn from(scores: &Scores) -> Self {
+        Self {
+            mae: scores.mae,
+            rmse: scores.rmse,
+            crps: scores.crps,
+            coverage80: scores.coverage80,
+        }
+    }
 }
 
 impl Manifest {
@@ -145,6 +203,7 @@ impl Manifest {
             extra_networks: Vec::new(),
             targets: Vec::new(),
             refused: Vec::new(),
+            gate: None,
         }
     }
 

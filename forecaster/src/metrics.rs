@@ -15,6 +15,9 @@ const FORECAST_BUCKETS_S: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1
 /// From a host with one target to a hang.
 const TRAIN_BUCKETS_S: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0];
 
+/// What becomes of a new model.
+const VERDICTS: [&str; 2] = ["promoted", "kept"];
+
 /// The service's own figures.
 pub struct Metrics {
     registry: Registry,
@@ -25,6 +28,8 @@ pub struct Metrics {
     staleness: GaugeVec,
     train_seconds: Histogram,
     trains: IntCounterVec,
+    verdicts: IntCounterVec,
+    on_trial: IntGauge,
     trains_waiting: IntGauge,
     trains_running: IntGauge,
     last_train: IntGauge,
@@ -74,6 +79,17 @@ impl Metrics {
                 Opts::new("headroom_trains_total", "Trains of a host, by outcome"),
                 &["outcome"],
             )?,
+            verdicts: IntCounterVec::new(
+                Opts::new(
+                    "headroom_verdicts_total",
+                    "New models, by whether they came to serve or the champion stayed",
+                ),
+                &["verdict"],
+            )?,
+            on_trial: IntGauge::new(
+                "headroom_models_on_trial",
+                "Challengers that run beside their champion",
+            )?,
             trains_waiting: IntGauge::new(
                 "headroom_trains_waiting",
                 "Hosts of all jobs whose turn has not come",
@@ -105,11 +121,14 @@ impl Metrics {
         for outcome in ["done", "failed"] {
             metrics.trains.with_label_values(&[outcome]).reset();
         }
+        for verdict in VERDICTS {
+            metrics.verdicts.with_label_values(&[verdict]).reset();
+        }
         Ok(metrics)
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let collectors: [Box<dyn Collector>; 15] = [
+        let collectors: [Box<dyn Collector>; 17] = [
             Box::new(self.hosts.clone()),
             Box::new(self.models.clone()),
             Box::new(self.gateway_up.clone()),
@@ -117,6 +136,8 @@ impl Metrics {
             Box::new(self.staleness.clone()),
             Box::new(self.train_seconds.clone()),
             Box::new(self.trains.clone()),
+            Box::new(self.verdicts.clone()),
+            Box::new(self.on_trial.clone()),
             Box::new(self.trains_waiting.clone()),
             Box::new(self.trains_running.clone()),
             Box::new(self.trains_hanging.clone()),
@@ -136,6 +157,12 @@ impl Metrics {
         self.train_seconds.observe(seconds);
         self.trains.with_label_values(&["done"]).inc();
         self.last_train.set(now_s);
+    }
+
+    /// Counts a new model that was judged beside the champion.
+    pub fn judged(&self, promoted: bool) {
+        let verdict = VERDICTS[usize::from(!promoted)];
+        self.verdicts.with_label_values(&[verdict]).inc();
     }
 
     /// Counts a train that made none.
@@ -167,6 +194,7 @@ impl Metrics {
             let age_s = (now_s - known.last_seen_s).max(0);
             self.staleness.with_label_values(&[host]).set(age_s as f64);
         }
+        self.on_trial.set(champions.contests().len() as i64);
         self.model_age.reset();
         let champions = champions.all();
         self.models.set(champions.len() as i64);

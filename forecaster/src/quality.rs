@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use headroom_openapi::query::StatementResult;
 
 use crate::{
+    backtest::pinball,
     baseline::DAY_STEPS,
     discovery::HOST_TAG,
     gateway::{Gateway, GatewayError, influxql},
     grid::{Grid, STEP_S},
     history::{self, Span},
     target::Target,
-    writeback::{AT_LEAD, LEADS, Lead, METRIC_TAG},
+    writeback::{ASIDE, AT_LEAD, LEADS, Lead, METRIC_TAG},
 };
 
 /// Errors of forecasts that were written earlier.
@@ -26,6 +27,8 @@ pub struct Errors {
     pub count: usize,
     absolute: f64,
     squared: f64,
+    /// Twice the pinball loss, over the three quantiles that are written.
+    quantile_loss: f64,
     inside80: usize,
     /// The absolute error of the value a day before, where there was one, and how often.
     naive: (f64, usize),
@@ -56,6 +59,9 @@ impl Errors {
         self.count += 1;
         self.absolute += error.abs();
         self.squared += error * error;
+        for (level, value) in [(0.1, written.q10), (0.5, written.q50), (0.9, written.q90)] {
+            self.quantile_loss += 2.0 * pinball(came - value, level) / 3.0;
+        }
         self.inside80 += usize::from(written.q10 <= came && came <= written.q90);
         if day_before.is_finite() {
             self.naive.0 += (came - day_before).abs();
@@ -73,6 +79,12 @@ impl Errors {
     #[must_use]
     pub fn rmse(&self) -> Option<f64> {
         self.mean(self.squared).map(f64::sqrt)
+    }
+
+    /// Twice the mean pinball loss over the quantiles 0.1, 0.5 and 0.9: a coarse CRPS.
+    #[must_use]
+    pub fn crps(&self) -> Option<f64> {
+        self.mean(self.quantile_loss)
     }
 
     /// The share of values between the 0.1 and the 0.9 quantile; 0.8 is right.
@@ -109,10 +121,7 @@ pub async fn measure(
         ..span
     };
     let came = history::read(gateway, host, targets, day_earlier).await?;
-    let written = match gateway.query(&[statement(host, span)]).await {
-        Err(error) if error.is_database_missing() => StatementResult::default(),
-        outcome => outcome?.pop().unwrap_or_default(),
-    };
+    let [written] = read_written(gateway, host, span, [AT_LEAD]).await?;
     let compare = |(target, grid): &(Target, Grid)| {
         LEADS
             .map(|lead| {
@@ -129,7 +138,56 @@ pub async fn measure(
     Ok(came.iter().map(compare).collect())
 }
 
-fn statement(host: &str, span: Span) -> String {
+/// Compares what two models wrote about a host's targets with what came, in the targets' order, over all leads: the one
+/// that served, and the one beside it. Only instants count for which both wrote, so that both are judged alike.
+///
+/// # Errors
+///
+/// When the gateway is away or refuses.
+pub async fn beside(
+    gateway: &Gateway,
+    host: &str,
+    targets: &[Target],
+    span: Span,
+) -> Result<Vec<(Errors, Errors)>, GatewayError> {
+    let came = history::read(gateway, host, targets, span).await?;
+    let [served, aside] = read_written(gateway, host, span, [AT_LEAD, ASIDE]).await?;
+    let compare = |(target, grid): &(Target, Grid)| {
+        let (mut one, mut other) = (Errors::default(), Errors::default());
+        for lead in LEADS {
+            let served = written_of(&target.metric, lead, &served);
+            for (time_s, aside) in written_of(&target.metric, lead, &aside) {
+                let value = grid.bin_of(time_s).map(|bin| f64::from(grid.values[bin]));
+                if let (Some(served), Some(value)) =
+                    (served.get(&time_s), value.filter(|value| value.is_finite()))
+                {
+                    one.add(*served, value, f64::NAN);
+                    other.add(aside, value, f64::NAN);
+                }
+            }
+        }
+        (one, other)
+    };
+    Ok(came.iter().map(compare).collect())
+}
+
+/// Reads what was written into measurements about instants of a span.
+async fn read_written<const N: usize>(
+    gateway: &Gateway,
+    host: &str,
+    span: Span,
+    measurements: [&str; N],
+) -> Result<[StatementResult; N], GatewayError> {
+    let statements = measurements.map(|measurement| statement(measurement, host, span));
+    let mut results = match gateway.query(&statements).await {
+        Err(error) if error.is_database_missing() => Vec::new(),
+        outcome => outcome?,
+    }
+    .into_iter();
+    Ok(measurements.map(|_| results.next().unwrap_or_default()))
+}
+
+fn statement(measurement: &str, host: &str, span: Span) -> String {
     let fields: Vec<String> = LEADS
         .iter()
         .flat_map(|lead| lead.fields())
@@ -138,7 +196,7 @@ fn statement(host: &str, span: Span) -> String {
     format!(
         "SELECT {} FROM {} WHERE {} = {} AND {} GROUP BY {}",
         fields.join(", "),
-        influxql::name(AT_LEAD),
+        influxql::name(measurement),
         influxql::name(HOST_TAG),
         influxql::text(host),
         influxql::during(span.from_s, span.until_s),
@@ -240,6 +298,8 @@ mod tests {
         assert!((measured.whole.mae().expect("values") - 2.5).abs() < 1e-9);
         assert!((measured.whole.rmse().expect("values") - 8.5_f64.sqrt()).abs() < 1e-9);
         assert_eq!(measured.whole.coverage80(), Some(0.5));
+        // Twice the pinball losses of 8, 10 and 12: 0.6, 1 and 0.2 for 11, 1.2, 4 and 3.6 for 14; over three quantiles.
+        assert!((measured.whole.crps().expect("values") - (1.8 + 8.8) / 6.0).abs() < 1e-9);
         assert_eq!(measured.whole.baseline_mae(), Some(0.0));
         assert_eq!(measured.over_time.keys().collect::<Vec<_>>(), [&86_400]);
     }

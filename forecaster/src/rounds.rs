@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     quantile::HORIZON_STEPS,
     serving::{HostForecast, ServeError, Serving},
+    shadow::Shadow,
     writeback,
 };
 
@@ -25,6 +26,8 @@ pub struct Rounds {
     pub fleet: Arc<Fleet>,
     /// Where points go.
     pub gateway: Arc<Gateway>,
+    /// What judges challengers.
+    pub shadow: Shadow,
     /// What raises alerts.
     pub watch: Arc<Watch>,
     /// Where rounds are counted.
@@ -91,7 +94,8 @@ impl Rounds {
         if let Err(error) = &written {
             tracing::warn!(%host, %error, "forecasts cannot be written back");
         }
-        written
+        written?;
+        self.shadow.visit(host).await
     }
 
     async fn judge(&self, forecast: Arc<HostForecast>) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::{
@@ -17,11 +18,12 @@ use crate::{
     config::RawThreshold,
     discovery::Host,
     fleet::Fleet,
-    forecast::{HISTORY_STEPS, TargetForecast},
+    forecast::TargetForecast,
     gateway::{Gateway, GatewayError},
-    history::{self, Span},
     jobs::base::FleetBase,
     metrics::Metrics,
+    quantile::HORIZON_STEPS,
+    recent::Recent,
     target::Target,
     threshold::Crossing,
 };
@@ -144,8 +146,12 @@ fn reasons(unserved: &[Unserved]) -> String {
 pub struct Serving {
     /// The hosts.
     pub fleet: Arc<Fleet>,
-    /// Where history comes from.
+    /// The gateway.
     pub gateway: Arc<Gateway>,
+    /// Where history comes from.
+    pub recent: Recent,
+    /// Turns of those that compute.
+    pub computing: Semaphore,
     /// The models.
     pub champions: Arc<Champions>,
     /// What answers for a host without a model.
@@ -209,19 +215,51 @@ impl Serving {
     ) -> Result<HostForecast, ServeError> {
         let targets = self.targets(name, metric).await?;
         let timer = self.metrics.forecast_seconds.start_timer();
-        let issued_at_s = self.clock.now_s();
-        let span = Span::before(issued_at_s, HISTORY_STEPS);
-        let recent = history::read(&self.gateway, name, &targets, span).await?;
         let champion = self.champions.of(name);
+        let forecast = self.answer(name, targets, champion, steps).await?;
+        timer.observe_duration();
+        Ok(forecast)
+    }
+
+    /// Forecasts all targets of a host by a challenger, for nobody but its judge.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forecast`].
+    pub async fn aside(
+        &self,
+        name: &str,
+        challenger: Arc<Champion>,
+    ) -> Result<HostForecast, ServeError> {
+        let targets = self.targets(name, None).await?;
+        self.answer(name, targets, Some(challenger), HORIZON_STEPS)
+            .await
+    }
+
+    async fn answer(
+        &self,
+        name: &str,
+        targets: Vec<Target>,
+        champion: Option<Arc<Champion>>,
+        steps: usize,
+    ) -> Result<HostForecast, ServeError> {
+        let issued_at_s = self.clock.now_s();
+        let recent = self.recent.read(name, &targets, issued_at_s).await?;
         let peers = match champion {
             Some(_) => Vec::new(),
-            None => self.peers(&targets, span).await?,
+            None => self.peers(&targets, issued_at_s).await?,
         };
+        // As many compute at a time as the machine has cores: more would only take each other's time and memory.
+        let turn = self.computing.acquire().await.ok();
         let answers = {
             let (champion, host) = (champion.clone(), name.to_owned());
             let base = self.base.current();
             tokio::task::spawn_blocking(move || match champion {
-                Some(champion) => champion.predict(&recent, steps),
+                Some(champion) => {
+                    let mut answers = champion.predict(&recent, steps);
+                    cold_start::join(&host, &base, &recent, steps, &mut answers);
+                    answers
+                }
                 None => cold_start::predict(&host, &base, &recent, &peers, steps),
             })
             .await
@@ -229,7 +267,7 @@ impl Serving {
                 host: name.to_owned(),
             })?
         };
-        timer.observe_duration();
+        drop(turn);
         let set = self.ledger.thresholds(name)?;
         let (mut served, mut unserved) = (Vec::new(), Vec::new());
         for (target, answer) in targets.iter().zip(answers) {
@@ -237,7 +275,10 @@ impl Serving {
                 Ok(forecast) => {
                     let effective =
                         thresholds::effective(name, target, &set, &self.file_thresholds);
-                    served.push(self.judge(forecast, champion.is_some(), effective, issued_at_s));
+                    let is_trained = champion.as_ref().is_some_and(|champion| {
+                        champion.manifest().target(&target.metric).is_some()
+                    });
+                    served.push(self.judge(forecast, is_trained, effective, issued_at_s));
                 }
                 Err(error) => unserved.push(Unserved {
                     metric: target.metric.clone(),
@@ -261,7 +302,7 @@ impl Serving {
     }
 
     /// Reads the hosts that may lend a host without a model their past.
-    async fn peers(&self, targets: &[Target], span: Span) -> Result<Vec<Peer>, ServeError> {
+    async fn peers(&self, targets: &[Target], now_s: i64) -> Result<Vec<Peer>, ServeError> {
         let trained = self.champions.all();
         let manifests = trained.iter().map(|(_, champion)| champion.manifest());
         let mut peers = Vec::new();
@@ -273,7 +314,7 @@ impl Serving {
             let shared: Vec<Target> = known.targets.iter().filter(shared).cloned().collect();
             peers.push(Peer {
                 host: host.to_owned(),
-                recent: history::read(&self.gateway, host, &shared, span).await?,
+                recent: self.recent.read(host, &shared, now_s).await?,
             });
         }
         Ok(peers)

@@ -1,8 +1,9 @@
 //! What is forecast: the rules that find targets in a host's points, and the targets themselves.
 //!
 //! A target's name is `measurement.field`, or the name a rule gives it, and the values of the rule's tags in
-//! braces: `disk.used_percent{path=/}`. A comma, an equals sign or a brace inside a value stands behind a backslash, so
-//! that two targets never share a name; a Windows path's own backslashes stay as they are.
+//! braces: `disk.used_percent{path=/}`. A comma, an equals sign, a brace or a percent sign inside a value is written as
+//! in a URL (`%2C`), so that two targets never share a name; a Windows path's backslashes stay as they are, but for one
+//! before the comma of a further tag (`%5C`), since line protocol has no way to say that.
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
@@ -171,11 +172,17 @@ pub(crate) fn metric_name(name: &str, tags: &[(String, String)]) -> String {
     for (index, (key, value)) in tags.iter().enumerate() {
         metric.push(if index == 0 { '{' } else { ',' });
         let _ = write!(metric, "{key}=");
-        for character in value.chars() {
-            if matches!(character, ',' | '=' | '{' | '}') {
-                metric.push('\\');
+        let has_next = index + 1 < tags.len();
+        for (place, character) in value.char_indices() {
+            let is_last = place + character.len_utf8() == value.len();
+            match character {
+                ',' | '=' | '{' | '}' | '%' => {
+                    let _ = write!(metric, "%{:02X}", u32::from(character));
+                }
+                // Before a comma line protocol has no way to say a single backslash.
+                '\\' if is_last && has_next => metric.push_str("%5C"),
+                other => metric.push(other),
             }
-            metric.push(character);
         }
     }
     if !tags.is_empty() {
@@ -236,7 +243,10 @@ mod tests {
             ]
             .into(),
         );
-        assert_eq!(target.metric, r"disk.used_percent{path=/a\,b\=c\},mode=rw}");
+        assert_eq!(
+            target.metric,
+            "disk.used_percent{path=/a%2Cb%3Dc%7D,mode=rw}"
+        );
         let drive = rule.target(
             &[
                 ("mode".into(), "rw".into()),
@@ -245,6 +255,9 @@ mod tests {
             .into(),
         );
         assert_eq!(drive.metric, r"disk.used_percent{path=C:\data,mode=rw}");
+        let root = [("mode".into(), "rw".into()), ("path".into(), r"C:\".into())];
+        let root = rule.target(&root.into());
+        assert_eq!(root.metric, "disk.used_percent{path=C:%5C,mode=rw}");
     }
 
     #[test]

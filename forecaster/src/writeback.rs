@@ -4,6 +4,7 @@
 //! forecast,host=H,metric=M model="lstm",issued_at=T,q10=…,q20=…,…,q90=… <target time>
 //! forecast_lead,host=H,metric=M q10_1h=…,q50_1h=…,q90_1h=… <target time, an hour ahead>
 //! forecast_lead,host=H,metric=M q10_4h=…,q50_4h=…,q90_4h=… <four hours ahead; likewise eight>
+//! forecast_aside,host=H,metric=M … <as forecast_lead, by a challenger that runs beside the champion>
 //! forecast_quality,host=H,metric=M model="lstm",mae=…,rmse=…,mase=…,crps=…,coverage80=…,n_origins=…,baseline_mae=…,skill=… <time of issue>
 //! ```
 //!
@@ -25,6 +26,8 @@ pub const QUALITY: &str = "forecast_quality";
 
 /// The measurement of what was expected some hours ahead.
 pub const AT_LEAD: &str = "forecast_lead";
+/// The measurement of what a challenger expects, which nobody is told.
+pub const ASIDE: &str = "forecast_aside";
 /// The tag that names a target.
 pub const METRIC_TAG: &str = "metric";
 
@@ -60,10 +63,20 @@ pub fn lines(forecast: &HostForecast) -> Vec<u8> {
     let mut lines = Vec::new();
     for served in &forecast.served {
         lines = forecast_lines(lines, forecast, served);
-        lines = lead_lines(lines, forecast, served);
+        lines = lead_lines(lines, AT_LEAD, forecast, served);
         if let Some(scores) = &served.forecast.scores {
             lines = quality_line(lines, forecast, served, scores);
         }
+    }
+    plain_backslashes(&lines)
+}
+
+/// Renders what a challenger expects at each lead.
+#[must_use]
+pub fn lines_aside(forecast: &HostForecast) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for served in &forecast.served {
+        lines = lead_lines(lines, ASIDE, forecast, served);
     }
     plain_backslashes(&lines)
 }
@@ -94,7 +107,12 @@ fn plain_backslashes(lines: &[u8]) -> Vec<u8> {
 }
 
 /// What is expected at each of the leads that the horizon holds.
-fn lead_lines(mut lines: Vec<u8>, host: &HostForecast, served: &Served) -> Vec<u8> {
+fn lead_lines(
+    mut lines: Vec<u8>,
+    measurement: &str,
+    host: &HostForecast,
+    served: &Served,
+) -> Vec<u8> {
     let forecast = &served.forecast;
     for lead in LEADS {
         let step = lead.step(forecast.step_s);
@@ -107,7 +125,7 @@ fn lead_lines(mut lines: Vec<u8>, host: &HostForecast, served: &Served) -> Vec<u
         }
         let [q10, q50, q90] = lead.fields();
         lines = LineProtocolBuilder::new_with(lines)
-            .measurement(AT_LEAD)
+            .measurement(measurement)
             .tag("host", &host.host)
             .tag(METRIC_TAG, &forecast.metric)
             .field(&q10, values[0])
@@ -209,6 +227,11 @@ mod tests {
         assert_eq!(
             line,
             "forecast_lead,metric=disk.used_percent{path\\=C:\\data\\x} q50_1h=1\n"
+        );
+        // As names of targets have commas, signs of equality and ends of values.
+        assert_eq!(
+            written("disk.used_percent{path=C:%5C,mode=a%2Cb}"),
+            "forecast_lead,metric=disk.used_percent{path\\=C:%5C\\,mode\\=a%2Cb} q50_1h=1\n"
         );
         for metric in [
             r"disk.used_percent{path=C:\}",

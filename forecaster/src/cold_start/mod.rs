@@ -60,6 +60,34 @@ pub fn predict(
     forecast::predict(&provisional(host, base, &known, &lenders), &known, steps)
 }
 
+/// Answers for targets that a host's own model has never heard of: series that appeared since it was trained.
+pub fn join(
+    host: &str,
+    base: &Base,
+    recent: &[(Target, Grid)],
+    steps: usize,
+    answers: &mut [Result<TargetForecast, PredictError>],
+) {
+    let is_new = |answer: &Result<TargetForecast, PredictError>| {
+        matches!(answer, Err(PredictError::Unknown { reason: None, .. }))
+    };
+    let (places, new): (Vec<usize>, Vec<(Target, Grid)>) = recent
+        .iter()
+        .enumerate()
+        .zip(answers.iter())
+        .filter(|(_, answer)| is_new(answer))
+        .map(|((place, recent), _)| (place, recent.clone()))
+        .unzip();
+    if !new.is_empty() {
+        for (place, answer) in places
+            .into_iter()
+            .zip(predict(host, base, &new, &[], steps))
+        {
+            answers[place] = answer;
+        }
+    }
+}
+
 /// Makes a model of the base's for a host, whose targets have the rows of those that lent them their past.
 fn provisional(
     host: &str,

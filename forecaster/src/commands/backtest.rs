@@ -243,6 +243,7 @@ fn judged(
         base: Arc::new(Base::shipped()?.on(settings.device)),
         extra: extra.collect::<Result<_, _>>()?,
         recipe: Recipe::default(),
+        champion: None,
     };
     let model = train_host(&request, &(), &CancellationToken::new())?;
     let forecast = predict(&model, &[(target.clone(), before.clone())], HORIZON_STEPS)

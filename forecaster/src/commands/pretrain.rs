@@ -85,6 +85,7 @@ pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
             base: Arc::clone(&untaught),
             extra: Vec::new(),
             recipe: Recipe::default(),
+            champion: None,
         })
         .collect();
     let series: usize = requests.iter().map(|request| request.targets.len()).sum();

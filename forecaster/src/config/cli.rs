@@ -13,9 +13,9 @@ use url::Url;
 use super::{
     ALERT_COOLDOWN_MIN, ALERT_PROBABILITY, AlertSettings, Backtest, DATA_DIR, DATABASE, DEVICE,
     DISCOVERY_INTERVAL_S, FORECAST_INTERVAL_S, ForecastSettings, GATEWAY_TIMEOUT_S, GATEWAY_URL,
-    GatewaySettings, HISTORY_DAYS, LISTEN, Pretrain, RETRAIN_CRON, Raw, SEED, STALE_AFTER_S,
-    Secret, Settings, SettingsError, TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings,
-    WebhookSettings, rules,
+    GatewaySettings, HISTORIES_IN_MEMORY, HISTORY_DAYS, LISTEN, MODELS_IN_MEMORY, Pretrain,
+    RETRAIN_CRON, Raw, SEED, SHADOW_HOURS, STALE_AFTER_S, Secret, Settings, SettingsError,
+    TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings, WebhookSettings, rules,
 };
 use crate::training::ExtraNetwork;
 
@@ -167,6 +167,20 @@ impl Settings {
                     1,
                     30 * 86_400,
                 )? as i64,
+                models_in_memory: within(
+                    "HEADROOM_MODELS_IN_MEMORY",
+                    raw.models_in_memory,
+                    MODELS_IN_MEMORY,
+                    1,
+                    100_000,
+                )? as usize,
+                histories_in_memory: within(
+                    "HEADROOM_HISTORIES_IN_MEMORY",
+                    raw.histories_in_memory,
+                    HISTORIES_IN_MEMORY,
+                    1,
+                    100_000,
+                )? as usize,
             },
             alerts: AlertSettings {
                 webhook: raw
@@ -223,6 +237,14 @@ fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
             1,
             256,
         )? as usize,
+        shadow_s: 3_600
+            * within(
+                "HEADROOM_SHADOW_HOURS",
+                raw.shadow_hours,
+                SHADOW_HOURS,
+                0,
+                720,
+            )? as i64,
         history_days: within(
             "HEADROOM_HISTORY_DAYS",
             raw.history_days,

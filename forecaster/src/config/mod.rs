@@ -43,6 +43,12 @@ pub const RETRAIN_CRON: &str = "0 30 3 * * *";
 pub const TRAIN_TIMEOUT_S: u64 = 600;
 /// One leaves the other core of a small machine to the answers.
 pub const TRAIN_WORKERS: u64 = 1;
+/// 0: a new model has been judged on days that it has not seen, and a trial would make every model older by its length.
+pub const SHADOW_HOURS: u64 = 0;
+/// A network takes a third of a megabyte, and one that waits on disk answers a few milliseconds later.
+pub const MODELS_IN_MEMORY: u64 = 256;
+/// The newest eight days of seven targets take 65 kilobytes.
+pub const HISTORIES_IN_MEMORY: u64 = 1_000;
 /// Four weeks: the weekly rhythm is seen four times, and old habits do not rule.
 pub const HISTORY_DAYS: u64 = 28;
 /// Any fixed number: a train can be repeated.
@@ -129,6 +135,8 @@ pub struct TrainingSettings {
     pub timeout: Duration,
     /// How many hosts are trained at a time.
     pub workers: usize,
+    /// How long a new model runs beside the champion before it may serve, in seconds; 0 for not at all.
+    pub shadow_s: i64,
     /// Days of history that are read.
     pub history_days: u64,
     /// The seed of every training.
@@ -150,6 +158,10 @@ pub struct ForecastSettings {
     pub interval: Duration,
     /// Age of the newest point from which a forecast is stale, in seconds.
     pub stale_after_s: i64,
+    /// Networks that are in memory at most.
+    pub models_in_memory: usize,
+    /// Hosts whose newest history is in memory at most.
+    pub histories_in_memory: usize,
 }
 
 /// Whom to tell, and when.

@@ -62,6 +62,10 @@ pub struct Raw {
     #[arg(long, env = "HEADROOM_TRAIN_WORKERS", value_name = "NUMBER")]
     pub train_workers: Option<u64>,
 
+    /// Hours that a new model runs beside the one that serves before it may serve itself; 0 for none [default: 0]
+    #[arg(long, env = "HEADROOM_SHADOW_HOURS", value_name = "HOURS")]
+    pub shadow_hours: Option<u64>,
+
     /// Days of history that a training reads [default: 28]
     #[arg(long, env = "HEADROOM_HISTORY_DAYS", value_name = "DAYS")]
     pub history_days: Option<u64>,
@@ -87,6 +91,16 @@ pub struct Raw {
     /// How often forecasts are written back and alerts judged, in seconds [default: 300]
     #[arg(long, env = "HEADROOM_FORECAST_INTERVAL_S", value_name = "SECONDS")]
     pub forecast_interval_s: Option<u64>,
+
+    /// Hosts whose networks are in memory at a time; the others are read from disk when they are asked about
+    /// [default: 256]
+    #[arg(long, env = "HEADROOM_MODELS_IN_MEMORY", value_name = "NUMBER")]
+    pub models_in_memory: Option<u64>,
+
+    /// Hosts whose newest eight days are in memory at a time; of them only the last hour is read for a forecast
+    /// [default: 1000]
+    #[arg(long, env = "HEADROOM_HISTORIES_IN_MEMORY", value_name = "NUMBER")]
+    pub histories_in_memory: Option<u64>,
 
     /// Age of the newest point from which a forecast says `stale`, in seconds [default: 900]
     #[arg(long, env = "HEADROOM_STALE_AFTER_S", value_name = "SECONDS")]

@@ -67,6 +67,7 @@ impl EvaluatedHost {
             base: Arc::clone(base),
             extra: plan.extra.clone(),
             recipe: plan.recipe.clone(),
+            champion: None,
         }
     }
 

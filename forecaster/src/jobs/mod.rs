@@ -72,7 +72,7 @@ pub enum HostState {
     Reading,
     /// Its model is being fitted and backtested.
     Training,
-    /// Its new model serves.
+    /// It has a new model, which serves unless the one before did better.
     Done,
     /// It has no new model; the old one, if there is one, goes on serving.
     Failed,
@@ -91,6 +91,8 @@ pub struct HostProgress {
     pub share_done: f64,
     /// How long it took, in seconds.
     pub seconds: Option<f64>,
+    /// Which model serves now, and why; null while it is not done.
+    pub outcome: Option<String>,
     /// Why it has no new model.
     pub error: Option<String>,
 }
@@ -125,6 +127,7 @@ impl Job {
             state: HostState::Waiting,
             share_done: 0.0,
             seconds: None,
+            outcome: None,
             error: None,
         };
         Self {

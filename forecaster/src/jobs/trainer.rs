@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::DateTime;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Book, HostState, Step, Work, base::FleetBase};
 use crate::{
-    champions::Champions,
+    champions::{Champions, Published, Shadow},
     clock::Clock,
     config::TrainingSettings,
     fleet::Fleet,
@@ -204,25 +205,27 @@ impl Trainer {
         work: &Work,
         host: &str,
         taken: Duration,
-        outcome: Result<(), TrainingFailure>,
+        outcome: Result<Published, TrainingFailure>,
     ) {
         let seconds = taken.as_secs_f64();
-        let (state, error) = match outcome {
-            Ok(()) => {
-                tracing::info!(%host, seconds, "host trained");
+        let (state, outcome, error) = match outcome {
+            Ok(published) => {
+                let said = self.told(&published);
+                tracing::info!(%host, seconds, outcome = %said, "host trained");
                 self.metrics.trained(seconds, self.clock.now_s());
-                (HostState::Done, None)
+                (HostState::Done, Some(said), None)
             }
             Err(error) => {
                 tracing::warn!(%host, seconds, %error, "host not trained");
                 self.metrics.train_failed();
-                (HostState::Failed, Some(error.to_string()))
+                (HostState::Failed, None, Some(error.to_string()))
             }
         };
         self.book.note(&work.id, host, |progress| {
             progress.state = state;
             progress.share_done = 1.0;
             progress.seconds = Some(seconds);
+            progress.outcome = outcome;
             progress.error = error;
         });
         if state == HostState::Done {
@@ -231,7 +234,7 @@ impl Trainer {
         }
     }
 
-    async fn train_host(&self, work: &Work, host: &str) -> Result<(), TrainingFailure> {
+    async fn train_host(&self, work: &Work, host: &str) -> Result<Published, TrainingFailure> {
         if self.shared.hanging.lock().contains(host) {
             return Err(TrainingFailure::Hanging {
                 host: host.to_owned(),
@@ -246,9 +249,13 @@ impl Trainer {
             return Err(TrainingFailure::Cancelled);
         }
         let champions = Arc::clone(&self.champions);
-        let published = tokio::task::spawn_blocking(move || champions.publish(model)).await;
+        let shadow = Shadow {
+            now_s: self.clock.now_s(),
+            length_s: self.settings.shadow_s,
+        };
+        let published = tokio::task::spawn_blocking(move || champions.publish(model, shadow)).await;
         match published {
-            Ok(outcome) => Ok(outcome.map(drop)?),
+            Ok(outcome) => Ok(outcome?),
             Err(error) => Err(TrainingFailure::Panicked {
                 message: error.to_string(),
             }),
@@ -281,6 +288,7 @@ impl Trainer {
             base: self.base.current(),
             extra: self.base.extra(),
             recipe: Recipe::default(),
+            champion: self.champions.of(host).map(|champion| champion as _),
         })
     }
 
@@ -314,6 +322,29 @@ impl Trainer {
 }
 
 impl Trainer {
+    /// Counts what became of a new model, and says it.
+    fn told(&self, published: &Published) -> String {
+        match published {
+            Published::Serves(champion) => {
+                self.metrics.judged(true);
+                format!("version {} serves", champion.version)
+            }
+            Published::OnTrial(trial) => format!(
+                "version {} runs beside version {}, which serves, until {}",
+                trial.challenger,
+                trial.champion,
+                DateTime::from_timestamp(trial.until_s, 0).unwrap_or_default()
+            ),
+            Published::Kept { version, verdict } => {
+                self.metrics.judged(false);
+                format!(
+                    "version {} goes on serving, version {version} is kept: {}",
+                    verdict.champion, verdict.reason
+                )
+            }
+        }
+    }
+
     /// Keeps a host from further trainings while one that was given up still runs.
     fn leave_behind(&self, host: String, outcome: oneshot::Receiver<Outcome>) {
         let (hanging, metrics) = (Arc::clone(&self.shared.hanging), Arc::clone(&self.metrics));

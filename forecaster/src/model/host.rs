@@ -68,6 +68,11 @@ impl HostModel {
         }
     }
 
+    /// Makes a model whose networks cannot be asked, since their weights cannot be read: the naive forecasts answer.
+    pub(crate) fn without_networks(manifest: Manifest) -> Self {
+        Self::new(manifest, Vec::new())
+    }
+
     /// Makes a model of a host that knows no target.
     pub(crate) fn empty(host: &str) -> Self {
         Self::new(Manifest::empty(host), [])
@@ -158,9 +163,14 @@ impl HostModel {
         kind: EncoderKind,
         asked: &[(&Series, usize)],
     ) -> Result<Vec<Option<QuantilePath>>, TchError> {
-        let (Some(network), Some(entry)) = (self.networks.get(&kind), self.manifest.entry(kind))
-        else {
-            return Ok(vec![None; asked.len()]);
+        let (network, entry) = match (self.networks.get(&kind), self.manifest.entry(kind)) {
+            (Some(network), Some(entry)) => (network, entry),
+            (None, Some(_)) => {
+                return Err(TchError::FileFormat(
+                    "its weights cannot be read".to_owned(),
+                ));
+            }
+            (_, None) => return Ok(vec![None; asked.len()]),
         };
         use_one_thread();
         let network = network.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@
 //!     000002/…
 //!     champion                     the version that serves: six digits and a line feed
 //!     challenger                   the version that waits to serve, where there is one
+//!     trial.json                   how it does beside the champion, or how the last one did
 //!     trainings.json               the errors of every training, also of versions that are gone
 //! ```
 //!
@@ -27,6 +28,7 @@ mod error;
 mod files;
 mod name;
 mod trainings;
+mod trial;
 
 use std::{
     collections::HashMap,
@@ -45,6 +47,7 @@ use error::disk;
 pub use alias::Alias;
 pub use error::RegistryError;
 pub use trainings::{TargetScores, Training};
+pub use trial::Trial;
 
 /// How many versions of a host are kept: the champion, the challenger, and enough before it to go back to.
 pub const VERSIONS_KEPT: usize = 5;
@@ -116,12 +119,16 @@ impl Registry {
         self.publish_as(model, Alias::Champion)
     }
 
-    /// Publishes a model as its host's next version under an alias, prunes old versions, and returns the version.
+    /// Publishes a model as its host's next version, under an alias or none, prunes old versions, and returns the version.
     ///
     /// # Errors
     ///
     /// When the disk refuses; whoever had the alias then keeps it.
-    pub fn publish_as(&self, model: &HostModel, alias: Alias) -> Result<String, RegistryError> {
+    pub fn publish_as(
+        &self,
+        model: &HostModel,
+        alias: impl Into<Option<Alias>>,
+    ) -> Result<String, RegistryError> {
         let folder = self.folder(&model.manifest().host);
         fs::create_dir_all(&folder).map_err(disk("create", &folder))?;
         files::sync_folder(&self.root)?;
@@ -153,7 +160,9 @@ impl Registry {
         fs::rename(&unfinished, &finished).map_err(disk("rename", &unfinished))?;
         files::sync_folder(&folder)?;
         trainings::add(&folder, &version, model.manifest())?;
-        point(&folder, alias, &version)?;
+        if let Some(alias) = alias.into() {
+            point(&folder, alias, &version)?;
+        }
         prune(&folder)?;
         Ok(version)
     }
@@ -169,10 +178,51 @@ impl Registry {
         let model = read(&folder.join(version), self.device)?;
         point(&folder, Alias::Champion, version)?;
         if pointed(&folder, Alias::Challenger).as_deref() == Some(version) {
-            let path = folder.join(Alias::Challenger.name());
-            fs::remove_file(&path).map_err(disk("remove", &path))?;
+            self.release(host, Alias::Challenger)?;
         }
         Ok(model)
+    }
+
+    /// Reads a kept version.
+    ///
+    /// # Errors
+    ///
+    /// When the host has no such version, or it cannot be read.
+    pub fn read(&self, host: &str, version: &str) -> Result<HostModel, RegistryError> {
+        read(&self.kept(host, version)?.join(version), self.device)
+    }
+
+    /// Lets no version have an alias any more.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses.
+    pub fn release(&self, host: &str, alias: Alias) -> Result<(), RegistryError> {
+        let path = self.folder(host).join(alias.name());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(disk("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns a host's newest trial; `None` where there was none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn trial(&self, host: &str) -> Result<Option<Trial>, RegistryError> {
+        trial::read(&self.folder(host))
+    }
+
+    /// Keeps a host's trial in the place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses.
+    pub fn keep_trial(&self, host: &str, trial: &Trial) -> Result<(), RegistryError> {
+        trial::keep(&self.folder(host), trial)
     }
 
     /// Removes a version that has no alias.

@@ -22,8 +22,8 @@ pub struct ChampionRequest {
 
 /// Choose the version that serves
 ///
-/// Rolls a host back to an earlier version, or promotes a challenger: from the next forecast on it serves. The next
-/// retrain publishes its own model as usual.
+/// Rolls a host back to an earlier version, or promotes a challenger: from the next forecast on it serves. A trial that is
+/// under way ends. The next retrain judges its own model beside this one.
 #[utoipa::path(
     tag = "models",
     operation_id = "chooseChampion",
@@ -33,7 +33,7 @@ pub struct ChampionRequest {
         (status = 200, description = "The version, which serves now", body = ModelAnswer, example = json!({
             "host": "web-1", "version": "000002", "alias": "champion", "trained_at": "2026-11-20T03:30:04Z",
             "data_from": "2026-10-23T03:30:00Z", "data_until": "2026-11-20T03:30:00Z", "step_s": 300, "seed": 1,
-            "code_version": "0.1.0", "targets": [], "refused": []
+            "code_version": "0.1.0", "targets": [], "refused": [], "gate": null, "trial": null
         })),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
@@ -58,6 +58,7 @@ pub(crate) async fn promote(
         champion.manifest(),
         champion.version.clone(),
         alias,
+        None,
     )))
 }
 

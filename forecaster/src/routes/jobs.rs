@@ -30,7 +30,8 @@ pub struct JobsAnswer {
                 "id": "9f86d081884c7d65", "state": "done", "cause": "schedule", "requested_at": "2026-11-21T03:30:00Z",
                 "started_at": "2026-11-21T03:30:00Z", "finished_at": "2026-11-21T03:30:09Z", "share_done": 1.0,
                 "eta_s": null,
-                "hosts": [{"host": "web-1", "state": "done", "share_done": 1.0, "seconds": 8.6, "error": null}]
+                "hosts": [{"host": "web-1", "state": "done", "share_done": 1.0, "seconds": 8.6,
+                    "outcome": "version 000003 serves", "error": null}]
             }]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
@@ -55,8 +56,8 @@ pub(crate) async fn list(app: web::Data<App>) -> web::Json<JobsAnswer> {
             "id": "9f86d081884c7d65", "state": "running", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
             "started_at": "2026-11-21T12:00:14Z", "finished_at": null, "share_done": 0.7, "eta_s": 5.1,
             "hosts": [
-                {"host": "db-1", "state": "done", "share_done": 1.0, "seconds": 8.5, "error": null},
-                {"host": "web-1", "state": "training", "share_done": 0.4, "seconds": null, "error": null}
+                {"host": "db-1", "state": "done", "share_done": 1.0, "seconds": 8.5, "outcome": "version 000003 serves", "error": null},
+                {"host": "web-1", "state": "training", "share_done": 0.4, "seconds": null, "outcome": null, "error": null}
             ]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
@@ -88,7 +89,7 @@ pub(crate) async fn get(
             "id": "9f86d081884c7d65", "state": "cancelled", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
             "started_at": "2026-11-21T12:00:14Z", "finished_at": "2026-11-21T12:00:20Z", "share_done": 0.4,
             "eta_s": null,
-            "hosts": [{"host": "web-1", "state": "cancelled", "share_done": 0.4, "seconds": null, "error": null}]
+            "hosts": [{"host": "web-1", "state": "cancelled", "share_done": 0.4, "seconds": null, "outcome": null, "error": null}]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),

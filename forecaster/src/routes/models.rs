@@ -12,9 +12,10 @@ use super::instant;
 use crate::{
     app::App,
     backtest::Scores,
+    champions::Champions,
     error::ApiError,
-    manifest::{Manifest, Refused, TargetModel},
-    registry::Alias,
+    manifest::{Manifest, Refused, TargetModel, Verdict},
+    registry::{Alias, RegistryError, Trial},
     target::Kind,
 };
 
@@ -60,6 +61,34 @@ pub struct ModelAnswer {
     pub targets: Vec<TargetModelAnswer>,
     /// The targets that it cannot forecast, and why.
     pub refused: Vec<Refused>,
+    /// How it did beside the champion when it was trained, on the same origins; null for a host's first model.
+    pub gate: Option<Verdict>,
+    /// Its time beside the champion; null when it had none, or a newer challenger had one since.
+    pub trial: Option<TrialAnswer>,
+}
+
+/// The time of a challenger beside the champion.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct TrialAnswer {
+    /// The version that serves meanwhile.
+    pub champion: String,
+    /// When it began.
+    pub since: DateTime<Utc>,
+    /// When it is judged.
+    pub until: DateTime<Utc>,
+    /// How it ended, from forecasts that were written beside each other; null while it runs.
+    pub verdict: Option<Verdict>,
+}
+
+impl TrialAnswer {
+    fn of(trial: Trial) -> Self {
+        Self {
+            champion: trial.champion,
+            since: instant(trial.since_s),
+            until: instant(trial.until_s),
+            verdict: trial.verdict,
+        }
+    }
 }
 
 /// What serves one target, and how well.
@@ -81,8 +110,9 @@ pub struct TargetModelAnswer {
 
 /// List models
 ///
-/// The champions of all hosts, or every kept version of one host: data, seed, and the backtest of each kind of model
-/// that was tried (MAE, RMSE, MASE, CRPS, coverage), at the same origins.
+/// The champions of all hosts and the challengers on trial, or every kept version of one host: data, seed, the backtest of
+/// each kind of model that was tried (MAE, RMSE, MASE, CRPS, coverage) at the same origins, and how it did beside the
+/// champion.
 #[utoipa::path(
     tag = "models",
     operation_id = "listModels",
@@ -102,7 +132,13 @@ pub struct TargetModelAnswer {
                             "coverage95": 0.94, "n_origins": 56, "baseline_mae": 3.3, "skill": 0.0}
                     }
                 }],
-                "refused": []
+                "refused": [],
+                "gate": {"champion": "000002", "promoted": true, "crps_ratio": 0.94,
+                    "reason": "CRPS is 0.940 of that of version 000002, over 1 targets and up to 5 origins that neither has seen; up to 1.05 the newer model serves",
+                    "targets": {"cpu.usage": {"n_origins": 5,
+                        "champion": {"mae": 2.3, "rmse": 3.5, "crps": 1.6, "coverage80": 0.78},
+                        "challenger": {"mae": 2.1, "rmse": 3.3, "crps": 1.5, "coverage80": 0.8}}}},
+                "trial": null
             }]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
@@ -115,32 +151,51 @@ pub(crate) async fn list(
     query: web::Query<ModelsQuery>,
 ) -> Result<web::Json<ModelsAnswer>, ApiError> {
     let models = match query.into_inner().host {
-        None => app
-            .champions
-            .all()
-            .into_iter()
-            .map(|(_, champion)| {
-                answer(
-                    champion.manifest(),
-                    champion.version.clone(),
-                    Some(Alias::Champion),
-                )
-            })
-            .collect(),
+        None => now_or_soon(&app.champions),
         Some(host) => {
             let registry = app.champions.registry().clone();
-            let entries = web::block(move || registry.list(&host)).await;
-            let entries = entries.map_err(|_| ApiError::Internal)??;
+            let read =
+                move || Ok::<_, RegistryError>((registry.list(&host)?, registry.trial(&host)?));
+            let (entries, trial) = web::block(read).await.map_err(|_| ApiError::Internal)??;
             entries
                 .into_iter()
-                .map(|entry| answer(&entry.manifest, entry.version, entry.alias))
+                .map(|entry| {
+                    let is_theirs = |trial: &Trial| trial.challenger == entry.version;
+                    let trial = trial.clone().filter(is_theirs);
+                    answer(&entry.manifest, entry.version, entry.alias, trial)
+                })
                 .collect()
         }
     };
     Ok(web::Json(ModelsAnswer { models }))
 }
 
-pub(super) fn answer(manifest: &Manifest, version: String, alias: Option<Alias>) -> ModelAnswer {
+/// The models that answer or may soon, in order of hosts, a host's champion first.
+fn now_or_soon(champions: &Champions) -> Vec<ModelAnswer> {
+    let serving = champions.all().into_iter().map(|(_, champion)| {
+        let alias = Some(Alias::Champion);
+        answer(champion.manifest(), champion.version.clone(), alias, None)
+    });
+    let on_trial = champions.contests().into_iter().map(|(_, contest)| {
+        let challenger = &contest.challenger;
+        answer(
+            challenger.manifest(),
+            challenger.version.clone(),
+            Some(Alias::Challenger),
+            Some(contest.trial.clone()),
+        )
+    });
+    let mut models: Vec<ModelAnswer> = serving.chain(on_trial).collect();
+    models.sort_by(|one, other| one.host.cmp(&other.host));
+    models
+}
+
+pub(super) fn answer(
+    manifest: &Manifest,
+    version: String,
+    alias: Option<Alias>,
+    trial: Option<Trial>,
+) -> ModelAnswer {
     ModelAnswer {
         host: manifest.host.clone(),
         version,
@@ -153,6 +208,8 @@ pub(super) fn answer(manifest: &Manifest, version: String, alias: Option<Alias>)
         code_version: manifest.code_version.clone(),
         targets: manifest.targets.iter().map(target).collect(),
         refused: manifest.refused.clone(),
+        gate: manifest.gate.clone(),
+        trial: trial.map(TrialAnswer::of),
     }
 }
 

@@ -149,7 +149,7 @@ pub struct PredictAnswer {
 /// Forecast values that come along
 ///
 /// No host, no stored model: statistical models are fitted to the values on the spot, judged on their last part, and the
-/// best one answers. Two requests compute at a time, others wait.
+/// best one answers. Two requests compute at a time, others wait up to ten seconds; a computation may take thirty.
 #[utoipa::path(
     tag = "forecasts",
     operation_id = "predict",
@@ -167,6 +167,8 @@ pub struct PredictAnswer {
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No value was observed, or the model takes too long over these", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Others have been computing for ten seconds", body = Problem, content_type = "application/problem+json"),
     )
 )]
 #[post("/api/v1/predict")]
@@ -176,14 +178,8 @@ pub(crate) async fn predict(
 ) -> Result<web::Json<PredictAnswer>, ApiError> {
     let request: PredictRequest = object(body.into_inner())?;
     let asked = Asked::check(&request, app.clock.now_s())?;
-    // Closed it would be at the service's end, which waits for requests.
-    let _turn = app
-        .predicting
-        .acquire()
-        .await
-        .map_err(|_| ApiError::Internal)?;
-    let answer = web::block(move || asked.answer()).await;
-    Ok(web::Json(answer.map_err(|_| ApiError::Internal)??))
+    let answer = app.predicting.take(move || asked.answer()).await??;
+    Ok(web::Json(answer))
 }
 
 /// A checked request.

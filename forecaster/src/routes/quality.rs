@@ -94,6 +94,8 @@ pub struct ErrorsSeen {
     pub mae: Option<f64>,
     /// The root of its mean squared error.
     pub rmse: Option<f64>,
+    /// Twice the mean pinball loss over the quantiles 0.1, 0.5 and 0.9: a coarse CRPS.
+    pub crps: Option<f64>,
     /// The share of values between the 0.1 and the 0.9 quantile; 0.8 is right.
     pub coverage80: Option<f64>,
     /// The mean absolute error of the value a day before.
@@ -115,8 +117,8 @@ pub struct ErrorsSeen {
                 "metric": "cpu.usage", "unit": "%",
                 "leads": [{
                     "lead_s": 3600,
-                    "whole": {"count": 860, "mae": 2.2, "rmse": 3.1, "coverage80": 0.79, "baseline_mae": 3.6},
-                    "over_time": [{"from": "2026-11-20T00:00:00Z", "count": 288, "mae": 2.4, "rmse": 3.3,
+                    "whole": {"count": 860, "mae": 2.2, "rmse": 3.1, "crps": 1.7, "coverage80": 0.79, "baseline_mae": 3.6},
+                    "over_time": [{"from": "2026-11-20T00:00:00Z", "count": 288, "mae": 2.4, "rmse": 3.3, "crps": 1.8,
                         "coverage80": 0.77, "baseline_mae": 3.5}]
                 }],
                 "trainings": [{"version": "000003", "trained_at": "2026-11-21T03:30:04Z", "serves": "lstm", "mae": 2.1,
@@ -206,6 +208,7 @@ impl ErrorsSeen {
             count: errors.count,
             mae: errors.mae(),
             rmse: errors.rmse(),
+            crps: errors.crps(),
             coverage80: errors.coverage80(),
             baseline_mae: errors.baseline_mae(),
         }

@@ -7,7 +7,8 @@
 //! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
 //!    The ensemble's weights come from the validation part (`ensemble`).
 //! 4. The candidate with the lower error serves the target (`choice`).
-//! 5. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
+//! 5. The model that served until now is judged beside the new one, at origins that neither has seen ([`gate`]).
+//! 6. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
 //!    network goes on learning for a quarter of its steps at a low rate with the values that were kept back.
 //!    The scores are those from before: nothing is judged by what it has seen.
 //!
@@ -18,6 +19,7 @@ mod choice;
 mod ensemble;
 mod extra;
 pub mod fleet;
+pub mod gate;
 mod history;
 mod learned;
 mod naive;
@@ -30,10 +32,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     extra::{BaseFileError, ExtraNetwork, read_base},
+    gate::Incumbent,
     history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},
     recipe::{Part, Recipe},
 };
-use self::{history::History, learned::Learned};
+use self::{gate::Gate, history::History, learned::Learned};
 use crate::{
     baseline::SeasonalNaive,
     grid::Grid,
@@ -61,6 +64,8 @@ pub struct TrainRequest {
     pub extra: Vec<Arc<Base>>,
     /// What the training does.
     pub recipe: Recipe,
+    /// The model that serves at present, which the new one is judged beside; `None` for a first model.
+    pub champion: Option<Arc<dyn Incumbent>>,
 }
 
 /// The work that a fit may take.
@@ -228,12 +233,14 @@ pub fn train_host(
         });
     }
     let learned = Learned::fit(&histories, request, progress, cancelled).map_err(failed)?;
+    let mut gate = request.champion.as_deref().map(Gate::new);
     let mut targets = Vec::new();
     for (place, history) in histories.iter().enumerate() {
         if cancelled.is_cancelled() {
             return Err(failed(FitError::Cancelled));
         }
-        targets.push(target_model(place, history, learned.as_ref()).map_err(failed)?);
+        let model = target_model(place, history, learned.as_ref(), gate.as_mut());
+        targets.push(model.map_err(failed)?);
         progress.report(Event::Backtested {
             targets: place + 1,
             of: histories.len(),
@@ -258,6 +265,7 @@ pub fn train_host(
         extra_networks: entries,
         targets,
         refused,
+        gate: gate.map(Gate::verdict),
     };
     Ok(HostModel::new(manifest, networks))
 }
@@ -316,6 +324,7 @@ fn target_model(
     place: usize,
     history: &History,
     learned: Option<&Learned>,
+    gate: Option<&mut Gate>,
 ) -> Result<TargetModel, FitError> {
     let target = history.target;
     let mut model = TargetModel {
@@ -355,5 +364,8 @@ fn target_model(
     let day = model.naive.get(&ModelKind::SeasonalNaiveDay);
     let scale = day.map_or(0.0, SeasonalNaive::scale);
     choice::choose(&mut model, scale, history.grid.values.len());
+    if let Some(gate) = gate {
+        gate.judge(history, &model, &answers);
+    }
     Ok(model)
 }

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
+use influxdb_line_protocol::FieldValue;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockServer, Request, Respond, ResponseTemplate,
@@ -38,23 +39,41 @@ impl Default for HostSpec {
     }
 }
 
+/// Points that were written: values by time, by measurement, host, metric and field.
+type Points = BTreeMap<[String; 4], BTreeMap<i64, f64>>;
+
 pub(crate) struct FakeGateway {
     server: MockServer,
+    world: World,
+}
+
+/// What queries and writes share.
+#[derive(Clone)]
+struct World {
     is_away: Arc<AtomicBool>,
+    /// Whether a second disk has been mounted.
+    has_second_disk: Arc<AtomicBool>,
+    now_s: Arc<AtomicI64>,
+    points: Arc<Mutex<Points>>,
 }
 
 struct Queries {
     hosts: BTreeMap<String, HostSpec>,
-    is_away: Arc<AtomicBool>,
+    world: World,
 }
 
 struct Writes {
-    is_away: Arc<AtomicBool>,
+    world: World,
 }
 
 impl FakeGateway {
     pub(crate) async fn start(hosts: &[(&str, HostSpec)]) -> Self {
-        let is_away = Arc::new(AtomicBool::new(false));
+        let world = World {
+            is_away: Arc::default(),
+            has_second_disk: Arc::default(),
+            now_s: Arc::new(AtomicI64::new(NOW_S)),
+            points: Arc::default(),
+        };
         let server = MockServer::start().await;
         let hosts = hosts
             .iter()
@@ -62,7 +81,7 @@ impl FakeGateway {
             .collect();
         let queries = Queries {
             hosts,
-            is_away: Arc::clone(&is_away),
+            world: world.clone(),
         };
         Mock::given(method("POST"))
             .and(path("/query"))
@@ -70,11 +89,11 @@ impl FakeGateway {
             .mount(&server)
             .await;
         let writes = Writes {
-            is_away: Arc::clone(&is_away),
+            world: world.clone(),
         };
         let write = Mock::given(method("POST")).and(path("/api/v2/write"));
         write.respond_with(writes).mount(&server).await;
-        Self { server, is_away }
+        Self { server, world }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -83,7 +102,43 @@ impl FakeGateway {
 
     /// From now on every request is answered 503.
     pub(crate) fn go_away(&self) {
-        self.is_away.store(true, Ordering::SeqCst);
+        self.world.is_away.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on each host has a disk at /data too.
+    pub(crate) fn mount(&self) {
+        self.world.has_second_disk.store(true, Ordering::SeqCst);
+    }
+
+    /// The time, as the service under test is told it.
+    pub(crate) fn time_s(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.world.now_s)
+    }
+
+    /// Lets time pass, for the service too.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.world.now_s.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// What was written about a host's target into a field, by time.
+    pub(crate) fn kept(&self, series: [&str; 4]) -> BTreeMap<i64, f64> {
+        let points = self.world.points.lock().expect("nobody panicked");
+        points
+            .get(&series.map(ToOwned::to_owned))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Waits until a field has so many points.
+    pub(crate) async fn until_kept(&self, series: [&str; 4], count: usize) {
+        let wait = async {
+            while self.kept(series).len() < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait)
+            .await
+            .unwrap_or_else(|_| panic!("{series:?} never had {count} points"));
     }
 
     /// Returns the bodies that were written, with their query strings.
@@ -124,19 +179,39 @@ impl FakeGateway {
 }
 
 impl Respond for Writes {
-    fn respond(&self, _: &Request) -> ResponseTemplate {
-        let status = if self.is_away.load(Ordering::SeqCst) {
-            503
-        } else {
-            204
-        };
-        ResponseTemplate::new(status)
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        if self.world.is_away.load(Ordering::SeqCst) {
+            return ResponseTemplate::new(503);
+        }
+        let body = std::str::from_utf8(&request.body).expect("text");
+        let mut points = self.world.points.lock().expect("nobody panicked");
+        for line in influxdb_line_protocol::parse_lines(body) {
+            let line = line.expect("a line");
+            let tag = |key: &str| line.tag_value(key).map(ToString::to_string);
+            let (Some(host), Some(metric)) = (tag("host"), tag("metric")) else {
+                continue;
+            };
+            let measurement = line.series.measurement.to_string();
+            let time_s = line.timestamp.expect("a time");
+            for (field, value) in &line.field_set {
+                if let FieldValue::F64(value) = value {
+                    let series = [
+                        measurement.clone(),
+                        host.clone(),
+                        metric.clone(),
+                        field.to_string(),
+                    ];
+                    points.entry(series).or_default().insert(time_s, *value);
+                }
+            }
+        }
+        ResponseTemplate::new(204)
     }
 }
 
 impl Respond for Queries {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        if self.is_away.load(Ordering::SeqCst) {
+        if self.world.is_away.load(Ordering::SeqCst) {
             return ResponseTemplate::new(503).set_body_string("{\"error\":\"starting\"}");
         }
         let form: BTreeMap<String, String> = url::form_urlencoded::parse(&request.body)
@@ -146,7 +221,11 @@ impl Respond for Queries {
             .split("; ")
             .enumerate()
             .map(|(id, statement)| {
-                let series = self.series(&Statement::parse(statement));
+                let series = if statement.contains("FROM \"forecast_") {
+                    self.written(statement)
+                } else {
+                    self.series(&Statement::parse(statement))
+                };
                 if series.is_empty() {
                     json!({ "statement_id": id })
                 } else {
@@ -169,41 +248,86 @@ struct Statement {
 
 impl Statement {
     fn parse(text: &str) -> Self {
-        let between = |start: &str, end: &str| {
-            let rest = &text[text.find(start)? + start.len()..];
-            Some(rest[..rest.find(end)?].to_owned())
-        };
-        let seconds = |start: &str| {
-            let millis: i64 = between(start, "ms")
-                .expect("a bound")
-                .parse()
-                .expect("a number");
-            millis / 1_000
-        };
         Self {
-            field: between("(\"", "\")").expect("a field"),
-            measurement: between("FROM \"", "\"").expect("a measurement"),
-            host: between("\"host\" = '", "'"),
-            from_s: seconds("time >= "),
-            until_s: seconds("time < "),
+            field: between(text, "(\"", "\")").expect("a field"),
+            measurement: between(text, "FROM \"", "\"").expect("a measurement"),
+            host: between(text, "\"host\" = '", "'"),
+            from_s: bound_s(text, "time >= "),
+            until_s: bound_s(text, "time < "),
         }
     }
 }
 
+fn between(text: &str, start: &str, end: &str) -> Option<String> {
+    let rest = &text[text.find(start)? + start.len()..];
+    Some(rest[..rest.find(end)?].to_owned())
+}
+
+fn bound_s(text: &str, start: &str) -> i64 {
+    let millis = between(text, start, "ms").expect("a bound");
+    millis.parse::<i64>().expect("a number") / 1_000
+}
+
 impl Queries {
+    /// Answers for points that were written: a series a target, with the fields that are asked for.
+    fn written(&self, statement: &str) -> Vec<Value> {
+        let measurement = between(statement, "FROM \"", "\"").expect("a measurement");
+        let host = between(statement, "\"host\" = '", "'").expect("a host");
+        let asked = between(statement, "SELECT \"", "\" FROM").expect("fields");
+        let fields: Vec<&str> = asked.split("\", \"").collect();
+        let times = bound_s(statement, "time >= ")..bound_s(statement, "time < ");
+        let points = self.world.points.lock().expect("nobody panicked");
+        let mut metrics: BTreeMap<&str, BTreeMap<i64, Vec<Value>>> = BTreeMap::new();
+        for ([_, _, metric, field], values) in points
+            .iter()
+            .filter(|([name, owner, ..], _)| *name == measurement && *owner == host)
+        {
+            let Some(place) = fields.iter().position(|asked| asked == field) else {
+                continue;
+            };
+            for (time_s, value) in values.range(times.clone()) {
+                let row = metrics.entry(metric).or_default().entry(*time_s);
+                row.or_insert_with(|| vec![Value::Null; fields.len()])[place] = json!(value);
+            }
+        }
+        let series = metrics.into_iter().map(|(metric, rows)| {
+            let columns: Vec<&str> = ["time"].into_iter().chain(fields.clone()).collect();
+            let rows: Vec<Vec<Value>> = rows
+                .into_iter()
+                .map(|(time_s, values)| [json!(time_s)].into_iter().chain(values).collect())
+                .collect();
+            json!({"name": measurement, "tags": {"metric": metric}, "columns": columns, "values": rows})
+        });
+        series.collect()
+    }
+
     fn series(&self, statement: &Statement) -> Vec<Value> {
-        let tags = match (statement.measurement.as_str(), statement.field.as_str()) {
-            ("cpu", "usage_idle") => json!({}),
-            ("disk", "used_percent") => json!({"path": "/"}),
-            _ => return Vec::new(),
-        };
+        let mut found = Vec::new();
+        match (statement.measurement.as_str(), statement.field.as_str()) {
+            ("cpu", "usage_idle") => found.push(json!({})),
+            ("disk", "used_percent") => {
+                found.push(json!({"path": "/"}));
+                if self.world.has_second_disk.load(Ordering::SeqCst) {
+                    found.push(json!({"path": "/data"}));
+                }
+            }
+            _ => {}
+        }
+        let tagged = found.iter();
+        tagged
+            .flat_map(|tags| self.tagged(statement, tags))
+            .collect()
+    }
+
+    fn tagged(&self, statement: &Statement, tags: &Value) -> Vec<Value> {
+        let now_s = self.world.now_s.load(Ordering::SeqCst);
         let hosts = self
             .hosts
             .iter()
             .filter(|(name, _)| statement.host.as_ref().is_none_or(|host| host == *name));
         hosts
             .filter_map(|(name, spec)| {
-                let rows = rows(statement, *spec);
+                let rows = rows(statement, *spec, now_s);
                 let mut tags = tags.clone();
                 if statement.host.is_none() {
                     tags["host"] = json!(name);
@@ -222,14 +346,17 @@ impl Queries {
     }
 }
 
-fn rows(statement: &Statement, spec: HostSpec) -> Vec<Value> {
-    let newest_s = NOW_S - spec.silent_s;
+/// How idle every host's CPU is.
+pub(crate) fn idle(time_s: i64) -> f64 {
+    let day = std::f64::consts::TAU * time_s as f64 / 86_400.0;
+    let noise = (time_s / 300 * 7_919 % 101) as f64 / 50.0;
+    70.0 + 20.0 * day.sin() + noise
+}
+
+fn rows(statement: &Statement, spec: HostSpec, now_s: i64) -> Vec<Value> {
+    let newest_s = now_s - spec.silent_s;
     let value = |time_s: i64| match statement.measurement.as_str() {
-        "cpu" => {
-            let day = std::f64::consts::TAU * time_s as f64 / 86_400.0;
-            let noise = (time_s / 300 * 7_919 % 101) as f64 / 50.0;
-            70.0 + 20.0 * day.sin() + noise
-        }
+        "cpu" => idle(time_s),
         _ => spec.disk_now - (NOW_S - time_s) as f64 / 86_400.0,
     };
     if statement.host.is_none() {

@@ -68,6 +68,7 @@ pub(crate) fn host(days: usize) -> TrainRequest {
         base: Arc::new(Base::shipped().expect("a base")),
         extra: Vec::new(),
         recipe: Recipe::default(),
+        champion: None,
     }
 }
 

@@ -1,9 +1,18 @@
-//! A service to test: real from the socket to the registry, with a clock that stands still.
+//! A service to test: real from the socket to the registry, with a clock that stands still until time is let pass.
 
 pub(crate) mod gateway;
 pub(crate) mod histories;
 
-use std::{fmt::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use headroom_forecaster::{
@@ -18,18 +27,19 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use gateway::{FakeGateway, HostSpec};
+pub(crate) use gateway::{FakeGateway, HostSpec, idle};
 
 /// The time of every test: 2026-01-01 12:00:14 UTC.
 pub(crate) const NOW_S: i64 = 1_767_268_814;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-struct StandingClock;
+/// A clock that stands still until the test lets time pass.
+struct GatewaysClock(Arc<AtomicI64>);
 
-impl Clock for StandingClock {
+impl Clock for GatewaysClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(NOW_S, 0).expect("a time")
+        DateTime::from_timestamp(self.0.load(Ordering::SeqCst), 0).expect("a time")
     }
 }
 
@@ -37,6 +47,7 @@ impl Clock for StandingClock {
 pub(crate) struct Setup {
     pub(crate) raw: Raw,
     pub(crate) train: Arc<Train>,
+    time_s: Arc<AtomicI64>,
 }
 
 impl Setup {
@@ -54,6 +65,7 @@ impl Setup {
         Self {
             raw,
             train: Arc::new(train_host),
+            time_s: gateway.time_s(),
         }
     }
 
@@ -86,7 +98,7 @@ impl Setup {
         install_tls();
         let settings = Settings::from_raw(self.raw).expect("good settings");
         let parts = Parts {
-            clock: Arc::new(StandingClock),
+            clock: Arc::new(GatewaysClock(self.time_s)),
             train: self.train,
             budget: Budget::tiny(),
         };

@@ -1,0 +1,133 @@
+//! The gate: a new model beside the one that serves, at origins that neither has seen.
+
+use std::sync::{Arc, Mutex};
+
+use headroom_forecaster::{
+    forecast::{PredictError, TargetForecast, predict},
+    grid::Grid,
+    manifest::{Manifest, Verdict},
+    model::HostModel,
+    quantile::QuantilePath,
+    target::Target,
+    training::{Incumbent, TrainRequest, train_host},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::histories::{DAY, START_S, host};
+
+const STEP_S: i64 = 300;
+const HORIZON_STEPS: i64 = 96;
+
+/// A champion that answers with what will come, some units off.
+#[derive(Debug)]
+struct Prophet {
+    model: HostModel,
+    known: Vec<(Target, Grid)>,
+    off: f64,
+    /// The ends of the histories that it was asked with.
+    origins: Mutex<Vec<i64>>,
+}
+
+impl Incumbent for Prophet {
+    fn version(&self) -> &'static str {
+        "000007"
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.model.manifest()
+    }
+
+    fn predict(
+        &self,
+        recent: &[(Target, Grid)],
+        steps: usize,
+    ) -> Vec<Result<TargetForecast, PredictError>> {
+        let mut answers = predict(&self.model, recent, steps);
+        for ((target, grid), answer) in recent.iter().zip(&mut answers) {
+            let origin_s = grid.end_s();
+            self.origins.lock().expect("nobody panicked").push(origin_s);
+            let (_, whole) = self
+                .known
+                .iter()
+                .find(|(known, _)| known.metric == target.metric)
+                .expect("known");
+            let first = whole.bin_of(origin_s - STEP_S).expect("within") + 1;
+            if let Ok(answer) = answer {
+                answer.path = QuantilePath::from_fn(steps, target.kind, |_, step| {
+                    f64::from(whole.values[first + step]) + self.off
+                });
+            }
+        }
+        answers
+    }
+}
+
+/// Trains a host of `days` beside a champion that was trained `age` days before.
+fn beside(days: usize, age: usize, off: f64) -> (Verdict, Arc<Prophet>) {
+    let request = host(days);
+    let cut = |grid: &Grid| Grid {
+        values: grid.values[..grid.values.len() - age * DAY].to_vec(),
+        ..grid.clone()
+    };
+    let earlier = TrainRequest {
+        targets: request
+            .targets
+            .iter()
+            .map(|(target, grid)| (target.clone(), cut(grid)))
+            .collect(),
+        ..request.clone()
+    };
+    let train = |request: &TrainRequest| {
+        train_host(request, &(), &CancellationToken::new()).expect("a model")
+    };
+    let champion = Arc::new(Prophet {
+        model: train(&earlier),
+        known: request.targets.clone(),
+        off,
+        origins: Mutex::default(),
+    });
+    let request = TrainRequest {
+        champion: Some(Arc::clone(&champion) as _),
+        ..request
+    };
+    let verdict = train(&request).manifest().gate.clone().expect("a verdict");
+    (verdict, champion)
+}
+
+#[test]
+fn a_champion_that_is_clearly_better_stays() {
+    let (verdict, champion) = beside(12, 2, 0.01);
+    assert!(!verdict.promoted, "{verdict:?}");
+    assert_eq!(verdict.champion, "000007");
+    assert!(verdict.crps_ratio.expect("a ratio") > 1.05);
+    let cpu = &verdict.targets["cpu.usage"];
+    assert!((cpu.champion.mae - 0.01).abs() < 1e-4, "{cpu:?}");
+    assert!(cpu.champion.crps < cpu.challenger.crps);
+    // Whatever the champion has learned from lies a horizon before every origin that it is judged at.
+    let end_s = START_S + (10 * DAY) as i64 * STEP_S;
+    let origins = champion.origins.lock().expect("nobody panicked").clone();
+    assert!(origins.len() >= 2 * cpu.n_origins);
+    for origin_s in origins {
+        assert!(origin_s >= end_s + HORIZON_STEPS * STEP_S, "{origin_s}");
+        assert!(origin_s + HORIZON_STEPS * STEP_S <= end_s + (2 * DAY) as i64 * STEP_S);
+    }
+}
+
+#[test]
+fn a_champion_that_is_worse_gives_way() {
+    let (verdict, _) = beside(12, 2, 60.0);
+    assert!(verdict.promoted, "{verdict:?}");
+    assert!(verdict.crps_ratio.expect("a ratio") < 1.0);
+    assert_eq!(verdict.targets.len(), 2);
+}
+
+#[test]
+fn a_champion_that_has_seen_the_newest_part_cannot_be_compared() {
+    let (verdict, champion) = beside(12, 0, 0.0);
+    assert!(
+        verdict.promoted && verdict.crps_ratio.is_none(),
+        "{verdict:?}"
+    );
+    assert!(verdict.reason.contains("0 origins"), "{}", verdict.reason);
+    assert!(champion.origins.lock().expect("nobody panicked").is_empty());
+}
