@@ -1,13 +1,13 @@
 //! Challengers: kept where the champion is better, and on trial where the settings want it.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
 use headroom_forecaster::{
     model::HostModel,
-    training::{Progress, TrainError, TrainRequest, train_host},
+    training::{Incumbent, Progress, TrainError, TrainRequest, train_host},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{FakeGateway, HostSpec, Setup, TestApp};
+use crate::support::{FakeGateway, HostSpec, Setup, TestApp, prophet::Prophet};
 
 const STEP_S: i64 = 300;
 const ASIDE: [&str; 4] = ["forecast_aside", "db-1", "cpu.usage", "q50_1h"];
@@ -171,5 +171,58 @@ async fn a_model_that_is_chosen_by_request_ends_the_trial() {
         .expect("a reason");
     assert!(reason.contains("cut short"), "{reason}");
     assert_eq!(version(&app).await, "000002");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_champion_that_was_better_on_what_neither_has_seen_goes_on_serving() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;
+    let app = Setup::new(folder.path(), &gateway)
+        .training_by(|request, progress, cancelled| {
+            let known = request.targets.clone();
+            let prophet = |champion| {
+                let prophet = Prophet {
+                    champion,
+                    known,
+                    off: 0.01,
+                    origins: Mutex::default(),
+                };
+                Arc::new(prophet) as Arc<dyn Incumbent>
+            };
+            let request = TrainRequest {
+                champion: request.champion.clone().map(prophet),
+                ..request.clone()
+            };
+            train_host(&request, progress, cancelled)
+        })
+        .start();
+    app.retrained(&["db-1"]).await;
+    gateway.pass(86_400);
+    let job = app.retrained(&["db-1"]).await;
+    let outcome = job["hosts"][0]["outcome"].as_str().expect("an outcome");
+    assert!(
+        outcome.starts_with("version 000001 goes on serving, version 000002 is kept"),
+        "{outcome}"
+    );
+    assert_eq!(version(&app).await, "000001");
+    let kept = newest(&app).await;
+    assert_eq!(
+        (&kept["version"], &kept["alias"]),
+        (&json!("000002"), &Value::Null)
+    );
+    let gate = &kept["gate"];
+    assert_eq!(
+        (&gate["champion"], &gate["promoted"]),
+        (&json!("000001"), &json!(false))
+    );
+    // A day less the embargo and the horizon.
+    let origins = gate["targets"]["cpu.usage"]["n_origins"]
+        .as_u64()
+        .expect("a count");
+    assert!((4..=5).contains(&origins), "{gate}");
+    let figures = app.send(Method::GET, "/metrics", None).await;
+    let figures = figures.text().await.expect("text");
+    assert!(figures.contains("headroom_verdicts_total{verdict=\"kept\"} 1"));
     app.stop().await;
 }

@@ -7,34 +7,30 @@ use headroom_forecaster::{
     grid::Grid,
     manifest::{Manifest, Verdict},
     model::HostModel,
-    quantile::QuantilePath,
     target::Target,
     training::{Incumbent, TrainRequest, train_host},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::histories::{DAY, START_S, host};
+use crate::support::{
+    histories::{DAY, START_S, host},
+    prophet::Prophet,
+};
 
 const STEP_S: i64 = 300;
 const HORIZON_STEPS: i64 = 96;
 
-/// A champion that answers with what will come, some units off.
+/// A model outside of any registry.
 #[derive(Debug)]
-struct Prophet {
-    model: HostModel,
-    known: Vec<(Target, Grid)>,
-    off: f64,
-    /// The ends of the histories that it was asked with.
-    origins: Mutex<Vec<i64>>,
-}
+struct Trained(HostModel);
 
-impl Incumbent for Prophet {
+impl Incumbent for Trained {
     fn version(&self) -> &'static str {
         "000007"
     }
 
     fn manifest(&self) -> &Manifest {
-        self.model.manifest()
+        self.0.manifest()
     }
 
     fn predict(
@@ -42,23 +38,7 @@ impl Incumbent for Prophet {
         recent: &[(Target, Grid)],
         steps: usize,
     ) -> Vec<Result<TargetForecast, PredictError>> {
-        let mut answers = predict(&self.model, recent, steps);
-        for ((target, grid), answer) in recent.iter().zip(&mut answers) {
-            let origin_s = grid.end_s();
-            self.origins.lock().expect("nobody panicked").push(origin_s);
-            let (_, whole) = self
-                .known
-                .iter()
-                .find(|(known, _)| known.metric == target.metric)
-                .expect("known");
-            let first = whole.bin_of(origin_s - STEP_S).expect("within") + 1;
-            if let Ok(answer) = answer {
-                answer.path = QuantilePath::from_fn(steps, target.kind, |_, step| {
-                    f64::from(whole.values[first + step]) + self.off
-                });
-            }
-        }
-        answers
+        predict(&self.0, recent, steps)
     }
 }
 
@@ -81,7 +61,7 @@ fn beside(days: usize, age: usize, off: f64) -> (Verdict, Arc<Prophet>) {
         train_host(request, &(), &CancellationToken::new()).expect("a model")
     };
     let champion = Arc::new(Prophet {
-        model: train(&earlier),
+        champion: Arc::new(Trained(train(&earlier))),
         known: request.targets.clone(),
         off,
         origins: Mutex::default(),

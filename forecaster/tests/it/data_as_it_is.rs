@@ -1,6 +1,15 @@
-//! History as agents really send it: irregular, ahead of the time, late, twice, out of order. The README has the rules.
+//! History as agents really send it: irregular, ahead of the time, late, twice, out of order, shifted, all but constant. The
+//! README has the rules.
 
-use headroom_forecaster::grid::{Grid, Sample};
+use headroom_forecaster::{
+    forecast::predict,
+    grid::{Grid, Sample},
+    target::{Kind, Target},
+    training::{TrainRequest, train_host},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::histories::{DAY, grid, host, recent, target, wave};
 
 fn samples(times_and_values: impl IntoIterator<Item = (i64, f64)>) -> Vec<Sample> {
     let samples = times_and_values.into_iter();
@@ -78,4 +87,58 @@ fn a_reboot_is_a_gap_and_not_a_burst() {
         grid.values
     );
     assert_eq!(grid.values[14..], [1.0, 1.0]);
+}
+
+/// The newest days of a target's history, with what is done to them.
+fn changed(
+    request: &TrainRequest,
+    place: usize,
+    change: impl Fn(usize, f32) -> f32,
+) -> Vec<(Target, Grid)> {
+    let (target, mut grid) = recent(request).swap_remove(place);
+    let steps = grid.values.len();
+    for (step, value) in grid.values.iter_mut().enumerate() {
+        *value = change(steps - step, *value);
+    }
+    vec![(target, grid)]
+}
+
+#[test]
+fn a_level_that_shifted_lately_is_where_the_forecast_begins() {
+    let mut request = host(12);
+    let values = wave(12 * DAY, 4.0, 3);
+    request.targets = vec![(target("load", Kind::Gauge), grid(values))];
+    let model = train_host(&request, &(), &CancellationToken::new()).expect("a model");
+    let first_hour = |recent: &[(Target, Grid)]| {
+        let forecast = predict(&model, recent, 12).remove(0).expect("a forecast");
+        forecast.path.median().iter().sum::<f64>() / 12.0
+    };
+    let before = first_hour(&changed(&request, 0, |_, value| value));
+    // Three hours ago everything rose by 30, far beyond what the day does.
+    let shifted = changed(
+        &request,
+        0,
+        |ago, value| if ago <= 36 { value + 30.0 } else { value },
+    );
+    let moved = first_hour(&shifted) - before;
+    assert!((20.0..40.0).contains(&moved), "{moved}");
+}
+
+#[test]
+fn a_series_that_hardly_ever_changes_is_forecast_at_its_value() {
+    let mut request = host(12);
+    let mut values = vec![5.0; 12 * DAY];
+    for step in [100, 1_500, 2_900] {
+        values[step] = 5.1;
+    }
+    request
+        .targets
+        .push((target("threads", Kind::Gauge), grid(values)));
+    let model = train_host(&request, &(), &CancellationToken::new()).expect("a model");
+    let forecast = predict(&model, &changed(&request, 2, |_, value| value), 96)
+        .remove(0)
+        .expect("a forecast");
+    for value in forecast.path.levels().iter().flatten() {
+        assert!((4.8..5.3).contains(value), "{value}");
+    }
 }

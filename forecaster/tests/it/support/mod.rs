@@ -2,6 +2,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod histories;
+pub(crate) mod prophet;
 
 use std::{
     fmt::Write,
