@@ -118,6 +118,9 @@ pub struct Manifest {
     pub seed: u64,
     /// The version of the program that trained.
     pub code_version: String,
+    /// The SHA-256 of the base that the network began from; null where it began from random weights.
+    #[serde(default)]
+    pub base_sha256: Option<String>,
     /// The network that the targets share; null when none of them can be learned.
     pub network: Option<NetworkEntry>,
     /// The networks of other kinds that were asked for, over the same targets.
@@ -199,6 +202,7 @@ impl Manifest {
             step_s: STEP_S,
             seed: 0,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            base_sha256: None,
             network: None,
             extra_networks: Vec::new(),
             targets: Vec::new(),

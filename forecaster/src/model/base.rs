@@ -136,6 +136,12 @@ impl Base {
         self.shape
     }
 
+    /// Returns the SHA-256 of its weights' bytes, by which a model names the base that it began from.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        weights::digest(&self.weights)
+    }
+
     /// Returns the number of its parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {

@@ -57,6 +57,8 @@ pub struct ModelAnswer {
     pub seed: u64,
     /// The version of the program that trained it.
     pub code_version: String,
+    /// The SHA-256 of the base that its network began from; null where it began from random weights.
+    pub base_sha256: Option<String>,
     /// The targets that it can forecast.
     pub targets: Vec<TargetModelAnswer>,
     /// The targets that it cannot forecast, and why.
@@ -123,6 +125,7 @@ pub struct TargetModelAnswer {
                 "host": "web-1", "version": "000003", "alias": "champion", "trained_at": "2026-11-21T03:30:04Z",
                 "data_from": "2026-10-24T03:30:00Z", "data_until": "2026-11-21T03:30:00Z", "step_s": 300, "seed": 1,
                 "code_version": "0.1.0",
+                "base_sha256": "9f2c1f0d6f5a4f3a8f0e5b6b7c1f2d3e4a5b6c7d8e9f00112233445566778899",
                 "targets": [{
                     "metric": "cpu.usage", "kind": "percent", "unit": "%", "serves": "lstm", "fallback_reason": null,
                     "scores": {
@@ -206,6 +209,7 @@ pub(super) fn answer(
         step_s: manifest.step_s,
         seed: manifest.seed,
         code_version: manifest.code_version.clone(),
+        base_sha256: manifest.base_sha256.clone(),
         targets: manifest.targets.iter().map(target).collect(),
         refused: manifest.refused.clone(),
         gate: manifest.gate.clone(),

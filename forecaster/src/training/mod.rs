@@ -252,6 +252,7 @@ pub fn train_host(
     let own = entries
         .iter()
         .position(|entry| entry.shape.encoder == request.base.encoder());
+    let begins_from_base = request.recipe.has(Part::Base) || request.recipe.has(Part::Fleet);
     let manifest = Manifest {
         format: FORMAT,
         host: request.host.clone(),
@@ -261,6 +262,7 @@ pub fn train_host(
         step_s,
         seed: request.seed,
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        base_sha256: begins_from_base.then(|| request.base.sha256()),
         network: own.map(|own| entries.remove(own)),
         extra_networks: entries,
         targets,

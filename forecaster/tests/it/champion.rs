@@ -1,5 +1,6 @@
 //! Which version serves: rollback, removal, and networks that are read when they are asked for.
 
+use headroom_forecaster::model::Base;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -55,6 +56,11 @@ async fn an_earlier_version_serves_again_until_the_next_train_also_after_a_resta
     app.retrained(&["db-1"]).await;
     app.retrained(&["db-1"]).await;
     assert_eq!(serving(&app).await, "000002");
+    let models = app.ok("/api/v1/models").await;
+    assert_eq!(
+        models["models"][0]["base_sha256"],
+        Base::shipped().expect("a base").sha256()
+    );
     let (status, chosen) = choose(&app, "000001").await;
     assert_eq!(
         (status, &chosen["alias"]),
