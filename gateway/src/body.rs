@@ -26,6 +26,9 @@ const DECODE_STEP_BYTES: usize = 1 << 20;
 /// A larger body is unpacked off the threads that serve connections, which would stand still for it.
 const DECODE_INLINE_BYTES: usize = 256 << 10;
 
+/// As far as a packed body that is too large is unpacked to see whether it is one line: twice the longest string.
+const LINE_LOOKED_FOR_BYTES: u64 = 2 << 20;
+
 /// A body as it came, and its text.
 #[derive(Debug)]
 pub struct Body {
@@ -142,7 +145,8 @@ fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> Failure {
         Encoding::Identity => body,
         Encoding::Gzip => {
             // What is torn off at its end gives what stands before.
-            let mut members = MultiGzDecoder::new(body).take(limit_bytes);
+            let mut members =
+                MultiGzDecoder::new(body).take(limit_bytes.min(LINE_LOOKED_FOR_BYTES));
             let _ = members.read_to_end(&mut unpacked);
             &unpacked
         }
