@@ -1,6 +1,6 @@
 //! Refused lines: kept with their reason, listed, replayed, and never in the way.
 
-use headroom_gateway::config::Flags;
+use headroom_gateway::config::{Flags, GuardFlags};
 use serde_json::Value;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::path};
 
@@ -190,6 +190,11 @@ async fn a_line_that_influxdb_refused_is_a_reject_with_its_words() {
         influx_url: Some(server.uri()),
         influx_version: Some(2),
         influx_bucket: Some("b".into()),
+        // The gateway would find the conflict itself.
+        guard: GuardFlags {
+            type_guard: Some(false),
+            ..GuardFlags::default()
+        },
         ..Flags::default()
     })
     .await;
