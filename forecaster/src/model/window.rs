@@ -350,6 +350,23 @@ mod tests {
     }
 
     #[test]
+    fn the_week_before_is_known_for_every_step_of_the_horizon() {
+        let origin = 8 * DAY_STEPS + 100;
+        let values = staircase();
+        let series = series(values.clone());
+        let window = series.window(origin).expect("a window");
+        for step in 0..HORIZON_STEPS {
+            let week = window.candidates[step * CANDIDATES + 4];
+            let expected = values[origin + step - WEEK_STEPS];
+            let found = week * window.scale.spread + window.scale.center;
+            assert!((found - expected).abs() < 1e-3, "step {step}: {found}");
+        }
+        let flags = window.segments.chunks(SEGMENT_FEATURES);
+        assert!(flags.clone().all(|segment| segment[CALENDAR] > 0.5));
+        assert_eq!(flags.count() * SEGMENT_STEPS, 96);
+    }
+
+    #[test]
     fn missing_values_are_zero_and_masked() {
         let mut values = staircase();
         let origin = 9 * DAY_STEPS;

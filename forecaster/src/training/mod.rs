@@ -14,6 +14,7 @@
 //!
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
 
+mod by_network;
 mod candidates;
 mod choice;
 mod ensemble;
@@ -31,6 +32,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    by_network::{ByNetwork, FittedNetwork},
     extra::{BaseFileError, ExtraNetwork, read_base},
     gate::Incumbent,
     history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},

@@ -70,6 +70,28 @@ async fn a_host_has_a_forecast_before_its_first_train() {
 }
 
 #[tokio::test]
+async fn forty_eight_steps_are_answered_unasked_and_ninety_six_on_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    let cases = [
+        ("", 48, "2026-01-01T15:55:00Z"),
+        ("&horizon=96", 96, "2026-01-01T19:55:00Z"),
+    ];
+    for (asked, steps, last) in cases {
+        let path = format!("/api/v1/hosts/db-1/forecasts?target=cpu.usage{asked}");
+        let answer = app.ok(&path).await;
+        let forecast = &answer["forecasts"][0];
+        let timestamps = forecast["timestamps"].as_array().expect("a list");
+        assert_eq!(timestamps.len(), steps);
+        assert_eq!(timestamps[steps - 1], last);
+        for level in forecast["quantiles"].as_array().expect("a list") {
+            assert_eq!(level.as_array().expect("a list").len(), steps);
+        }
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn one_target_horizon_and_step_can_be_chosen() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Setup::new(folder.path(), &world().await).start();

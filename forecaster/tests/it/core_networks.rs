@@ -6,12 +6,15 @@ use headroom_forecaster::{
     forecast::predict,
     manifest::ModelKind,
     model::{Base, Device, EncoderKind, HostModel, ModelError},
+    quantile::QuantilePath,
     registry::Registry,
-    training::{ExtraNetwork, TrainRequest, train_host},
+    statistical::{Fit, Past, Predict, Season},
+    target::Kind,
+    training::{Budget, ByNetwork, ExtraNetwork, TrainRequest, train_host},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::histories::{host, recent};
+use crate::support::histories::{DAY, START_S, host, recent, wave};
 
 fn request() -> TrainRequest {
     let untaught = |kind| {
@@ -45,6 +48,53 @@ fn kinds_that_are_asked_for_are_judged_at_the_same_origins() {
             assert_eq!(scores.n_origins, origins);
             assert!(scores.crps > 0.0 && scores.crps.is_finite());
         }
+    }
+}
+
+#[test]
+fn every_kind_of_network_fits_and_predicts_behind_the_trait_of_the_statistical_models() {
+    let request = request();
+    let (known, came) = (8 * DAY, 96);
+    let values = wave(known + came, 20.0, 3);
+    let past = Past {
+        start_s: START_S,
+        step_s: 300,
+        values: &values[..known],
+    };
+    let error = |path: &QuantilePath| {
+        let pairs = path.median().iter().zip(&values[known..]);
+        pairs
+            .map(|(one, came)| (one - f64::from(*came)).abs())
+            .sum::<f64>()
+            / came as f64
+    };
+    let naive = Season(1).fit(past).expect("values");
+    let naive = Predict::predict(&naive, past, came, Kind::Percent).expect("a path");
+    for base in [&request.base].into_iter().chain(&request.extra) {
+        let fit = ByNetwork {
+            base: Arc::clone(base),
+            kind: Kind::Percent,
+            seed: 1,
+            budget: Budget::tiny(),
+        };
+        let fitted = fit.fit(past).expect("a history of eight days");
+        let path = fitted.predict(past, came, Kind::Percent).expect("a path");
+        assert_eq!(path.steps(), came);
+        // Even a few steps from random weights know more of a daily wave than that the newest value goes on.
+        let (network, persistence) = (error(&path), error(&naive));
+        assert!(
+            network < persistence,
+            "{}: {network} and {persistence}",
+            base.encoder()
+        );
+        assert!(fit.fit(Past { step_s: 60, ..past }).is_none());
+        assert!(
+            fit.fit(Past {
+                values: &values[..100],
+                ..past
+            })
+            .is_none()
+        );
     }
 }
 

@@ -66,6 +66,39 @@ async fn a_trained_host_is_served_by_its_model_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_host_without_a_model_borrows_from_trained_hosts_that_look_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    let path = "/api/v1/hosts/new-1/forecasts?target=cpu.usage";
+    let reason = |answer: &Value| {
+        let forecast = &answer["forecasts"][0];
+        assert_eq!(forecast["status"], "cold_start");
+        let reason = forecast["model"]["fallback_reason"].as_str();
+        reason.expect("a reason").to_owned()
+    };
+    let alone = reason(&app.ok(path).await);
+    assert!(!alone.contains("borrowed"), "{alone}");
+    app.retrained(&["db-1", "web-1"]).await;
+    let lent = reason(&app.ok(path).await);
+    assert!(lent.contains("borrowed from db-1, web-1"), "{lent}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn kinds_of_network_that_the_settings_name_are_judged_in_a_retrain() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await)
+        .with(|raw| raw.extra_models = Some("tcn".to_owned()))
+        .start();
+    app.retrained(&["db-1"]).await;
+    let model = app.ok("/api/v1/models").await["models"][0].clone();
+    let scores = &model["targets"][0]["scores"];
+    assert!(scores["tcn"]["crps"].is_number(), "{scores}");
+    assert_eq!(scores["attention"], Value::Null);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn each_train_makes_a_version_and_the_newest_serves() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Setup::new(folder.path(), &world().await).start();
