@@ -58,7 +58,7 @@ bench-store: build ## the embedded store beside InfluxDB 1.x and VictoriaMetrics
 .PHONY: bench-ingest
 bench-ingest: ## the gateway before VictoriaMetrics beside vmagent before the same (Debian's victoria-metrics); ARGS=…
 	$(CARGO) build --release --locked --package headroom-gateway
-	@$(PYTHON) .dev/ingest_bench.py $(ARGS)
+	@PYTHONPATH=.dev $(PYTHON) -m ingest $(ARGS)
 
 .PHONY: bench-forecast
 bench-forecast: build ## retrains of a fleet, fresh forecasts under load, memory of 1,000 hosts; ARGS="--hosts 10 --served 50"

@@ -1,6 +1,6 @@
 """Measures how the gateway takes load, beside its peers on the same load in the same run: `make bench-ingest`.
 
-usage: python3 -m ingest [side by side | flat | catch-up] [OPTION]…
+usage: python3 -m ingest [side-by-side | flat | catch-up] [OPTION]…
 
 side-by-side  the gateway before VictoriaMetrics, beside vmagent before the same, and InfluxDB 1 and the gateway's own store by themselves. A
               program's CPU is counted, user and system, from its start until its queue is empty and it idles; the client's, and that of a

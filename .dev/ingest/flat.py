@@ -1,5 +1,4 @@
 """What must not grow: the gateway's figures with many series, a backlog and many clients; and how fast a backlog goes."""
-import os
 import pathlib
 import sys
 import tempfile
@@ -61,10 +60,10 @@ def flat(options):
         show(f"{kind}, 3,600 series, 8 clients", base)
         show(f"{kind}, {min(many.lines, SERIES_MANY)} series, 8 clients", once(options, many, packed, 8), base)
         show(f"{kind}, 3,600 series, {CLIENTS_MANY} clients", once(options, few, packed, CLIENTS_MANY), base)
-        backlog(options, few, packed, base)
+        backlog(options, few, packed)
 
 
-def backlog(options, made, packed, base):
+def backlog(options, made, packed):
     """Fills the journal while the server behind is away; then measures taking, starting and delivering."""
     kind = "gzip" if packed else "plain"
     with tempfile.TemporaryDirectory(dir=options.scratch, prefix="backlog-") as folder:
@@ -82,7 +81,6 @@ def backlog(options, made, packed, base):
             show(f"{kind}, {held / 1e9:.1f} GB wait, taking only", taking)
             program.kill()
             started_s = program.start()
-            batches_held = program.metric("headroom_upstream_lag_batches")
             behind = sink(folder, LATENCY_MS, port)
             begun, cpu = time.monotonic(), program.cpu_s()
             load = clients.own(program.port, made, packed, 8)
@@ -95,7 +93,6 @@ def backlog(options, made, packed, base):
             print(f"  {kind}: ready {started_s:.2f} s after a kill; {sent / 1e6:.0f} MB delivered in {taken_s:.1f} s, {lines / taken_s:.0f} lines/s with {LATENCY_MS} ms a request, "
                   f"{behind.metric('sink_most'):.0f} at once, while {made.lines / load.seconds:.0f} lines/s ({load_mb_s:.0f} MB/s) came in; "
                   f"{(program.cpu_s() - cpu) / (lines + made.lines) * 2e6:.2f} CPU-s/M lines, peak {program.peak_mb():.0f} MB", flush=True)
-            _ = batches_held
         finally:
             program.kill()
             if behind:
@@ -107,5 +104,4 @@ def catch_up(options):
     made = fresh(options, "few", options.hosts)
     print(made.describe())
     for packed in (False, True):
-        backlog(options, made, packed, None)
-    _ = os
+        backlog(options, made, packed)

@@ -1,4 +1,5 @@
 """The programs that take the load: each on a free loopback port, with its CPU time, its peak memory and what it has taken."""
+import json
 import os
 import pathlib
 import subprocess
@@ -89,12 +90,8 @@ def influxdb(folder):
     return program
 
 
-def influxdb_rows(program):
-    """The rows (fields) that InfluxDB counts itself: values of all of its shards' writes."""
-    import json
+def influxdb_points(program):
+    """The points that InfluxDB says it was asked to write."""
     with urllib.request.urlopen(f"{program.url}/query?q=SHOW+STATS+FOR+'write'", timeout=60) as answer:
         series = json.load(answer)["results"][0]["series"]
-    for one in series:
-        if "pointReq" in one["columns"]:
-            return float(one["values"][0][one["columns"].index("pointReq")])
-    return 0.0
+    return sum(one["values"][0][one["columns"].index("pointReq")] for one in series if "pointReq" in one["columns"])
