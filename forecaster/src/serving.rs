@@ -247,7 +247,7 @@ impl Serving {
         let recent = self.recent.read(name, &targets, issued_at_s).await?;
         let peers = match champion {
             Some(_) => Vec::new(),
-            None => self.peers(&targets, issued_at_s).await?,
+            None => self.peers(&targets, issued_at_s).await,
         };
         // As many compute at a time as the machine has cores: more would only take each other's time and memory.
         let turn = self.computing.acquire().await.ok();
@@ -301,8 +301,8 @@ impl Serving {
         })
     }
 
-    /// Reads the hosts that may lend a host without a model their past.
-    async fn peers(&self, targets: &[Target], now_s: i64) -> Result<Vec<Peer>, ServeError> {
+    /// Reads the hosts that may lend a host without a model their past; one that cannot be read is left out.
+    async fn peers(&self, targets: &[Target], now_s: i64) -> Vec<Peer> {
         let trained = self.champions.all();
         let manifests = trained.iter().map(|(_, champion)| champion.manifest());
         let mut peers = Vec::new();
@@ -312,12 +312,15 @@ impl Serving {
             };
             let shared = |theirs: &&Target| targets.iter().any(|own| own.metric == theirs.metric);
             let shared: Vec<Target> = known.targets.iter().filter(shared).cloned().collect();
-            peers.push(Peer {
-                host: host.to_owned(),
-                recent: self.recent.read(host, &shared, now_s).await?,
-            });
+            match self.recent.read(host, &shared, now_s).await {
+                Ok(recent) => peers.push(Peer {
+                    host: host.to_owned(),
+                    recent,
+                }),
+                Err(error) => tracing::debug!(%host, %error, "host lends nothing"),
+            }
         }
-        Ok(peers)
+        peers
     }
 
     fn target(name: &str, host: &Host, metric: &str) -> Result<Target, ServeError> {
