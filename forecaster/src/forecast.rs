@@ -3,15 +3,17 @@
 //! The origin of a forecast is the end of the target's newest observed bin, so that a late or silent series is
 //! continued from what is known of it, never from zeros; `data_until_s` says where that was.
 
-use std::collections::BTreeMap;
+use std::iter::once;
 
 use crate::{
     backtest::Scores,
     baseline::SeasonalNaive,
+    ensemble::{self, Paths, RECENT_STEPS, Sitting},
     grid::Grid,
     manifest::{Manifest, ModelKind, TargetModel},
     model::{EncoderKind, HostModel, ModelRefusal, Series},
     quantile::{HORIZON_STEPS, QuantilePath},
+    statistical::Past,
     target::{Kind, Target},
 };
 
@@ -30,7 +32,7 @@ pub struct TargetForecast {
     pub unit: String,
     /// The kind of model that made it.
     pub model: ModelKind,
-    /// Why it is not the LSTM; `None` when it is.
+    /// Why the LSTM has no part in it; `None` when it has.
     pub fallback_reason: Option<String>,
     /// The newest value.
     pub newest_value: f64,
@@ -111,7 +113,7 @@ pub fn predict(
         .iter()
         .map(|(target, grid)| Asked::new(manifest, target, grid))
         .collect();
-    let series: Vec<Option<(Series, usize)>> = asked
+    let series: Vec<Option<(Series, Vec<usize>)>> = asked
         .iter()
         .map(|asked| asked.as_ref().ok().and_then(Asked::series))
         .collect();
@@ -122,28 +124,25 @@ pub fn predict(
         .enumerate()
         .map(|(place, asked)| {
             let asked = asked?;
-            let answer = match answers[place].take() {
-                Some(path) if asked.known.serves == ModelKind::Ensemble => asked.ensemble(path),
-                Some(path) => Answer {
-                    kind: asked.known.serves,
-                    path,
-                    fallback_reason: asked.known.fallback_reason.clone(),
-                },
-                None => naive(asked.known, &asked.history, refusal.as_ref())?,
+            let mut of_network = std::mem::take(&mut answers[place]).into_iter();
+            let (now, before) = (of_network.next().flatten(), of_network.next().flatten());
+            let answer = match now {
+                Some(now) => asked.with_network(now, before),
+                None => asked.alone(refusal.as_ref())?,
             };
             Ok(asked.forecast(answer, steps))
         })
         .collect()
 }
 
-/// Asks each network for the targets that it serves; `None` stands where none does or can. A refusal of libtorch is every
-/// answer's: the naive forecasts stand in.
+/// Asks each network for the targets that it serves, at their origins; `None` stands where it cannot answer, and nothing
+/// where none is asked. A refusal of libtorch is every answer's: the naive forecasts stand in.
 fn of_networks(
     model: &HostModel,
     asked: &[Result<Asked, PredictError>],
-    series: &[Option<(Series, usize)>],
-) -> (Vec<Option<QuantilePath>>, Option<ModelRefusal>) {
-    let mut answers = vec![None; asked.len()];
+    series: &[Option<(Series, Vec<usize>)>],
+) -> (Vec<Vec<Option<QuantilePath>>>, Option<ModelRefusal>) {
+    let mut answers = vec![Vec::new(); asked.len()];
     for kind in EncoderKind::ALL {
         let is_served = |asked: &Asked| asked.known.serves.encoder() == Some(kind);
         let (places, of_network): (Vec<usize>, Vec<(&Series, usize)>) = asked
@@ -151,9 +150,10 @@ fn of_networks(
             .zip(series)
             .enumerate()
             .filter(|(_, (asked, _))| asked.as_ref().is_ok_and(is_served))
-            .filter_map(|(place, (_, series))| {
-                let (series, origin) = series.as_ref()?;
-                Some((place, (series, *origin)))
+            .filter_map(|(place, (_, series))| Some((place, series.as_ref()?)))
+            .flat_map(|(place, (series, origins))| {
+                let origins = origins.iter();
+                origins.map(move |origin| (place, (series, *origin)))
             })
             .unzip();
         if places.is_empty() {
@@ -163,8 +163,8 @@ fn of_networks(
             Ok(paths) => places
                 .into_iter()
                 .zip(paths)
-                .for_each(|(place, path)| answers[place] = path),
-            Err(error) => return (vec![None; asked.len()], Some(error)),
+                .for_each(|(place, path)| answers[place].push(path)),
+            Err(error) => return (vec![Vec::new(); asked.len()], Some(error)),
         }
     }
     (answers, None)
@@ -215,32 +215,86 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// Returns the series to ask a network about; `None` when none serves the target.
-    fn series(&self) -> Option<(Series, usize)> {
-        let entry = self.known.series?;
-        let is_asked = self.known.serves.encoder().is_some();
-        is_asked.then(|| entry.series(&self.history))
+    /// Returns the series to ask a network about, and at which origins: its end, and where the ensemble wants to
+    /// know what the network would have said before. `None` when no network has a part in the answer.
+    fn series(&self) -> Option<(Series, Vec<usize>)> {
+        let kind = self.known.serves;
+        kind.encoder()?;
+        let (series, end) = self.known.series?.series(&self.history);
+        let before = (kind == ModelKind::Ensemble).then(|| end.checked_sub(RECENT_STEPS));
+        Some((series, once(end).chain(before.flatten()).collect()))
     }
 
-    /// Mixes the network's answer with those of the naive forecasts.
-    fn ensemble(&self, network: QuantilePath) -> Answer {
-        let values = &self.history.values;
-        let mut paths: BTreeMap<ModelKind, QuantilePath> = self
-            .known
-            .naive
-            .iter()
-            .filter_map(|(kind, naive)| {
-                Some((
-                    *kind,
-                    naive.predict(values, HORIZON_STEPS, self.known.kind)?,
-                ))
-            })
-            .collect();
-        paths.insert(ModelKind::Lstm, network.clone());
+    /// Answers with the network, or with the ensemble that it is part of.
+    fn with_network(&self, now: QuantilePath, before: Option<QuantilePath>) -> Answer {
+        let known = self.known;
+        let ensemble = known.ensemble.as_ref();
+        let pooled = ensemble
+            .filter(|_| known.serves == ModelKind::Ensemble)
+            .and_then(|ensemble| {
+                let recent = before.map(|before| self.recent(before));
+                let paths = self.paths(self.history.values.len(), HORIZON_STEPS, Some(now.clone()));
+                ensemble.answer(&paths, recent.as_ref(), known.kind)
+            });
         Answer {
-            kind: ModelKind::Ensemble,
-            path: mix(&self.known.weights, &paths, self.known.kind).unwrap_or(network),
-            fallback_reason: self.known.fallback_reason.clone(),
+            kind: known.serves,
+            path: pooled.unwrap_or(now),
+            fallback_reason: known.fallback_reason.clone(),
+        }
+    }
+
+    /// Returns what the members would have answered [`RECENT_STEPS`] ago, where the network said `network`.
+    fn recent(&self, network: QuantilePath) -> Sitting {
+        let origin = self.history.values.len() - RECENT_STEPS;
+        Sitting {
+            origin,
+            paths: self.paths(origin, RECENT_STEPS, Some(network)),
+            came: self.history.values[origin..].to_vec(),
+        }
+    }
+
+    /// Answers without the network: with the simple forecast that serves, or else with any other whose history
+    /// suffices.
+    fn alone(&self, refusal: Option<&ModelRefusal>) -> Result<Answer, PredictError> {
+        let known = self.known;
+        let history = &self.history;
+        let mut paths = self.paths(history.values.len(), HORIZON_STEPS, None);
+        let served = paths.remove_entry(&known.serves);
+        let stand_in = || known.naive.keys().find_map(|kind| paths.remove_entry(kind));
+        let (kind, path) = served.or_else(stand_in).ok_or_else(|| self.too_short())?;
+        let fallback_reason = match refusal {
+            _ if kind == known.serves => known.fallback_reason.clone(),
+            Some(refusal) => Some(format!("the network could not be asked: {refusal}")),
+            None => Some(format!(
+                "{} of the last {} steps have a value, too few for {}",
+                history.observed(),
+                history.values.len(),
+                known.serves.name()
+            )),
+        };
+        Ok(Answer {
+            kind,
+            path,
+            fallback_reason,
+        })
+    }
+
+    /// Returns what every member says for some steps behind the first `until`.
+    fn paths(&self, until: usize, steps: usize, network: Option<QuantilePath>) -> Paths {
+        let known = self.known;
+        let past = Past::of(&self.history, until);
+        let mut paths =
+            ensemble::answers(&known.naive, &known.statistical, past, steps, known.kind);
+        paths.extend(network.map(|path| (ModelKind::Lstm, path)));
+        paths
+    }
+
+    fn too_short(&self) -> PredictError {
+        let naive = self.known.naive.values();
+        PredictError::HistoryTooShort {
+            metric: self.known.metric.clone(),
+            have: self.history.values.len(),
+            need: naive.map(SeasonalNaive::history_steps).min().unwrap_or(0),
         }
     }
 
@@ -264,59 +318,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Mixes the members of an ensemble that answered, by their weights.
-pub(crate) fn mix(
-    weights: &BTreeMap<ModelKind, f64>,
-    paths: &BTreeMap<ModelKind, QuantilePath>,
-    kind: Kind,
-) -> Option<QuantilePath> {
-    let members: Vec<(f64, &QuantilePath)> = weights
-        .iter()
-        .filter_map(|(member, weight)| Some((*weight, paths.get(member)?)))
-        .collect();
-    QuantilePath::mixed(&members, kind)
-}
-
 struct Answer {
     kind: ModelKind,
     path: QuantilePath,
     fallback_reason: Option<String>,
-}
-
-/// Answers with the naive forecast that serves, or else with any other whose history suffices.
-fn naive(
-    known: &TargetModel,
-    history: &Grid,
-    refusal: Option<&ModelRefusal>,
-) -> Result<Answer, PredictError> {
-    let served = known.naive.get_key_value(&known.serves);
-    for (kind, naive) in served.into_iter().chain(&known.naive) {
-        if let Some(path) = naive.predict(&history.values, HORIZON_STEPS, known.kind) {
-            let fallback_reason = match refusal {
-                _ if *kind == known.serves => known.fallback_reason.clone(),
-                Some(refusal) => Some(format!("the network could not be asked: {refusal}")),
-                None => Some(format!(
-                    "{} of the last {} steps have a value, too few for {}",
-                    history.observed(),
-                    history.values.len(),
-                    known.serves.name()
-                )),
-            };
-            return Ok(Answer {
-                kind: *kind,
-                path,
-                fallback_reason,
-            });
-        }
-    }
-    Err(PredictError::HistoryTooShort {
-        metric: known.metric.clone(),
-        have: history.values.len(),
-        need: known
-            .naive
-            .values()
-            .map(SeasonalNaive::history_steps)
-            .min()
-            .unwrap_or(0),
-    })
 }

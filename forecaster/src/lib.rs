@@ -29,6 +29,10 @@ pub mod ad_hoc;
 
 pub mod backtest;
 
+pub mod widening;
+
+pub mod ensemble;
+
 pub mod manifest;
 
 pub mod model;

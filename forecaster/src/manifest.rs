@@ -10,13 +10,14 @@ use utoipa::ToSchema;
 use crate::{
     backtest::Scores,
     baseline::{DAY_STEPS, SeasonalNaive},
+    ensemble::{Ensemble, Statistical},
     grid::STEP_S,
     model::{EncoderKind, NetworkEntry, SeriesEntry},
     target::{Kind, Target},
 };
 
 /// The form of the manifest. A reader refuses any other.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The kinds of model that can serve a target.
 #[derive(
@@ -32,19 +33,21 @@ pub enum ModelKind {
     Attention,
     /// The base, which learned from other hosts and never from this one.
     Base,
-    /// The weighted mean of the host's network and the naive forecasts, level by level.
+    /// The host's network, the naive forecasts and the theta model, pooled by their weights.
     Ensemble,
     /// The value a day ago.
     SeasonalNaiveDay,
     /// The value a week ago.
     SeasonalNaiveWeek,
-    /// The newest value, for a series that never changes.
+    /// The newest value.
     Persistence,
+    /// The optimised theta model.
+    AutoTheta,
 }
 
 impl ModelKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Lstm,
         Self::Tcn,
         Self::Attention,
@@ -53,6 +56,7 @@ impl ModelKind {
         Self::SeasonalNaiveDay,
         Self::SeasonalNaiveWeek,
         Self::Persistence,
+        Self::AutoTheta,
     ];
 
     /// Returns whether a network answers.
@@ -68,7 +72,10 @@ impl ModelKind {
             Self::Lstm | Self::Base | Self::Ensemble => Some(EncoderKind::Lstm),
             Self::Tcn => Some(EncoderKind::Tcn),
             Self::Attention => Some(EncoderKind::Attention),
-            Self::SeasonalNaiveDay | Self::SeasonalNaiveWeek | Self::Persistence => None,
+            Self::SeasonalNaiveDay
+            | Self::SeasonalNaiveWeek
+            | Self::Persistence
+            | Self::AutoTheta => None,
         }
     }
 
@@ -94,6 +101,7 @@ impl ModelKind {
             Self::SeasonalNaiveDay => "seasonal_naive_day",
             Self::SeasonalNaiveWeek => "seasonal_naive_week",
             Self::Persistence => "persistence",
+            Self::AutoTheta => "auto_theta",
         }
     }
 }
@@ -241,16 +249,19 @@ pub struct TargetModel {
     pub unit: String,
     /// The kind of model that serves.
     pub serves: ModelKind,
-    /// Why it is not the LSTM; null when it is.
+    /// Why the LSTM has no part in it; null when it has.
     pub fallback_reason: Option<String>,
     /// The backtest of every kind that was tried, all at the same origins; empty when the history is too short
     /// for one.
     pub scores: BTreeMap<ModelKind, Scores>,
     /// The naive forecasts, fitted on the whole history.
     pub naive: BTreeMap<ModelKind, SeasonalNaive>,
-    /// The weights of the ensemble's members, which add up to 1; empty when there is none.
+    /// The statistical models, fitted on the newest part of the history.
     #[serde(default)]
-    pub weights: BTreeMap<ModelKind, f64>,
+    pub statistical: Statistical,
+    /// How the members are pooled; null where there is no network to pool them with.
+    #[serde(default)]
+    pub ensemble: Option<Ensemble>,
     /// The target's place in the network; null when it was not learned.
     pub series: Option<SeriesEntry>,
 }
@@ -277,7 +288,8 @@ impl TargetModel {
             fallback_reason: Some(reason.to_owned()),
             scores: BTreeMap::new(),
             naive,
-            weights: BTreeMap::new(),
+            statistical: Statistical::default(),
+            ensemble: None,
             series,
         }
     }
@@ -287,8 +299,8 @@ impl TargetModel {
     pub fn has(&self, kind: ModelKind) -> bool {
         match kind {
             network if network.is_network() => self.series.is_some(),
-            ModelKind::Ensemble => !self.weights.is_empty(),
-            naive => self.naive.contains_key(&naive),
+            ModelKind::Ensemble => self.ensemble.is_some(),
+            simple => self.naive.contains_key(&simple) || self.statistical.has(simple),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Forecasts as quantiles: the levels that every model answers with, and a path of them over the horizon.
 
+use std::array;
+
 use crate::target::Kind;
 
 /// The steps that every model forecasts: eight hours of five minutes.
@@ -25,8 +27,8 @@ impl QuantilePath {
     pub fn from_fn(steps: usize, kind: Kind, at: impl Fn(usize, usize) -> f64) -> Self {
         let mut levels = vec![Vec::with_capacity(steps); LEVELS.len()];
         for step in 0..steps {
-            let mut values: Vec<f64> = (0..LEVELS.len()).map(|level| at(level, step)).collect();
-            values.sort_by(f64::total_cmp);
+            let mut values: [f64; LEVELS.len()] = array::from_fn(|level| at(level, step));
+            values.sort_unstable_by(f64::total_cmp);
             for (level, value) in levels.iter_mut().zip(values) {
                 level.push(kind.clamp(value));
             }
@@ -34,25 +36,16 @@ impl QuantilePath {
         Self(levels)
     }
 
-    /// Averages paths of equal steps level by level, by weights that need not add up to 1 (Vincentization, Ratcliff
-    /// 1979); `None` without a path, or where the weights add up to nothing.
-    #[must_use]
-    pub fn mixed(members: &[(f64, &Self)], kind: Kind) -> Option<Self> {
-        let steps = members.iter().map(|(_, path)| path.steps()).min()?;
-        let total: f64 = members.iter().map(|(weight, _)| weight).sum();
-        let at = |level: usize, step: usize| {
-            let weighted = members
-                .iter()
-                .map(|(weight, path)| weight * path.0[level][step]);
-            weighted.sum::<f64>() / total
-        };
-        (total > 0.0).then(|| Self::from_fn(steps, kind, at))
-    }
-
     /// Returns the values by level, then by step.
     #[must_use]
     pub fn levels(&self) -> &[Vec<f64>] {
         &self.0
+    }
+
+    /// Returns the values of a step at [`LEVELS`].
+    #[must_use]
+    pub fn column(&self, step: usize) -> [f64; LEVELS.len()] {
+        array::from_fn(|level| self.0[level][step])
     }
 
     /// Returns how many steps the path has.
@@ -190,15 +183,6 @@ mod tests {
         let near_full =
             QuantilePath::from_fn(1, Kind::Percent, |level, _| 90.0 + 10.0 * LEVELS[level]);
         assert!(near_full.at(0.999, Kind::Percent)[0] <= 100.0);
-    }
-
-    #[test]
-    fn a_mix_lies_between_its_members_by_their_weights() {
-        let flat = QuantilePath::from_fn(2, Kind::Gauge, |_, _| 20.0);
-        let mix = QuantilePath::mixed(&[(3.0, &uniform()), (1.0, &flat)], Kind::Gauge);
-        let mix = mix.expect("two members");
-        assert!((mix.median()[1] - (0.75 * 5.0 + 0.25 * 20.0)).abs() < 1e-12);
-        assert_eq!(QuantilePath::mixed(&[], Kind::Gauge), None);
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::{
 use tch::TchError;
 
 use super::{
-    Base, Device, EncoderKind, NetworkEntry, Series, SeriesName, WeightsError, Widening, answer,
-    digest, network::Network, to_bytes, use_one_thread, weights,
+    Base, Device, EncoderKind, NetworkEntry, Series, SeriesName, WeightsError, answer, digest,
+    network::Network, to_bytes, use_one_thread, weights,
 };
 use crate::{
     manifest::{Manifest, ModelKind},
     quantile::QuantilePath,
+    widening::Widening,
 };
 
 /// The weights of a host's networks, in the safetensors form.

@@ -3,7 +3,7 @@
 //! A network serves a host over all its targets; networks of other kinds stand beside it where they are asked for.
 //! libtorch appears in this module alone. In the order in which data flows: `device` says where is computed, `base` is
 //! where a fit begins, `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
-//! `widening` calibrates, `weights` carries to disk and back, `host` is what serves.
+//! `weights` carries to disk and back, `host` is what serves.
 
 mod base;
 mod device;
@@ -13,13 +13,12 @@ mod loss;
 mod network;
 mod scale;
 mod weights;
-mod widening;
 mod window;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use tch::TchError;
+use tch::{TchError, Tensor};
 
 use self::network::Batch;
 pub(crate) use self::{
@@ -37,13 +36,13 @@ pub use self::{
     network::{EncoderKind, Shape},
     scale::SeriesScale,
     weights::WeightsError,
-    widening::Widening,
     window::NEWCOMER_STEPS_MIN,
 };
 use crate::{
     grid::Grid,
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
     target::Kind,
+    widening::Widening,
 };
 
 /// The steps that the network sees before an origin: a day.
@@ -127,9 +126,10 @@ pub(crate) fn answer(
     let quantiles = tch::no_grad(|| {
         let raw = network.forward(&Batch::new(&present, network.device())?)?;
         let median = raw.f_narrow(2, crate::quantile::MEDIAN as i64, 1)?;
-        let drawn = raw
-            .f_sub(&median)?
-            .f_mul(&widening.factors(network.device())?)?;
+        let factors = Tensor::f_from_slice(&widening.factors())?
+            .f_view([HORIZON_STEPS as i64, LEVELS.len() as i64])?
+            .f_to(network.device())?;
+        let drawn = raw.f_sub(&median)?.f_mul(&factors)?;
         weights::values(&drawn.f_add(&median)?)
     })?;
     let mut rows = quantiles.chunks_exact(HORIZON_STEPS * LEVELS.len());

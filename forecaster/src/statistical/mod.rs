@@ -3,6 +3,7 @@
 //! | model | what it is | stretch it is fitted on |
 //! |---|---|---|
 //! | [`Season`] | the value a day or a week ago | everything |
+//! | [`NewestValue`] | the newest value | [`STRETCH_DAYS`] |
 //! | [`AutoEts`] | exponential smoothing, its form chosen by `AICc` | [`STRETCH_DAYS`] |
 //! | [`AutoTheta`] | the optimised theta model, a season of a day taken out where there is one | [`STRETCH_DAYS`] |
 //! | [`MstlWithEts`] | seasons of a day and a week by loess, and exponential smoothing of the rest | twice as many |
@@ -21,6 +22,7 @@
 
 mod ets;
 mod mstl;
+mod newest;
 #[cfg(test)]
 mod reference;
 mod sarima;
@@ -33,6 +35,7 @@ use crate::{baseline::SeasonalNaive, grid::Grid, quantile::QuantilePath, target:
 pub use self::{
     ets::{AutoEts, Ets, EtsForm},
     mstl::{MstlEts, MstlWithEts},
+    newest::{Newest, NewestValue},
     sarima::{AutoSarima, Sarima, SarimaOrder},
     spread::{FITTED_SHARE, Spread, WithSpread},
     theta::{AutoTheta, Theta},
@@ -125,10 +128,16 @@ impl<'a> Past<'a> {
         }
     }
 
+    /// The newest steps.
+    #[must_use]
+    pub fn newest_steps(self, steps: usize) -> Self {
+        self.slice(self.values.len(), steps)
+    }
+
     /// The newest days.
     fn newest(self, days: usize) -> Self {
         let steps = days * (DAY_S / self.step_s.max(1)) as usize;
-        self.slice(self.values.len(), steps.max(days))
+        self.newest_steps(steps.max(days))
     }
 
     fn observed(self) -> impl Iterator<Item = f64> + 'a {

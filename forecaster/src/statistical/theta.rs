@@ -95,8 +95,8 @@ impl Points for Theta {
         let line = Line::through(&adjusted.rest)?;
         let (level, _) = self.run(&adjusted.rest, line);
         let length = adjusted.rest.len();
+        let fading = (1.0 - self.level).powf(length as f64);
         let points = (0..steps).map(|step| {
-            let fading = (1.0 - self.level).powf(length as f64);
             let slope = step as f64 + (1.0 - fading * (1.0 - self.level)) / self.level;
             let season = adjusted.season[(length + step) % adjusted.season.len()];
             level + self.line * (fading * line.start + slope * line.slope) + season

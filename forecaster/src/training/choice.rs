@@ -14,33 +14,50 @@ const TOLERANCE: f64 = 0.1;
 /// tell apart.
 const MAE_RATIO_MAX: f64 = 1.05;
 
-/// How much better than the network's the distribution of another candidate must be to take its place. A few origins
+/// How much better than the ensemble's the distribution of a part of it must be to take its place. A few origins
 /// flatter the simplest forecasts, which over many hosts are the worse ones.
 const CRPS_RATIO_MAX: f64 = 0.9;
 
-/// Lets the network serve, unless its point forecast is worse than seasonal naive's (MAE, [`MAE_RATIO_MAX`]) or
-/// another candidate's distribution is clearly better (CRPS, [`CRPS_RATIO_MAX`]); then the candidate with the best
-/// distribution, of those whose point forecast is good enough, serves. Differences within [`TOLERANCE`] of `scale`
-/// count as none. Without a backtest the day's naive forecast serves.
+/// Lets the ensemble serve (without one the network), unless its point forecast is worse than seasonal naive's (MAE,
+/// [`MAE_RATIO_MAX`]) or a part's distribution is clearly better (CRPS, [`CRPS_RATIO_MAX`]); then the candidate with
+/// the best distribution, of those whose point forecast is good enough, serves. Differences within [`TOLERANCE`] of
+/// `scale` count as none. Without a backtest the day's naive forecast serves.
+///
+/// A week's repetition never serves alone where there is an ensemble: the origins of two or three weeks cannot tell
+/// whether it will go on. The newest value and the theta model are parts of the ensemble only.
 ///
 /// The choice is made at the origins whose scores are published, so the winner's scores flatter it a little: by
-/// the noise of a comparison of three or four.
+/// the noise of a comparison of a few.
 pub(super) fn choose(model: &mut TargetModel, scale: f64, history_steps: usize) {
     let tolerance = TOLERANCE * scale;
+    let has_ensemble = model.scores.contains_key(&ModelKind::Ensemble);
+    let first = if has_ensemble {
+        ModelKind::Ensemble
+    } else {
+        ModelKind::Lstm
+    };
+    let may_serve = |kind: ModelKind| match kind {
+        ModelKind::SeasonalNaiveWeek => !has_ensemble,
+        ModelKind::Persistence | ModelKind::AutoTheta => false,
+        _ => true,
+    };
     let is_good = |scores: &Scores| scores.mae <= MAE_RATIO_MAX * scores.baseline_mae + tolerance;
-    let handicapped = |kind: ModelKind, crps: f64| match kind {
-        network if network.is_network() => CRPS_RATIO_MAX * crps - tolerance,
-        _ => crps,
+    let handicapped = |kind: ModelKind, crps: f64| {
+        if kind == first {
+            CRPS_RATIO_MAX * crps - tolerance
+        } else {
+            crps
+        }
     };
     let best = model
         .scores
         .iter()
-        .filter(|(_, scores)| is_good(scores))
+        .filter(|(kind, scores)| may_serve(**kind) && is_good(scores))
         .map(|(kind, scores)| (*kind, handicapped(*kind, scores.crps)))
         .min_by(|(_, one), (_, other)| one.total_cmp(other))
         .map(|(kind, _)| kind);
-    let first = model.naive.keys().next().copied();
-    model.serves = best.or(first).unwrap_or(ModelKind::Persistence);
+    let naive = model.naive.keys().next().copied();
+    model.serves = best.or(naive).unwrap_or(ModelKind::Persistence);
     let has_network = model.serves.encoder().is_some();
     model.fallback_reason = (!has_network).then(|| reason(model, history_steps));
 }
@@ -70,7 +87,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{baseline::SeasonalNaive, target::Kind};
+    use crate::{baseline::SeasonalNaive, ensemble::Statistical, target::Kind};
 
     fn chosen(scores: &[(ModelKind, f64, f64)], scale: f64) -> ModelKind {
         let baseline_mae = scores[0].1;
@@ -100,14 +117,29 @@ mod tests {
                 SeasonalNaive::fit(&[1.0, 2.0, 3.0], 1).expect("values"),
             )]
             .into(),
-            weights: BTreeMap::new(),
+            statistical: Statistical::default(),
+            ensemble: None,
             series: None,
         };
         choose(&mut model, scale, 4_032);
         model.serves
     }
 
-    use ModelKind::{Ensemble, Lstm, SeasonalNaiveDay as Day};
+    use ModelKind::{Ensemble, Lstm, SeasonalNaiveDay as Day, SeasonalNaiveWeek as Week};
+
+    #[test]
+    fn the_ensemble_serves_unless_a_part_is_clearly_better() {
+        let with = |lstm: f64| [(Day, 2.0, 1.9), (Lstm, 1.0, lstm), (Ensemble, 1.1, 1.0)];
+        assert_eq!(chosen(&with(0.95), 0.0), Ensemble);
+        assert_eq!(chosen(&with(0.8), 0.0), Lstm);
+    }
+
+    #[test]
+    fn a_week_never_serves_alone_beside_an_ensemble() {
+        let scores = [(Day, 2.0, 1.9), (Week, 0.1, 0.1), (Ensemble, 1.0, 0.9)];
+        assert_eq!(chosen(&scores, 0.0), Ensemble);
+        assert_eq!(chosen(&scores[..2], 0.0), Week);
+    }
 
     #[test]
     fn the_network_serves_unless_another_is_clearly_better() {

@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use super::{candidates, history::History, naive};
+use super::{candidates::Candidates, history::History, naive};
 use crate::{
     backtest::{ORIGIN_STRIDE_STEPS, ScoreSheet, Scores},
     baseline::SeasonalNaive,
@@ -74,25 +74,21 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Judges both models of a target; `networks` hold the new networks' answers at the origins of the test part.
+    /// Judges both models of a target, the new one by its candidates.
     pub(super) fn judge(
         &mut self,
         history: &History,
         model: &TargetModel,
-        networks: &BTreeMap<ModelKind, Vec<Option<QuantilePath>>>,
+        candidates: &Candidates,
     ) {
         if self.champion.manifest().target(&model.metric).is_none() {
             self.unknown.push(model.metric.clone());
             return;
         }
-        let Some((shared, skipped)) = self.shared(history) else {
+        let Some((shared, first)) = self.shared(history) else {
             return;
         };
-        let networks = networks
-            .iter()
-            .map(|(kind, answers)| (*kind, answers.get(skipped..).unwrap_or_default().to_vec()))
-            .collect();
-        let challenger = candidates::backtest(&shared, &networks, &model.weights);
+        let challenger = candidates.scores(first);
         let (Some(own), Some(day)) = (
             challenger.get(&model.serves),
             challenger.get(&ModelKind::SeasonalNaiveDay),
@@ -117,7 +113,7 @@ impl<'a> Gate<'a> {
         self.compared.insert(model.metric.clone(), compared);
     }
 
-    /// Cuts a history's test part to the shared origins, and says how many origins that leaves out.
+    /// Cuts a history's test part to the shared origins, and names the first of them.
     fn shared<'h>(&self, history: &History<'h>) -> Option<(History<'h>, usize)> {
         let (split, grid) = (history.split?, &history.grid);
         let step_s = i64::from(grid.step_s);
@@ -139,7 +135,7 @@ impl<'a> Gate<'a> {
             }),
             learnable: history.learnable,
         };
-        Some((shared, skipped))
+        Some((shared, test_start))
     }
 
     /// Scores the champion at the origins of a test part, where the candidates are scored too: those at which the day's

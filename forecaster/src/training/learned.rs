@@ -10,10 +10,11 @@ use crate::{
     manifest::ModelKind,
     model::{
         Base, CONTEXT_STEPS, Course, FitError, Lesson, Network, NetworkEntry, Series, SeriesEntry,
-        SeriesName, SeriesScale, WeightsError, Widening, answer, calibrate, digest, fit, to_bytes,
+        SeriesName, SeriesScale, WeightsError, answer, calibrate, digest, fit, to_bytes,
         use_one_thread,
     },
     quantile::{HORIZON_STEPS, QuantilePath},
+    widening::Widening,
 };
 
 /// The highest learning rate on the host's own series.

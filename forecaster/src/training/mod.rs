@@ -5,11 +5,11 @@
 //! 2. The host's network begins from a base ([`fleet`]), is fitted on the training parts of all targets that it can
 //!    learn, stopped and calibrated on their validation parts (`learned`).
 //! 3. Every candidate is scored on the test part's origins, which none of them saw ([`crate::backtest`]).
-//!    The ensemble's weights come from the validation part (`ensemble`).
-//! 4. The candidate with the lower error serves the target (`choice`).
+//!    The ensemble's weights come from the validation part ([`crate::ensemble`]).
+//! 4. The ensemble serves the target, unless a part of it is clearly better (`choice`).
 //! 5. The model that served until now is judged beside the new one, at origins that neither has seen ([`gate`]).
-//! 6. What serves is brought up to date: the naive forecasts are fitted again on the whole history, and the
-//!    network goes on learning for a quarter of its steps at a low rate with the values that were kept back.
+//! 6. What serves is brought up to date: the simple forecasts are fitted again on the whole history, the ensemble's
+//!    weights on all that was kept back, and the network goes on learning with it for a quarter of its steps at a low rate.
 //!    The scores are those from before: nothing is judged by what it has seen.
 //!
 //! A series whose every value is the same has nothing to learn: it is served by persistence, without a backtest.
@@ -17,7 +17,6 @@
 mod by_network;
 mod candidates;
 mod choice;
-mod ensemble;
 mod extra;
 pub mod fleet;
 pub mod gate;
@@ -38,12 +37,14 @@ pub use self::{
     history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},
     recipe::{Part, Recipe},
 };
-use self::{gate::Gate, history::History, learned::Learned};
+use self::{candidates::Candidates, gate::Gate, history::History, learned::Learned};
 use crate::{
     baseline::SeasonalNaive,
+    ensemble::Statistical,
     grid::Grid,
     manifest::{FORMAT, Manifest, ModelKind, Refused, TargetModel},
     model::{Base, FitError, HostModel},
+    statistical::Past,
     target::Target,
 };
 
@@ -339,7 +340,8 @@ fn target_model(
         fallback_reason: None,
         scores: BTreeMap::new(),
         naive: naive::fit(&history.grid.values),
-        weights: BTreeMap::new(),
+        statistical: Statistical::default(),
+        ensemble: None,
         series: None,
     };
     if !history.changes() || model.naive.is_empty() {
@@ -351,25 +353,18 @@ fn target_model(
         });
         return Ok(model);
     }
-    let mut answers = BTreeMap::new();
-    if let (Some(learned), Some(split)) = (learned, history.split) {
-        for kind in learned.kinds() {
-            let of_kind = learned.answers(kind, place, split.test_origins())?;
-            answers.extend(of_kind.map(|of_kind| (kind, of_kind)));
-        }
-    }
+    model.statistical = Statistical::fit(Past::of(&history.grid, history.grid.values.len()));
     model.series = learned.and_then(|learned| learned.series(place));
-    if let (Some(learned), Some(split)) = (learned, history.split) {
-        let origins = split.validation_origins();
-        let answers = learned.answers(ModelKind::Lstm, place, origins)?;
-        model.weights = ensemble::weights(history, &answers.unwrap_or_default());
+    let candidates = Candidates::of(history, learned.map(|learned| (learned, place)))?;
+    if let Some(candidates) = &candidates {
+        model.scores = candidates.scores(candidates.test_start());
+        model.ensemble = candidates.ensemble();
     }
-    model.scores = candidates::backtest(history, &answers, &model.weights);
     let day = model.naive.get(&ModelKind::SeasonalNaiveDay);
     let scale = day.map_or(0.0, SeasonalNaive::scale);
     choice::choose(&mut model, scale, history.grid.values.len());
-    if let Some(gate) = gate {
-        gate.judge(history, &model, &answers);
+    if let (Some(gate), Some(candidates)) = (gate, &candidates) {
+        gate.judge(history, &model, candidates);
     }
     Ok(model)
 }

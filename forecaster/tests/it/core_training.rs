@@ -30,8 +30,20 @@ fn the_network_learns_what_seasonal_naive_cannot_know() {
     let cpu = model.manifest().target("cpu.usage").expect("a target");
     let lstm = &cpu.scores[&ModelKind::Lstm];
     let day = &cpu.scores[&ModelKind::SeasonalNaiveDay];
-    assert_eq!(cpu.serves, ModelKind::Lstm);
+    assert_eq!(cpu.serves, ModelKind::Ensemble);
     assert_eq!(cpu.fallback_reason, None);
+    let weights = &cpu.ensemble.as_ref().expect("an ensemble").weights;
+    assert!((weights.values().sum::<f64>() - 1.0).abs() < 1e-9);
+    for part in weights.keys() {
+        assert!(cpu.scores.contains_key(part), "{part:?} is not scored");
+    }
+    let ensemble = &cpu.scores[&ModelKind::Ensemble];
+    assert!(
+        ensemble.crps < 0.9 * day.crps,
+        "{} {}",
+        ensemble.crps,
+        day.crps
+    );
     // The naive forecast pays for two days' noise and for where the level wandered in a day.
     assert!(lstm.mae < 0.8 * day.mae, "{} against {}", lstm.mae, day.mae);
     assert!(lstm.crps < lstm.mae, "a spread must be worth something");
@@ -245,7 +257,7 @@ fn the_network_is_not_asked_about_what_it_cannot_see() {
         model
             .manifest()
             .target(&target.metric)
-            .is_some_and(|t| t.serves == ModelKind::Lstm)
+            .is_some_and(|t| t.serves == ModelKind::Ensemble)
     }) else {
         panic!(
             "the network serves neither target: {:?}",
@@ -262,7 +274,7 @@ fn the_network_is_not_asked_about_what_it_cannot_see() {
     assert!(
         forecast
             .fallback_reason
-            .is_some_and(|reason| reason.contains("too few for lstm"))
+            .is_some_and(|reason| reason.contains("too few for ensemble"))
     );
 
     let error = predict(

@@ -1,19 +1,21 @@
-//! Interval widening: how far the quantiles of a band must be drawn apart to hold what they promise.
+//! Interval widening: how far the quantiles of a band must be drawn apart, or together, to hold what they promise.
 //!
-//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per band of the horizon: at
-//! validation windows, which training never saw and which come before every origin that is scored, each value's
-//! distance from the median is measured in units of the half-interval on its side. The share of values that an
-//! interval promises to hold is the quantile of those distances at which it would have held them, and the
-//! factor by which it is drawn.
+//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per hour of the horizon: at
+//! windows that were not learned from and come before every origin that is scored, each value's distance from the
+//! median is measured in units of the half-interval on its side. The share of values that an interval promises to
+//! hold is the quantile of those distances at which it would have held them, and the factor by which it is drawn.
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, TchError, Tensor};
 
-use super::{SEGMENT_STEPS, SEGMENTS};
 use crate::quantile::{HORIZON_STEPS, LEVELS, MEDIAN, interpolated};
 
+/// The steps that share a factor: an hour.
+const BAND_STEPS: usize = 12;
+
+const BANDS: usize = HORIZON_STEPS / BAND_STEPS;
+
 /// A factor beyond these bounds says more about the few windows it was found on than about the model.
-const FACTOR_BOUNDS: (f32, f32) = (0.6, 2.5);
+const FACTOR_BOUNDS: (f32, f32) = (0.3, 2.5);
 
 /// The least distances that make a factor.
 const DISTANCES_MIN: usize = 200;
@@ -25,23 +27,23 @@ pub struct Widening(Vec<[f32; MEDIAN]>);
 impl Default for Widening {
     /// Leaves the quantiles as they are.
     fn default() -> Self {
-        Self(vec![[1.0; MEDIAN]; SEGMENTS])
+        Self(vec![[1.0; MEDIAN]; BANDS])
     }
 }
 
 impl Widening {
-    /// Finds the factors from normalised `quantiles` `[B, HORIZON_STEPS, LEVELS]`, row-major, and what came
-    /// `[B, HORIZON_STEPS]`, NaN where missing.
-    pub(super) fn fit(quantiles: &[f32], answers: &[f32]) -> Self {
+    /// Finds the factors from `quantiles` `[B, HORIZON_STEPS, LEVELS]`, row-major, in a unit of the order of their
+    /// spread, and what came `[B, HORIZON_STEPS]`, NaN where missing.
+    pub(crate) fn fit(quantiles: &[f32], answers: &[f32]) -> Self {
         let mut widening = Self::default();
-        for (segment, factors) in widening.0.iter_mut().enumerate() {
+        for (band, factors) in widening.0.iter_mut().enumerate() {
             for (interval, factor) in factors.iter_mut().enumerate() {
                 let promised = LEVELS[LEVELS.len() - 1 - interval] - LEVELS[interval];
                 let mut distances: Vec<f64> = quantiles
                     .chunks_exact(LEVELS.len())
                     .zip(answers)
                     .enumerate()
-                    .filter(|(place, _)| place % HORIZON_STEPS / SEGMENT_STEPS == segment)
+                    .filter(|(place, _)| place % HORIZON_STEPS / BAND_STEPS == band)
                     .filter_map(|(_, (levels, answer))| distance(levels, *answer, interval))
                     .collect();
                 if distances.len() >= DISTANCES_MIN {
@@ -54,18 +56,21 @@ impl Widening {
         widening
     }
 
-    /// Returns one factor a step and level `[HORIZON_STEPS, LEVELS]`; the median's is 1.
-    pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
-        let mut factors = Vec::with_capacity(HORIZON_STEPS * LEVELS.len());
-        for step in 0..HORIZON_STEPS {
-            let band = &self.0[step / SEGMENT_STEPS];
-            factors.extend((0..LEVELS.len()).map(|level| {
-                let interval = level.min(LEVELS.len() - 1 - level);
-                band.get(interval).copied().unwrap_or(1.0)
-            }));
-        }
-        let shape = [HORIZON_STEPS as i64, LEVELS.len() as i64];
-        Tensor::f_from_slice(&factors)?.f_view(shape)?.f_to(device)
+    /// Returns the factor of a step and level; the median's is 1.
+    pub(crate) fn factor(&self, step: usize, level: usize) -> f32 {
+        let interval = level.min(LEVELS.len() - 1 - level);
+        let band = self.0.get(step / BAND_STEPS).or(self.0.last());
+        band.and_then(|band| band.get(interval))
+            .copied()
+            .unwrap_or(1.0)
+    }
+
+    /// Returns one factor a step and level `[HORIZON_STEPS, LEVELS]`, row-major.
+    pub(crate) fn factors(&self) -> Vec<f32> {
+        let steps = 0..HORIZON_STEPS;
+        steps
+            .flat_map(|step| (0..LEVELS.len()).map(move |level| self.factor(step, level)))
+            .collect()
     }
 }
 

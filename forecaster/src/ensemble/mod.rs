@@ -1,0 +1,352 @@
+//! A target's ensemble: the network, the naive forecasts and the statistical models, pooled.
+//!
+//! 1. The [`members`](Paths) answer at origins behind what they were fitted on, each a [`Sitting`].
+//! 2. Their weights are those with which the pool's CRPS was least there, drawn towards weights that hold for many hosts
+//!    (`weights`).
+//! 3. The pool (`pool`) is wider than its members where they disagree; conformal factors for each hour draw it to what
+//!    it promises ([`Widening`]).
+//! 4. At an answer the members are first asked what they would have said four hours ago. Those that were right gain weight,
+//!    and all intervals grow or shrink with the share of values that fell outside: so the ensemble follows a series that
+//!    drifts, without being trained anew (in the sense of the scale tracker of Angelopoulos, Candès & Tibshirani 2023;
+//!    Gibbs & Candès 2021).
+//!
+//! Training and service ask by the same code.
+
+mod members;
+mod pool;
+mod weights;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::members::{Paths, Statistical, answers};
+use crate::{
+    backtest::ScoreSheet,
+    manifest::ModelKind,
+    quantile::{LEVELS, MEDIAN, QuantilePath},
+    target::Kind,
+    widening::Widening,
+};
+
+/// How long ago the recent forecast was made that an answer learns from: four hours, all of which have come.
+pub const RECENT_STEPS: usize = 48;
+
+/// How fast a weight follows the recent forecast's error: by `e` where a member was off by the usual error more than
+/// the network.
+const WEIGHT_RATE: f64 = 1.0;
+
+/// The share of the usual error in the unit of a recent one.
+const USUAL_SHARE: f64 = 0.3;
+
+/// How fast the intervals follow the share of recent values outside the one of 80 %.
+const WIDTH_RATE: f64 = 0.5;
+
+/// The interval that is watched: of 80 %, by its levels.
+const WATCHED: (usize, usize) = (1, LEVELS.len() - 2);
+
+/// The share of values that may lie outside it.
+const OUTSIDE: f64 = 0.2;
+
+/// What the members answered at an origin, and what came behind it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sitting {
+    /// The step of the first value that is forecast.
+    pub origin: usize,
+    /// The answers.
+    pub paths: Paths,
+    /// What came, as far as it is known; NaN where missing.
+    pub came: Vec<f32>,
+}
+
+/// How a target's members are pooled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ensemble {
+    /// The weights of the members, which add up to 1.
+    pub weights: BTreeMap<ModelKind, f64>,
+    /// The network's mean CRPS at the origins that the weights were found at, in the metric's own unit.
+    pub usual_crps: f64,
+    /// How the pool's intervals are drawn.
+    pub widening: Widening,
+}
+
+impl Ensemble {
+    /// Finds weights and widening from sittings in the order of their origins, of which none was learned from; `None`
+    /// without two members that answered wherever the network did.
+    #[must_use]
+    pub fn fit(sittings: &[Sitting], kind: Kind) -> Option<Self> {
+        let judged: Vec<&Sitting> = sittings
+            .iter()
+            .filter(|sitting| sitting.paths.contains_key(&ModelKind::Lstm))
+            .collect();
+        let first = judged.first()?;
+        let everywhere = |kind: &&ModelKind| judged.iter().all(|s| s.paths.contains_key(*kind));
+        let members = first.paths.keys().filter(everywhere).copied();
+        let members: Vec<ModelKind> = members.filter(|kind| weights::is_member(*kind)).collect();
+        if members.len() < 2 {
+            return None;
+        }
+        let weights = weights::weights(&members, &judged);
+        let mut network = ScoreSheet::default();
+        for sitting in &judged {
+            network.add(&sitting.paths[&ModelKind::Lstm], &sitting.came);
+        }
+        let mut ensemble = Self {
+            weights: members.into_iter().zip(weights).collect(),
+            usual_crps: network.crps()?,
+            widening: Widening::default(),
+        };
+        // The pool is drawn to what it promises first as it is, then with what follows from recent forecasts.
+        ensemble.widening = ensemble.calibrated(sittings, kind);
+        ensemble.widening = ensemble.calibrated(sittings, kind);
+        Some(ensemble)
+    }
+
+    /// Pools the members' answers; `recent` is what they would have answered [`RECENT_STEPS`] before, and what came.
+    /// `None` where no member answered.
+    #[must_use]
+    pub fn answer(
+        &self,
+        paths: &Paths,
+        recent: Option<&Sitting>,
+        kind: Kind,
+    ) -> Option<QuantilePath> {
+        let members = self.weighed(paths, recent);
+        if members.is_empty() {
+            return None;
+        }
+        let values = pool::pooled(&members, pool::all_steps());
+        let drawn = self.drawn(&values, self.drift(recent));
+        Some(QuantilePath::from_fn(values.len(), kind, |level, step| {
+            drawn(step, level)
+        }))
+    }
+
+    /// Weighs the members that answered, by what they said before.
+    fn weighed<'a>(
+        &self,
+        paths: &'a Paths,
+        recent: Option<&Sitting>,
+    ) -> Vec<(f64, &'a QuantilePath)> {
+        let errors: BTreeMap<ModelKind, f64> = recent.map_or_else(BTreeMap::new, recent_crps);
+        let network = errors.get(&ModelKind::Lstm).copied();
+        let weighed = self.weights.iter().filter_map(|(member, weight)| {
+            let path = paths.get(member)?;
+            let gain = match (network, errors.get(member)) {
+                (Some(network), Some(error)) => {
+                    let unit = (network + USUAL_SHARE * self.usual_crps).max(f64::MIN_POSITIVE);
+                    (-WEIGHT_RATE * (error - network) / unit).exp()
+                }
+                _ => 1.0,
+            };
+            Some((weight * gain, path))
+        });
+        let weighed: Vec<_> = weighed.collect();
+        let total: f64 = weighed.iter().map(|(weight, _)| weight).sum();
+        // Every member may have failed beyond what a float can tell apart.
+        if total > 0.0 { weighed } else { Vec::new() }
+    }
+
+    /// Returns by what the intervals are drawn for what fell outside them in the recent forecast.
+    fn drift(&self, recent: Option<&Sitting>) -> f64 {
+        let Some(recent) = recent else {
+            return 1.0;
+        };
+        let members = self.weighed(&recent.paths, None);
+        if members.is_empty() {
+            return 1.0;
+        }
+        let known = recent.came.len().min(RECENT_STEPS);
+        let values = pool::pooled(&members, 0..known);
+        let drawn = self.drawn(&values, 1.0);
+        let (mut seen, mut outside) = (0.0, 0.0);
+        for (step, came) in recent.came[..known].iter().enumerate() {
+            if !came.is_nan() {
+                let came = f64::from(*came);
+                seen += 1.0;
+                if came < drawn(step, WATCHED.0) || came > drawn(step, WATCHED.1) {
+                    outside += 1.0;
+                }
+            }
+        }
+        if seen > 0.0 {
+            (WIDTH_RATE * (outside / seen - OUTSIDE)).exp()
+        } else {
+            1.0
+        }
+    }
+
+    /// Draws pooled values apart about their medians, by step and level.
+    fn drawn<'a>(
+        &'a self,
+        values: &'a [[f64; LEVELS.len()]],
+        drift: f64,
+    ) -> impl Fn(usize, usize) -> f64 + 'a {
+        move |step, level| {
+            let median = values[step][MEDIAN];
+            let factor = f64::from(self.widening.factor(step, level)) * drift;
+            median + (values[step][level] - median) * factor
+        }
+    }
+
+    /// Finds the factors that draw the pools at sittings to what they promise.
+    fn calibrated(&self, sittings: &[Sitting], kind: Kind) -> Widening {
+        let mut quantiles = Vec::new();
+        let mut answers = Vec::new();
+        let unit = self.usual_crps.max(f64::MIN_POSITIVE);
+        let is_first = self.widening == Widening::default();
+        for sitting in sittings {
+            let recent = recent_of(sittings, sitting.origin);
+            let members = self.weighed(&sitting.paths, recent);
+            if members.is_empty() {
+                continue;
+            }
+            let drift = if is_first { 1.0 } else { self.drift(recent) };
+            let values = pool::pooled(&members, pool::all_steps());
+            for step in pool::all_steps() {
+                let median = values[step][MEDIAN];
+                let scaled = |value: f64| (kind.clamp(value) - median) / unit;
+                let drawn = |value: f64| scaled(median + (value - median) * drift);
+                quantiles.extend(values[step].map(|value| drawn(value) as f32));
+                let came = sitting.came.get(step).copied().unwrap_or(f32::NAN);
+                answers.push(if came.is_nan() {
+                    came
+                } else {
+                    scaled(f64::from(came)) as f32
+                });
+            }
+        }
+        Widening::fit(&quantiles, &answers)
+    }
+}
+
+/// Returns the sitting that an answer at `origin` learns from.
+#[must_use]
+pub fn recent_of(sittings: &[Sitting], origin: usize) -> Option<&Sitting> {
+    let before = origin.checked_sub(RECENT_STEPS)?;
+    let place = sittings.binary_search_by_key(&before, |sitting| sitting.origin);
+    place.ok().map(|place| &sittings[place])
+}
+
+/// The CRPS of each member in what came right behind a sitting; empty where nothing did.
+fn recent_crps(recent: &Sitting) -> BTreeMap<ModelKind, f64> {
+    let known = recent.came.len().min(RECENT_STEPS);
+    let crps = recent.paths.iter().filter_map(|(member, path)| {
+        let mut sheet = ScoreSheet::default();
+        sheet.add(path, &recent.came[..known]);
+        Some((*member, sheet.crps()?))
+    });
+    crps.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantile::HORIZON_STEPS;
+
+    use ModelKind::{Lstm, SeasonalNaiveDay as Day};
+
+    fn path(center: f64) -> QuantilePath {
+        QuantilePath::from_fn(HORIZON_STEPS, Kind::Rate, |level, _| {
+            center + 4.0 * (LEVELS[level] - 0.5)
+        })
+    }
+
+    /// The network says 10 and the naive forecast 20 at origins two hours apart; what came lies evenly about the
+    /// network's median, `reach` to either side.
+    fn sittings(reach: f32) -> Vec<Sitting> {
+        let one = |place: usize| Sitting {
+            origin: 24 * place,
+            paths: [(Lstm, path(10.0)), (Day, path(20.0))].into(),
+            came: (0..HORIZON_STEPS)
+                .map(|step| 10.0 + reach * (((step * 37 + place * 11) % 97) as f32 / 48.0 - 1.0))
+                .collect(),
+        };
+        (0..40).map(one).collect()
+    }
+
+    fn fitted(reach: f32) -> Ensemble {
+        Ensemble::fit(&sittings(reach), Kind::Rate).expect("two members")
+    }
+
+    fn answer(ensemble: &Ensemble, recent: Option<&Sitting>) -> QuantilePath {
+        let now = &sittings(1.0)[0];
+        let answer = ensemble.answer(&now.paths, recent, Kind::Rate);
+        answer.expect("two members")
+    }
+
+    fn width(path: &QuantilePath) -> f64 {
+        path.levels()[WATCHED.1][0] - path.levels()[WATCHED.0][0]
+    }
+
+    #[test]
+    fn weights_add_up_to_one_and_the_better_member_leads() {
+        let ensemble = fitted(2.0);
+        assert!((ensemble.weights.values().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!(ensemble.weights[&Lstm] > 0.6, "{:?}", ensemble.weights);
+        assert!(ensemble.weights[&Day] > 0.0);
+        let median = answer(&ensemble, None).median()[0];
+        assert!((median - 10.0).abs() < 2.0, "{median}");
+    }
+
+    #[test]
+    fn the_pool_is_drawn_to_hold_what_it_promises() {
+        let (ensemble, sittings) = (fitted(2.0), sittings(2.0));
+        let mut sheet = ScoreSheet::default();
+        for sitting in &sittings {
+            let recent = recent_of(&sittings, sitting.origin);
+            let path = ensemble.answer(&sitting.paths, recent, Kind::Rate);
+            sheet.add(&path.expect("two members"), &sitting.came);
+        }
+        let scores = sheet.scores(&sheet, 1.0).expect("values");
+        assert!(
+            (scores.coverage80 - 0.8).abs() < 0.07,
+            "{}",
+            scores.coverage80
+        );
+    }
+
+    #[test]
+    fn what_was_right_lately_gains_weight() {
+        let ensemble = fitted(2.0);
+        let now = sittings(2.0).remove(0);
+        let share = |recent: Option<&Sitting>| {
+            let weighed = ensemble.weighed(&now.paths, recent);
+            weighed[1].0 / (weighed[0].0 + weighed[1].0)
+        };
+        let mut recent = now.clone();
+        recent.came.fill(20.0);
+        let (usual, gained) = (share(None), share(Some(&recent)));
+        assert!(gained > 1.3 * usual, "{gained} {usual}");
+        assert!(share(Some(&now)) < usual);
+    }
+
+    #[test]
+    fn intervals_follow_what_fell_outside_lately() {
+        let ensemble = fitted(2.0);
+        let drift = |reach: f32| ensemble.drift(sittings(reach).first());
+        assert!(drift(40.0) > 1.2, "{}", drift(40.0));
+        assert!(drift(0.1) < 0.95, "{}", drift(0.1));
+        let none = Sitting {
+            came: vec![f32::NAN; RECENT_STEPS],
+            ..sittings(1.0).remove(0)
+        };
+        assert!((ensemble.drift(Some(&none)) - 1.0).abs() < 1e-12);
+        let calm = answer(&ensemble, sittings(0.1).first());
+        assert!(width(&calm) < width(&answer(&ensemble, None)));
+    }
+
+    #[test]
+    fn a_member_that_cannot_answer_leaves_its_share_to_the_others() {
+        let ensemble = fitted(2.0);
+        let alone = ensemble.answer(&[(Day, path(20.0))].into(), None, Kind::Rate);
+        assert!((alone.expect("a member").median()[3] - 20.0).abs() < 0.1);
+        assert_eq!(ensemble.answer(&Paths::new(), None, Kind::Rate), None);
+        let mut one = sittings(1.0);
+        for sitting in &mut one {
+            sitting.paths.remove(&Day);
+        }
+        assert_eq!(Ensemble::fit(&one, Kind::Rate), None);
+    }
+}
