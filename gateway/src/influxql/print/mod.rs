@@ -69,7 +69,12 @@ impl Display for Operator {
 
 impl Display for Call {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}(", self.name)?;
+        // The one function whose name is a keyword, which needs no quotes before a parenthesis.
+        if self.name == "distinct" {
+            f.write_str("distinct(")?;
+        } else {
+            write!(f, "{}(", Name(&self.name))?;
+        }
         list(f, &self.args)?;
         f.write_str(")")
     }

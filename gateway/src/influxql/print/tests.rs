@@ -61,7 +61,14 @@ fn expression() -> BoxedStrategy<String> {
             Just("|"),
             Just("^")
         ];
-        let call = prop_oneof![Just("mean"), Just("max"), Just("abs"), Just("derivative")];
+        let call = prop_oneof![
+            Just("mean"),
+            Just("max"),
+            Just("distinct"),
+            Just("derivative"),
+            Just("\"select\""),
+            Just("\"a b\"")
+        ];
         prop_oneof![
             (inner.clone(), operator, inner.clone())
                 .prop_map(|(left, operator, right)| format!("{left} {operator} {right}")),
