@@ -202,7 +202,12 @@ impl IssuedFile {
     pub fn read(&self) -> Result<Option<Vec<Issued>>, IssuedError> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // What is wrong with a data folder is said by who makes it.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
             Err(source) => return Err(self.failed("read")(source)),
         };
         let malformed = |reason: String| IssuedError::Malformed {
