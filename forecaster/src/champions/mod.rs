@@ -1,6 +1,6 @@
 //! The models that serve: each host's champion, and the challenger that runs beside it where there is one.
 //!
-//! What is known about every model stays in memory; its network is there while it is asked for ([`networks`]).
+//! What is known about every model stays in memory; its network is there while it is asked for (`networks`).
 
 mod networks;
 mod trials;

@@ -6,7 +6,7 @@
 //!
 //! The judgement is the host's, not a target's: one network answers for all targets, a version is what is kept, rolled
 //! back and removed, and two networks a host would double what serving takes. Which kind of model answers a target is
-//! chosen target by target within a version ([`super::choice`]).
+//! chosen target by target within a version (`choice`).
 
 use std::{collections::BTreeMap, fmt::Debug};
 

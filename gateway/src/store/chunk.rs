@@ -10,8 +10,8 @@
 //! | … | the times, as whole numbers |
 //! | … | the values |
 //!
-//! Numbers stand behind a byte that names their encoding: packed ([`super::pack`]) as they are, as the digits of decimals
-//! (a byte of scale before them) or as turned bits ([`super::decimal`]); or the same by pco, which finds patterns that
+//! Numbers stand behind a byte that names their encoding: packed (`pack`) as they are, as the digits of decimals
+//! (a byte of scale before them) or as turned bits (`decimal`); or the same by pco, which finds patterns that
 //! packing does not see and takes thirty times as long. A seal packs; a merge into a large chunk tries both and keeps
 //! the smaller. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
 //! are, and each behind its length, as varints), and for each point the number of its text, packed.
