@@ -173,6 +173,7 @@ pub(super) fn run(
         span,
         group_by: &group_by,
         ascending: prepared.ascending,
+        resolution: None,
         interval,
         offset,
     };

@@ -153,6 +153,7 @@ fn part(inner: &Prepared, scope: &Scope<'_>, key: &Key, rows: &[Row]) -> Option<
     }
     let cells = |place: &Where| Aux::Cells(kept.iter().map(|row| place.get(row, key)).collect());
     Some(Part {
+        cells: Vec::new(),
         aux: aux.iter().map(cells).collect(),
         times,
         main,

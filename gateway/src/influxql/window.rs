@@ -90,6 +90,14 @@ impl Windows {
         (start, end.saturating_add(self.offset))
     }
 
+    /// Says whether no bucket cuts a stretch of this length, as they lie one behind the other from the epoch on.
+    pub(super) fn keep_whole(&self, length: i64) -> bool {
+        self.interval > 0
+            && self.zone.is_none()
+            && self.interval % length == 0
+            && self.offset % length == 0
+    }
+
     /// Returns the start of the bucket behind or before one, as fill walks them.
     pub(super) fn next_start(&self, start: i64, ascending: bool, ahead: &mut i64) -> i64 {
         let step = if ascending {

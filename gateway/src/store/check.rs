@@ -1,6 +1,11 @@
 //! Reads everything once, to say whether it is sound.
 
-use super::{Store, StoreError, chunk, disk::rows};
+use super::{
+    Store, StoreError,
+    chunk::{self, Encoder},
+    disk::rows,
+    rollup,
+};
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +62,12 @@ impl Store {
                     || column.values.field_type() != *field_type
                 {
                     return Err(broken("is not what the catalogue says"));
+                }
+                let made = rollup::encode(&mut Encoder::default(), &column)?;
+                if meta.resolutions != 0
+                    && rows::rollup(reader, meta.id)? != made.map(|(bytes, _)| bytes)
+                {
+                    return Err(broken("does not add up to what its rollup says"));
                 }
                 report.chunks += 1;
                 report.values += column.len() as u64;

@@ -25,6 +25,7 @@ use super::{
     decimal,
     head::ChunkMeta,
     pack::{self, Packer},
+    rollup,
 };
 
 const VERSION: u8 = 3;
@@ -87,7 +88,7 @@ pub enum ChunkError {
     },
 }
 
-fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkError {
+pub(super) fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkError {
     ChunkError::Damaged {
         size_bytes: bytes.len(),
         reason: reason.to_string(),
@@ -95,9 +96,9 @@ fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkError {
 }
 
 /// Compresses columns one after the other. The fields of a series mostly have the same times, which are compressed once.
-#[derive(Default)]
 pub(super) struct Encoder {
     effort: Effort,
+    rollup_from_points: usize,
     packer: Packer,
     numbers: Vec<i64>,
     times: Vec<i64>,
@@ -113,23 +114,30 @@ pub fn encode(column: &Column) -> Result<Vec<u8>, ChunkError> {
     Encoder::default().encode(column)
 }
 
-/// Compresses a tidy column into the chunk of a number; `None` when the column is empty.
-///
-/// # Errors
-///
-/// As [`encode`].
-pub(super) fn encode_with_meta(
-    column: &Column,
-    id: i64,
-) -> Result<Option<(ChunkMeta, Vec<u8>)>, ChunkError> {
-    Encoder::default().encode_with_meta(column, id)
+/// A chunk that is not on disk yet.
+pub(super) struct NewChunk {
+    pub(super) meta: ChunkMeta,
+    pub(super) bytes: Vec<u8>,
+    /// Its rollup; empty where it has none.
+    pub(super) rollup: Vec<u8>,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new(Effort::Quick, usize::MAX)
+    }
 }
 
 impl Encoder {
-    pub(super) fn new(effort: Effort) -> Self {
+    /// Starts to compress chunks, which have a rollup from so many points on.
+    pub(super) fn new(effort: Effort, rollup_from_points: usize) -> Self {
         Self {
             effort,
-            ..Self::default()
+            rollup_from_points,
+            packer: Packer::default(),
+            numbers: Vec::new(),
+            times: Vec::new(),
+            packed_times: Vec::new(),
         }
     }
 
@@ -142,19 +150,30 @@ impl Encoder {
         &mut self,
         column: &Column,
         id: i64,
-    ) -> Result<Option<(ChunkMeta, Vec<u8>)>, ChunkError> {
+    ) -> Result<Option<NewChunk>, ChunkError> {
         let (Some(first), Some(last)) = (column.times.first(), column.times.last()) else {
             return Ok(None);
         };
         let bytes = self.encode(column)?;
+        let rollup = if column.len() < self.rollup_from_points {
+            None
+        } else {
+            rollup::encode(self, column)?
+        };
+        let (rollup, resolutions) = rollup.unwrap_or_default();
         let meta = ChunkMeta {
             id,
             first: *first,
             last: *last,
             points: column.len() as u32,
-            size_bytes: bytes.len() as u32,
+            size_bytes: (bytes.len() + rollup.len()) as u32,
+            resolutions,
         };
-        Ok(Some((meta, bytes)))
+        Ok(Some(NewChunk {
+            meta,
+            bytes,
+            rollup,
+        }))
     }
 
     fn encode(&mut self, column: &Column) -> Result<Vec<u8>, ChunkError> {
@@ -177,7 +196,11 @@ impl Encoder {
         Ok(bytes)
     }
 
-    fn push_values(&mut self, values: &Values, out: &mut Vec<u8>) -> Result<(), ChunkError> {
+    pub(super) fn push_values(
+        &mut self,
+        values: &Values,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChunkError> {
         match values {
             Values::Float(list) => self.push_floats(list, out),
             Values::Integer(list) => self.push_integers(list, out),
@@ -308,7 +331,7 @@ pub fn decode(bytes: &[u8]) -> Result<Column, ChunkError> {
     column().ok_or_else(|| damaged(bytes, "its numbers do not unpack"))
 }
 
-fn values_of(field_type: FieldType, bytes: &[u8], count: usize) -> Option<Values> {
+pub(super) fn values_of(field_type: FieldType, bytes: &[u8], count: usize) -> Option<Values> {
     Some(match field_type {
         FieldType::Float => Values::Float(floats(bytes, count)?),
         FieldType::Integer => Values::Integer(integers(bytes, count)?),
@@ -324,7 +347,7 @@ fn values_of(field_type: FieldType, bytes: &[u8], count: usize) -> Option<Values
     })
 }
 
-fn integers(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+pub(super) fn integers(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
     let (encoding, mut rest) = bytes.split_first()?;
     match Encoding::from_byte(*encoding)? {
         Encoding::Packed => pack::unpack(&mut rest, count),
@@ -405,7 +428,7 @@ mod tests {
                 .prop_map(|(times, values)| Column { times, values })
         ) {
             for effort in [Effort::Quick, Effort::Thorough] {
-                let bytes = Encoder::new(effort).encode(&column).expect("a good column");
+                let bytes = Encoder::new(effort, 1).encode(&column).expect("a good column");
                 prop_assert_eq!(&decode(&bytes).expect("a good chunk"), &column);
             }
         }

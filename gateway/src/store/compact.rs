@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Column, Store, StoreError,
     catalogue::{Address, chunks_mut},
-    chunk::{self, Effort, Encoder},
+    chunk::{self, Effort, Encoder, NewChunk},
     disk::rows,
     head::ChunkMeta,
     seal::CHUNK_POINTS_MAX,
@@ -124,12 +124,12 @@ impl Store {
             .collect::<Result<Vec<_>, _>>()?;
         self.0.disk.write(|transaction| {
             for (merge, made) in merges.iter().zip(&made) {
-                let kept = made.as_ref().map(|(meta, _)| meta.id);
+                let kept = made.as_ref().map(|made| made.meta.id);
                 for chunk in merge.chunks.iter().filter(|chunk| Some(chunk.id) != kept) {
                     rows::drop_chunk(transaction, chunk.id)?;
                 }
-                if let Some((meta, bytes)) = made {
-                    rows::change_chunk(transaction, *meta, bytes)?;
+                if let Some(made) = made {
+                    rows::change_chunk(transaction, made)?;
                 }
             }
             Ok(())
@@ -144,7 +144,7 @@ impl Store {
                 .iter()
                 .position(|chunk| chunk.id == merge.chunks[0].id);
             if let Some(at) = at {
-                let made = made.map(|(meta, _)| meta);
+                let made = made.map(|made| made.meta);
                 gone += merge.chunks.len() - usize::from(made.is_some());
                 chunks.splice(at..at + merge.chunks.len(), made);
             }
@@ -152,7 +152,7 @@ impl Store {
         Ok(gone)
     }
 
-    fn merged(&self, merge: &Merge) -> Result<Option<(ChunkMeta, Vec<u8>)>, StoreError> {
+    fn merged(&self, merge: &Merge) -> Result<Option<NewChunk>, StoreError> {
         let mut columns = Vec::with_capacity(merge.chunks.len());
         self.0.disk.read(|reader| {
             for meta in &merge.chunks {
@@ -175,7 +175,8 @@ impl Store {
         } else {
             Effort::Quick
         };
-        Ok(Encoder::new(effort).encode_with_meta(&whole, last.id)?)
+        let mut packing = Encoder::new(effort, self.0.options.rollup_from_points);
+        Ok(packing.encode_with_meta(&whole, last.id)?)
     }
 }
 
@@ -190,6 +191,7 @@ mod tests {
             last: 0,
             points: *points,
             size_bytes: 0,
+            resolutions: 0,
         };
         (0..).zip(points).map(meta).collect()
     }

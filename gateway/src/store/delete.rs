@@ -12,7 +12,7 @@ use std::{
 use super::{
     Store, StoreError,
     catalogue::{Address, chunks_mut},
-    chunk,
+    chunk::{self, Effort, Encoder},
     disk::rows,
     head::ChunkMeta,
 };
@@ -155,13 +155,14 @@ impl Store {
                         StoreError::Catalogue(format!("chunk {} is missing", meta.id))
                     })?;
                     let column = chunk::decode(&bytes)?.outside(first, last);
-                    chunk::encode_with_meta(&column, meta.id)?
+                    let from_points = self.0.options.rollup_from_points;
+                    Encoder::new(Effort::Quick, from_points).encode_with_meta(&column, meta.id)?
                 };
                 match &left {
                     None => rows::drop_chunk(transaction, meta.id)?,
-                    Some((meta, bytes)) => rows::change_chunk(transaction, *meta, bytes)?,
+                    Some(left) => rows::change_chunk(transaction, left)?,
                 }
-                changed.push((address, meta.id, left.map(|(meta, _)| meta)));
+                changed.push((address, meta.id, left.map(|left| left.meta)));
             }
             Ok(changed)
         })?;

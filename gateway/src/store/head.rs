@@ -4,7 +4,7 @@
 //! whatever the number of fields, and rows stay in the order in which they were written, so that the last write can win.
 //! Readers and seals take columns out of the rows.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::column::{Column, FieldType, Value, Values};
 
@@ -15,7 +15,10 @@ pub(super) struct ChunkMeta {
     pub(super) first: i64,
     pub(super) last: i64,
     pub(super) points: u32,
+    /// With its rollup.
     pub(super) size_bytes: u32,
+    /// Which resolutions its rollup has, one bit each.
+    pub(super) resolutions: u8,
 }
 
 /// The columns of a line's fields, in the line's order, and their types.
@@ -238,6 +241,47 @@ pub(super) struct Head {
 pub(super) struct Parts {
     pub(super) chunks: Vec<ChunkMeta>,
     pub(super) recent: Column,
+}
+
+impl Parts {
+    /// Takes out the chunks that lie between two times as a whole, have a rollup in a resolution, and share their span
+    /// with nothing else; the earliest first, whenever they were sealed.
+    pub(super) fn take_alone(
+        &mut self,
+        resolution: usize,
+        first: i64,
+        last: i64,
+    ) -> Vec<ChunkMeta> {
+        let mut spans: Vec<(i64, i64)> = self.chunks.iter().map(|c| (c.first, c.last)).collect();
+        spans.extend(self.recent.times.iter().map(|time| (*time, *time)));
+        spans.sort_unstable();
+        // For each span, the latest end of those before it.
+        let mut latest = i64::MIN;
+        let mut shared: HashSet<(i64, i64)> = HashSet::new();
+        let mut widest: Option<(i64, i64)> = None;
+        for span in spans {
+            if let Some(before) = widest
+                && span.0 <= latest
+            {
+                shared.insert(before);
+                shared.insert(span);
+            }
+            if widest.is_none() || span.1 > latest {
+                (widest, latest) = (Some(span), span.1);
+            }
+        }
+        let is_alone = |chunk: &ChunkMeta| {
+            chunk.resolutions & (1 << resolution) != 0
+                && chunk.first >= first
+                && chunk.last <= last
+                && !shared.contains(&(chunk.first, chunk.last))
+        };
+        let (mut alone, rest): (Vec<ChunkMeta>, _) =
+            self.chunks.iter().partition(|chunk| is_alone(chunk));
+        self.chunks = rest;
+        alone.sort_unstable_by_key(|chunk| chunk.first);
+        alone
+    }
 }
 
 impl Head {

@@ -125,7 +125,8 @@ fn load_chunks(
     series: &HashMap<i64, (Place, u32)>,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
-        "SELECT id, series_id, column_id, first, last, points, size_bytes FROM chunks ORDER BY id",
+        "SELECT c.id, series_id, column_id, first, last, points, size_bytes, coalesce(r.resolutions, 0) \
+         FROM chunks c LEFT JOIN rollups r ON r.id = c.id ORDER BY c.id",
     )?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -135,6 +136,7 @@ fn load_chunks(
             last: row.get(4)?,
             points: row.get(5)?,
             size_bytes: row.get(6)?,
+            resolutions: row.get(7)?,
         };
         let unknown = || StoreError::Catalogue(format!("chunk {} belongs nowhere", meta.id));
         let column = columns.get(&row.get(2)?).ok_or_else(unknown)?;

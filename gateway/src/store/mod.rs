@@ -14,7 +14,7 @@
 //!   already, which changes nothing.
 //! - Seals, compactions and retirements work in slices: writes wait for one slice's swap in memory, never for the disk.
 //!
-//! Formats: the file in `disk`, a chunk in [`chunk`].
+//! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
 
 mod catalogue;
 mod check;
@@ -33,6 +33,7 @@ mod load;
 mod pack;
 mod read;
 mod retire;
+mod rollup;
 mod seal;
 
 use std::{
@@ -57,8 +58,9 @@ pub use disk::copy_file;
 use disk::{Disk, rows};
 pub use error::{StoreError, TypeConflict};
 pub use intake::{Batch, Intake};
-pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, View};
+pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, Summed, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
+pub use rollup::{Cells, RESOLUTIONS_NS};
 pub use seal::SealReport;
 
 use crate::lines::FieldValue;
@@ -77,6 +79,9 @@ const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
 /// Points of a slice: what a transaction writes stays within some megabytes.
 const SEAL_SLICE_POINTS_DEFAULT: usize = 1_000_000;
 
+/// Smaller chunks are read as quickly as their rollups would be, and are merged soon.
+const ROLLUP_FROM_POINTS_DEFAULT: usize = 1_024;
+
 /// How the store behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreOptions {
@@ -86,6 +91,8 @@ pub struct StoreOptions {
     pub seal_slice_columns: usize,
     /// How many points a slice of a seal takes, a column more or less.
     pub seal_slice_points: usize,
+    /// From how many points on a chunk has a rollup.
+    pub rollup_from_points: usize,
     /// The most that the file and its log may take; the oldest points go when it is reached.
     pub max_bytes: Option<u64>,
 }
@@ -96,6 +103,7 @@ impl Default for StoreOptions {
             head_max_bytes: HEAD_MAX_BYTES_DEFAULT,
             seal_slice_columns: SEAL_SLICE_COLUMNS_DEFAULT,
             seal_slice_points: SEAL_SLICE_POINTS_DEFAULT,
+            rollup_from_points: ROLLUP_FROM_POINTS_DEFAULT,
             max_bytes: None,
         }
     }

@@ -3,8 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    FieldType, Store, StoreError, Tags, catalogue::Measurement, catalogue::Series, chunk,
-    column::Column, disk::rows, head::Parts,
+    FieldType, Store, StoreError, Tags,
+    catalogue::Measurement,
+    catalogue::Series,
+    chunk,
+    column::Column,
+    disk::rows,
+    head::{ChunkMeta, Parts},
+    rollup::{self, Cells, RESOLUTIONS_NS},
 };
 
 /// How often, and how long after one another, a read tries again that met a merge of chunks: the merge is on disk then,
@@ -109,6 +115,9 @@ impl Store {
         })
     }
 }
+
+/// What was read of a series: the cells of its rollups, and the points that none of them counts.
+pub type Summed = (Vec<Cells>, Column);
 
 impl View {
     fn with<T>(&self, name: &str, look: impl FnOnce(&Measurement) -> T) -> Option<T> {
@@ -321,6 +330,73 @@ impl View {
             .collect()
     }
 
+    /// Reads a field of series between two times as [`Self::scan`] does, and takes what a chunk adds up to in the place of
+    /// its points where that says the same: for each series the rollups' cells, and the points that are left. `None`
+    /// where the field has several types.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn scan_cells(
+        &self,
+        measurement: &str,
+        series: &[u32],
+        field: &str,
+        resolution_ns: i64,
+        (first, last): (i64, i64),
+    ) -> Result<Option<Vec<Summed>>, StoreError> {
+        let wanted = RESOLUTIONS_NS
+            .iter()
+            .position(|known| *known == resolution_ns);
+        let taken = self.with_policy(measurement, |found, cutoff_ns| {
+            let first = first.max(cutoff_ns);
+            let [column] = found.fields.get(field)?.columns[..] else {
+                return None;
+            };
+            let of_series =
+                |number: &u32| parts(found, &found.series[*number as usize], column, first, last);
+            let taken: Vec<Parts> = series.iter().map(of_series).collect();
+            Some((first, column, taken))
+        });
+        let (Some((first, column, taken)), Some(wanted)) = (taken.flatten(), wanted) else {
+            return Ok(None);
+        };
+        let read = |(number, mut parts): (&u32, Parts)| {
+            let field_type = parts.recent.values.field_type();
+            let whole = parts.take_alone(wanted, first, last);
+            if let Some(cells) = self.cells(&whole, field_type, wanted)?
+                && let Some(rest) = self.merge(parts, first, last)?
+            {
+                return Ok((cells, rest));
+            }
+            let all = self.again(measurement, *number, column, first, last)?;
+            Ok((Vec::new(), all))
+        };
+        let read = series.iter().zip(taken).map(read);
+        read.collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// Reads the cells of chunks; `None` when one of them is not what it was any more.
+    fn cells(
+        &self,
+        chunks: &[ChunkMeta],
+        field_type: FieldType,
+        wanted: usize,
+    ) -> Result<Option<Vec<Cells>>, StoreError> {
+        if chunks.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        self.store.0.disk.read(|reader| {
+            let cells = chunks.iter().map(|meta| {
+                let Some(bytes) = rows::rollup(reader, meta.id)? else {
+                    return Ok(None);
+                };
+                Ok(rollup::decode(&bytes, field_type, meta.points, wanted)?)
+            });
+            cells.collect()
+        })
+    }
+
     /// Reads a column once more whose chunks were merged with others while it was read.
     fn again(
         &self,
@@ -377,7 +453,7 @@ impl View {
 fn parts(measurement: &Measurement, series: &Series, column: u32, first: i64, last: i64) -> Parts {
     let field_type = measurement.columns[column as usize].field_type;
     let chunks = series.chunks(column).iter();
-    let overlapping = |chunk: &&super::head::ChunkMeta| chunk.first <= last && chunk.last >= first;
+    let overlapping = |chunk: &&ChunkMeta| chunk.first <= last && chunk.last >= first;
     Parts {
         chunks: chunks.filter(overlapping).copied().collect(),
         recent: series.head.column(column, field_type, first, last),

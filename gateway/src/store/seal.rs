@@ -15,7 +15,7 @@ use rusqlite::Transaction;
 use super::{
     Column, FieldType, Store, StoreError, Tags,
     catalogue::{ColumnInfo, Database, Measurement, Policy, measurement_mut},
-    chunk::Encoder,
+    chunk::{Effort, Encoder, NewChunk},
     disk::rows,
     head::{ChunkMeta, Rows},
 };
@@ -83,7 +83,7 @@ struct Job {
 }
 
 /// A job's chunks, each with its column.
-type Encoded = Vec<(u32, ChunkMeta, Vec<u8>)>;
+type Encoded = Vec<(u32, NewChunk)>;
 
 /// What became of a job on disk.
 struct Sealed {
@@ -195,7 +195,7 @@ impl Store {
     }
 
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
-        let mut packing = Encoder::default();
+        let mut packing = Encoder::new(Effort::Quick, self.0.options.rollup_from_points);
         let encoded = jobs
             .iter()
             .map(|job| encode(&mut packing, job))
@@ -206,7 +206,7 @@ impl Store {
             each.map(|(job, chunks)| write_job(transaction, &mut ids, job, chunks))
                 .collect::<Result<Vec<_>, StoreError>>()
         })?;
-        for (_, meta, _) in encoded.iter().flatten() {
+        for (_, NewChunk { meta, .. }) in encoded.iter().flatten() {
             report.chunks += 1;
             report.values += meta.points as usize;
             report.size_bytes += meta.size_bytes as usize;
@@ -256,10 +256,10 @@ fn write_job<'a>(
 ) -> Result<Sealed, StoreError> {
     let series_id = ids.series(transaction, job)?;
     let mut chunks = Vec::with_capacity(encoded.len());
-    for (column, meta, bytes) in encoded {
+    for (column, new) in encoded {
         let column_id = ids.column(transaction, &job.place, *column)?;
-        let id = rows::add_chunk(transaction, series_id, column_id, *meta, bytes)?;
-        chunks.push((*column, ChunkMeta { id, ..*meta }));
+        let id = rows::add_chunk(transaction, series_id, column_id, new)?;
+        chunks.push((*column, ChunkMeta { id, ..new.meta }));
     }
     Ok(Sealed { series_id, chunks })
 }
@@ -308,7 +308,7 @@ fn encode(encoder: &mut Encoder, job: &Job) -> Result<Encoded, StoreError> {
         let points = job.rows.column(column, field_type, first, i64::MAX);
         for part in parts(points.tidied()) {
             let chunk = encoder.encode_with_meta(&part, 0)?;
-            made.extend(chunk.map(|(meta, bytes)| (column, meta, bytes)));
+            made.extend(chunk.map(|chunk| (column, chunk)));
         }
     }
     Ok(made)

@@ -20,6 +20,7 @@ mod process;
 mod query;
 mod rejects;
 mod reload;
+mod rollups;
 mod scanner;
 mod store;
 mod support;

@@ -8,7 +8,7 @@ use super::super::ast::Ref;
 use super::super::error::{Outcome, StatementError};
 use super::super::source::{Group, Part};
 use super::{Point, Run, Stream};
-use crate::store::{Value, Values};
+use crate::store::{Cells, RESOLUTIONS_NS, Value, Values};
 
 /// Says whether a function is one of these.
 pub(super) fn is_fold(name: &str) -> bool {
@@ -64,7 +64,12 @@ pub(super) fn run<'a>(name: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<
         _ => Fold::Last,
     };
     let aux = if run.selector { run.scope.aux } else { &[] };
-    let groups = run.read(name, field, aux)?;
+    // The longest cells that fit: fewer are to be read.
+    let mut lengths = RESOLUTIONS_NS.into_iter().rev();
+    let resolution = lengths.find(|length| run.windows.keep_whole(*length));
+    let mut reading = run.clone();
+    reading.scope.resolution = resolution;
+    let groups = reading.read(name, field, aux)?;
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {
         run.context.check()?;
@@ -86,6 +91,14 @@ fn fold_group(fold: Fold, group: &Group, run: &Run<'_>) -> Outcome<Vec<Point>> {
     for (number, part) in group.parts.iter().enumerate() {
         let Some(values) = &part.main else { continue };
         let mut place = 0;
+        for cells in &part.cells {
+            for cell in 0..cells.len() {
+                let (start, _) = run.windows.of(cells.starts[cell]);
+                let sum = of_cell(fold, cells, cell, number)?;
+                add(fold, &mut buckets, &mut place, start, sum, run)?;
+            }
+        }
+        place = 0;
         let mut index = 0;
         while index < part.times.len() {
             let (start, end) = run.windows.of(part.times[index]);
@@ -93,22 +106,71 @@ fn fold_group(fold: Fold, group: &Group, run: &Run<'_>) -> Outcome<Vec<Point>> {
             let stop = stretch_end(&part.times, index, end).max(index + 1);
             let sum = stretch(fold, part, values, index..stop, number)?;
             index = stop;
-            while place < buckets.len() && buckets[place].0 < start {
-                place += 1;
-            }
-            match buckets.get_mut(place) {
-                Some((found, total)) if *found == start => join(fold, total, sum),
-                _ => {
-                    run.context.count_buckets(1)?;
-                    buckets.insert(place, (start, sum));
-                }
-            }
+            add(fold, &mut buckets, &mut place, start, sum, run)?;
         }
     }
     Ok(buckets
         .into_iter()
         .map(|(start, sum)| point(start, sum, group))
         .collect())
+}
+
+/// Adds to the bucket of a start, which lies at `place` or behind it.
+fn add(
+    fold: Fold,
+    buckets: &mut Vec<(i64, Sum)>,
+    place: &mut usize,
+    start: i64,
+    sum: Sum,
+    run: &Run<'_>,
+) -> Outcome<()> {
+    while *place < buckets.len() && buckets[*place].0 < start {
+        *place += 1;
+    }
+    match buckets.get_mut(*place) {
+        Some((found, total)) if *found == start => join(fold, total, sum),
+        _ => {
+            run.context.count_buckets(1)?;
+            buckets.insert(*place, (start, sum));
+        }
+    }
+    Ok(())
+}
+
+/// Returns what a cell's points come to.
+fn of_cell(fold: Fold, cells: &Cells, cell: usize, number: usize) -> Outcome<Sum> {
+    let best = |time: i64, values: &Values| {
+        Sum::Best(Best {
+            time,
+            value: values.get(cell),
+            part: number,
+            index: 0,
+        })
+    };
+    Ok(match fold {
+        Fold::Count => Sum::Count(cells.counts[cell]),
+        Fold::Sum => match cells.sums.get(cell) {
+            Value::Float(sum) => Sum::Float(sum),
+            Value::Integer(sum) => Sum::Integer(sum),
+            Value::Unsigned(sum) => Sum::Unsigned(sum),
+            _ => return unsupported("sum"),
+        },
+        Fold::Mean => {
+            let sum = match cells.sums.get(cell) {
+                Value::Float(sum) => sum,
+                Value::Integer(sum) => sum as f64,
+                Value::Unsigned(sum) => sum as f64,
+                _ => return unsupported("mean"),
+            };
+            Sum::Mean(sum, cells.counts[cell].unsigned_abs())
+        }
+        Fold::Spread => Sum::Spread(cells.least.get(cell), cells.most.get(cell)),
+        // The bucket's start takes the place of these two's times.
+        Fold::Min => best(cells.starts[cell], &cells.least),
+        Fold::Max => best(cells.starts[cell], &cells.most),
+        Fold::First => best(cells.first_times[cell], &cells.firsts),
+        Fold::Last => best(cells.last_times[cell], &cells.lasts),
+    })
 }
 
 /// Returns the index behind the last time before the bucket's end, looking in growing steps.

@@ -11,7 +11,7 @@ use super::error::{Outcome, StatementError};
 use super::formula::Cell;
 use super::plan::{Prepared, Reader};
 use super::window::Span;
-use crate::store::{FieldType, Value, Values, View};
+use crate::store::{Cells, FieldType, SeriesInfo, Value, Values, View};
 use rows::SeriesRows;
 use series::judged_series;
 pub(super) use series::matching_series;
@@ -21,6 +21,16 @@ pub(super) use series::matching_series;
 pub(super) struct Key {
     pub(super) name: Arc<str>,
     pub(super) tags: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Key {
+    fn of(name: &Arc<str>, series: &SeriesInfo, group_by: &[Arc<str>]) -> Self {
+        let tag = |key: &Arc<str>| (Arc::clone(key), Arc::from(series.tag(key)));
+        Self {
+            name: Arc::clone(name),
+            tags: group_by.iter().map(tag).collect(),
+        }
+    }
 }
 
 /// A further column of a part.
@@ -49,6 +59,8 @@ impl Aux {
 /// The rows of one series: times that rise, the driving field where there is one, and further columns.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
+    /// What stretches of points add up to that are not in `times`, where the scope asks for it.
+    pub(super) cells: Vec<Cells>,
     pub(super) times: Vec<i64>,
     pub(super) main: Option<Values>,
     pub(super) aux: Vec<Aux>,
@@ -72,6 +84,8 @@ pub(super) struct Scope<'a> {
     /// The tags that make groups, sorted.
     pub(super) group_by: &'a [Arc<str>],
     pub(super) ascending: bool,
+    /// The length of the cells that may stand for points, if any may.
+    pub(super) resolution: Option<i64>,
     /// The interval that subqueries inherit.
     pub(super) interval: i64,
     pub(super) offset: i64,
@@ -169,6 +183,9 @@ fn read_measurement(
         }
     }
     let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
+    if read_cells(view, name, scope, context, &selected, groups)? {
+        return Ok(());
+    }
     for (numbers, selected) in numbers
         .chunks(SERIES_PER_READ)
         .zip(selected.chunks(SERIES_PER_READ))
@@ -187,15 +204,62 @@ fn read_measurement(
                 continue;
             };
             context.count_values(part.times.len() * (part.aux.len() + 1))?;
-            let tag = |key: &Arc<str>| (Arc::clone(key), Arc::from(series.tag(key)));
-            let key = Key {
-                name: Arc::clone(name),
-                tags: scope.group_by.iter().map(tag).collect(),
-            };
+            let key = Key::of(name, series, scope.group_by);
             groups.entry(key).or_default().push(part);
         }
     }
     Ok(())
+}
+
+/// Reads one field of series, and what chunks add up to in the place of their points; answers false where points are
+/// needed, or the field is read as another type.
+fn read_cells(
+    view: &View,
+    name: &Arc<str>,
+    scope: &Scope<'_>,
+    context: &Context<'_>,
+    selected: &[(SeriesInfo, Option<Expr>)],
+    groups: &mut BTreeMap<Key, Vec<Part>>,
+) -> Outcome<bool> {
+    let (Some(resolution), Some(driver)) = (scope.resolution, scope.driver) else {
+        return Ok(false);
+    };
+    let stored = view.field_type(name, &driver.name).map(kind_of);
+    if stored.is_none()
+        || stored != driver.kind
+        || !scope.aux.is_empty()
+        || selected.iter().any(|(_, rest)| rest.is_some())
+    {
+        return Ok(false);
+    }
+    let span = (scope.span.first, scope.span.last);
+    let mut parts = Vec::with_capacity(selected.len());
+    for selected in selected.chunks(SERIES_PER_READ) {
+        context.check()?;
+        let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
+        let read = view.scan_cells(name, &numbers, &driver.name, resolution, span);
+        let Some(read) = read.map_err(|error| store_error(&error))? else {
+            return Ok(false);
+        };
+        for ((series, _), (cells, column)) in selected.iter().zip(read) {
+            let values = column.len() + cells.iter().map(Cells::len).sum::<usize>();
+            if values == 0 {
+                continue;
+            }
+            context.count_values(values)?;
+            let part = Part {
+                cells,
+                times: column.times,
+                main: Some(column.values),
+                aux: Vec::new(),
+            };
+            parts.push((Key::of(name, series, scope.group_by), part));
+        }
+    }
+    for (key, part) in parts {
+        groups.entry(key).or_default().push(part);
+    }
+    Ok(true)
 }
 
 /// Series that are read under one lock; the query's bounds are looked at in between.

@@ -66,7 +66,12 @@ impl SeriesRows<'_> {
             .iter()
             .map(|reference| self.aux(reference, &times))
             .collect();
-        Some(Part { times, main, aux })
+        Some(Part {
+            cells: Vec::new(),
+            times,
+            main,
+            aux,
+        })
     }
 
     /// The common case without a copy: one field, all of its rows.
@@ -78,6 +83,7 @@ impl SeriesRows<'_> {
             column => column.into_owned(),
         };
         (!column.is_empty()).then_some(Part {
+            cells: Vec::new(),
             times: column.times,
             main: Some(column.values),
             aux: Vec::new(),

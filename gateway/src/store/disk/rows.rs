@@ -8,6 +8,7 @@
 //! | `weeks` | a week in which a field has that type |
 //! | `series` | a series: its measurement and its tags as a JSON array of pairs |
 //! | `chunks`, `blobs` | a chunk's place and span; its bytes ([`crate::store::chunk`]) |
+//! | `rollups` | what a chunk adds up to ([`crate::store::rollup`]), under the chunk's number |
 //! | `deletions` | points that a replay of the journal must not bring back |
 //!
 //! Every slice of a seal is a transaction, and `sealed_through` is written in one of its own behind the last. A crash
@@ -16,7 +17,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::store::{delete::Deletion, head::ChunkMeta};
+use crate::store::{chunk::NewChunk, delete::Deletion};
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, series_id INTEGER NOT NULL, column_id INTEGER NOT NULL,
     first INTEGER NOT NULL, last INTEGER NOT NULL, points INTEGER NOT NULL, size_bytes INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS blobs (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rollups (id INTEGER PRIMARY KEY, resolutions INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS deletions (
     through INTEGER NOT NULL, database_name TEXT NOT NULL, policy TEXT, measurement TEXT, series TEXT,
     first INTEGER NOT NULL, last INTEGER NOT NULL);
@@ -209,9 +211,9 @@ pub(in crate::store) fn add_chunk(
     transaction: &Transaction<'_>,
     series_id: i64,
     column_id: i64,
-    meta: ChunkMeta,
-    data: &[u8],
+    new: &NewChunk,
 ) -> rusqlite::Result<i64> {
+    let meta = new.meta;
     let id = transaction
         .prepare_cached(
             "INSERT INTO chunks (series_id, column_id, first, last, points, size_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -219,16 +221,26 @@ pub(in crate::store) fn add_chunk(
         .insert(params![series_id, column_id, meta.first, meta.last, meta.points, meta.size_bytes])?;
     transaction
         .prepare_cached("INSERT INTO blobs (id, data) VALUES (?1, ?2)")?
-        .execute(params![id, data])?;
+        .execute(params![id, new.bytes])?;
+    add_rollup(transaction, id, new)?;
     Ok(id)
+}
+
+fn add_rollup(transaction: &Transaction<'_>, id: i64, new: &NewChunk) -> rusqlite::Result<()> {
+    if new.meta.resolutions != 0 {
+        transaction
+            .prepare_cached("INSERT INTO rollups (id, resolutions, data) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, new.meta.resolutions, new.rollup])?;
+    }
+    Ok(())
 }
 
 /// Writes another content into a chunk that is there.
 pub(in crate::store) fn change_chunk(
     transaction: &Transaction<'_>,
-    meta: ChunkMeta,
-    data: &[u8],
+    new: &NewChunk,
 ) -> rusqlite::Result<()> {
+    let meta = new.meta;
     transaction
         .prepare_cached(
             "UPDATE chunks SET first = ?2, last = ?3, points = ?4, size_bytes = ?5 WHERE id = ?1",
@@ -242,14 +254,18 @@ pub(in crate::store) fn change_chunk(
         ])?;
     transaction
         .prepare_cached("UPDATE blobs SET data = ?2 WHERE id = ?1")?
-        .execute(params![meta.id, data])?;
-    Ok(())
+        .execute(params![meta.id, new.bytes])?;
+    transaction
+        .prepare_cached("DELETE FROM rollups WHERE id = ?1")?
+        .execute([meta.id])?;
+    add_rollup(transaction, meta.id, new)
 }
 
 pub(in crate::store) fn drop_chunk(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     for statement in [
         "DELETE FROM chunks WHERE id = ?1",
         "DELETE FROM blobs WHERE id = ?1",
+        "DELETE FROM rollups WHERE id = ?1",
     ] {
         transaction.prepare_cached(statement)?.execute([id])?;
     }
@@ -263,6 +279,17 @@ pub(in crate::store) fn chunk(
 ) -> rusqlite::Result<Option<Vec<u8>>> {
     connection
         .prepare_cached("SELECT data FROM blobs WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+/// Reads a chunk's rollup; `None` when it has none any more.
+pub(in crate::store) fn rollup(
+    connection: &Connection,
+    id: i64,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT data FROM rollups WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()
 }

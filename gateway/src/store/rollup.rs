@@ -1,0 +1,381 @@
+//! Pre-aggregated points: what a chunk holds of each five minutes, and of each hour.
+//!
+//! A rollup belongs to one chunk and says of its points alone. It is written, changed and dropped in the transaction that
+//! does so with the chunk, so that it is never older or newer, whatever is deleted, overwritten or interrupted. A reader
+//! uses it where nothing else that it reads has points within the chunk's span; where late points overlap, it reads the
+//! points themselves, and so it does at the ends of its span.
+//!
+//! Counts, whole numbers, and the least, most, first and last of all numbers are those of the points. Sums of floats are
+//! rounded elsewhere: of decimals only once, from the sum of their digits; they agree with sums over the points within
+//! a few units of the last place.
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 4 | CRC-32C of all that follows, little-endian |
+//! | varint | points of the chunk that it was made of |
+//! | each resolution | a byte: which; a varint: how many cells; then nine lists, each behind its length as a varint |
+//!
+//! The lists: starts, counts, first times and last times (from the start), sums, least, most, first and last values.
+
+use super::{
+    chunk::{self, Encoder},
+    column::{Column, FieldType, Values},
+    decimal, pack,
+};
+
+const SECOND_NS: i64 = 1_000_000_000;
+/// The lengths of cells, the shortest first.
+pub const RESOLUTIONS_NS: [i64; 2] = [300 * SECOND_NS, 3_600 * SECOND_NS];
+/// Where cells hold fewer points on average, they would take a good part of the room that the points do.
+const POINTS_PER_CELL_MIN: usize = 20;
+/// Sums of whole numbers below this are the same, whether they are added as whole numbers or as floats.
+const EXACT_BELOW: u64 = 1 << f64::MANTISSA_DIGITS;
+const CHECKSUM_BYTES: usize = 4;
+
+/// What a chunk holds of each cell, in the order of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cells {
+    /// When the cells start.
+    pub starts: Vec<i64>,
+    /// How many points are in them.
+    pub counts: Vec<i64>,
+    /// When the first of these was.
+    pub first_times: Vec<i64>,
+    /// When the last of these was.
+    pub last_times: Vec<i64>,
+    /// What they add up to.
+    pub sums: Values,
+    /// The least of them.
+    pub least: Values,
+    /// The most of them.
+    pub most: Values,
+    /// The first of them.
+    pub firsts: Values,
+    /// The last of them.
+    pub lasts: Values,
+}
+
+/// Where the points of each cell begin, and where the last one ends.
+fn bounds(times: &[i64], resolution: i64) -> Vec<usize> {
+    let mut bounds = Vec::new();
+    let mut cell = None;
+    for (index, time) in times.iter().enumerate() {
+        let here = time.div_euclid(resolution);
+        if cell != Some(here) {
+            bounds.push(index);
+            cell = Some(here);
+        }
+    }
+    bounds.push(times.len());
+    bounds
+}
+
+fn least<T: PartialOrd + Copy>(list: &[T]) -> T {
+    list.iter()
+        .fold(list[0], |a, b| if *b < a { *b } else { a })
+}
+
+fn most<T: PartialOrd + Copy>(list: &[T]) -> T {
+    list.iter()
+        .fold(list[0], |a, b| if *b > a { *b } else { a })
+}
+
+fn float_sums(list: &[f64], cells: &[&[f64]]) -> Vec<f64> {
+    let mut digits = Vec::new();
+    let scale = decimal::digits_of(list, &mut digits);
+    let mut rest = digits.as_slice();
+    let digit_sums = cells.iter().map(|cell| {
+        let (here, behind) = rest.split_at(cell.len());
+        rest = behind;
+        here.iter()
+            .try_fold(0_i64, |sum, value| sum.checked_add(*value))
+    });
+    if let (Some(scale), Some(sums)) = (scale, digit_sums.collect::<Option<Vec<_>>>()) {
+        let exact = |sum: &i64| sum.unsigned_abs() < EXACT_BELOW;
+        if let (true, Some(sums)) = (sums.iter().all(exact), decimal::floats_of(&sums, scale)) {
+            return sums;
+        }
+    }
+    cells.iter().map(|cell| cell.iter().sum()).collect()
+}
+
+/// Says whether numbers add up to the same, as whole numbers and as floats.
+fn adds_up(magnitudes: impl Iterator<Item = u64>) -> bool {
+    let mut magnitudes = magnitudes;
+    let sum = magnitudes.try_fold(0_u64, u64::checked_add);
+    sum.is_some_and(|sum| sum < EXACT_BELOW)
+}
+
+impl Cells {
+    /// Gathers a tidy column's points; `None` where they are no numbers, or their sums would not be exact.
+    fn of(column: &Column, resolution: i64) -> Option<Self> {
+        let bounds = bounds(&column.times, resolution);
+        let ranges: Vec<_> = bounds.windows(2).map(|pair| pair[0]..pair[1]).collect();
+        if column.len() < ranges.len() * POINTS_PER_CELL_MIN {
+            return None;
+        }
+        macro_rules! cells {
+            ($kind:path, $list:ident, $sums:expr) => {{
+                let cells: Vec<_> = ranges.iter().map(|range| &$list[range.clone()]).collect();
+                let sums: Option<Values> = $sums(&cells);
+                (
+                    sums?,
+                    $kind(cells.iter().map(|cell| least(cell)).collect()),
+                    $kind(cells.iter().map(|cell| most(cell)).collect()),
+                    $kind(cells.iter().map(|cell| cell[0]).collect()),
+                    $kind(cells.iter().map(|cell| cell[cell.len() - 1]).collect()),
+                )
+            }};
+        }
+        let (sums, least, most, firsts, lasts) = match &column.values {
+            Values::Float(list) => {
+                // NaN and infinities do not come in by line protocol.
+                cells!(Values::Float, list, |cells: &Vec<&[f64]>| {
+                    Some(Values::Float(float_sums(list, cells)))
+                })
+            }
+            Values::Integer(list) => cells!(Values::Integer, list, |cells: &Vec<&[i64]>| {
+                let exact = |cell: &&[i64]| adds_up(cell.iter().map(|value| value.unsigned_abs()));
+                if !cells.iter().all(exact) {
+                    return None;
+                }
+                let sums = cells.iter().map(|cell| cell.iter().sum()).collect();
+                Some(Values::Integer(sums))
+            }),
+            Values::Unsigned(list) => cells!(Values::Unsigned, list, |cells: &Vec<&[u64]>| {
+                let exact = |cell: &&[u64]| adds_up(cell.iter().copied());
+                if !cells.iter().all(exact) {
+                    return None;
+                }
+                let sums = cells.iter().map(|cell| cell.iter().sum()).collect();
+                Some(Values::Unsigned(sums))
+            }),
+            Values::Text(_) | Values::Boolean(_) => return None,
+        };
+        let times = &column.times;
+        let start =
+            |range: &std::ops::Range<usize>| times[range.start].div_euclid(resolution) * resolution;
+        Some(Self {
+            starts: ranges.iter().map(start).collect(),
+            counts: ranges.iter().map(|range| range.len() as i64).collect(),
+            first_times: ranges.iter().map(|range| times[range.start]).collect(),
+            last_times: ranges.iter().map(|range| times[range.end - 1]).collect(),
+            sums,
+            least,
+            most,
+            firsts,
+            lasts,
+        })
+    }
+
+    /// Returns how many cells there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Says whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+}
+
+/// Makes the rollup of a tidy column: its bytes, and which resolutions it has, one bit each; `None` where it has none.
+pub(super) fn encode(
+    encoder: &mut Encoder,
+    column: &Column,
+) -> Result<Option<(Vec<u8>, u8)>, chunk::ChunkError> {
+    let mut bytes = vec![0; CHECKSUM_BYTES];
+    pack::push_varint(&mut bytes, column.len() as u64);
+    let mut kept = 0;
+    for (number, resolution) in RESOLUTIONS_NS.into_iter().enumerate() {
+        let Some(cells) = Cells::of(column, resolution) else {
+            continue;
+        };
+        kept |= 1 << number;
+        bytes.push(number as u8);
+        pack::push_varint(&mut bytes, cells.len() as u64);
+        let from_start = |times: &[i64]| {
+            let pairs = times.iter().zip(&cells.starts);
+            Values::Integer(pairs.map(|(time, start)| time - start).collect())
+        };
+        for list in [
+            Values::Integer(cells.starts.clone()),
+            Values::Integer(cells.counts.clone()),
+            from_start(&cells.first_times),
+            from_start(&cells.last_times),
+            cells.sums,
+            cells.least,
+            cells.most,
+            cells.firsts,
+            cells.lasts,
+        ] {
+            let mut packed = Vec::new();
+            encoder.push_values(&list, &mut packed)?;
+            pack::push_varint(&mut bytes, packed.len() as u64);
+            bytes.append(&mut packed);
+        }
+    }
+    if kept == 0 {
+        return Ok(None);
+    }
+    let checksum = crc32c::crc32c(&bytes[CHECKSUM_BYTES..]);
+    bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    Ok(Some((bytes, kept)))
+}
+
+/// What a rollup says in one resolution; `None` where it is another chunk's by now, or lacks the resolution.
+pub(super) fn decode(
+    bytes: &[u8],
+    field_type: FieldType,
+    points: u32,
+    wanted: usize,
+) -> Result<Option<Cells>, chunk::ChunkError> {
+    let damaged = || chunk::damaged(bytes, "its rollup does not unpack");
+    let (checksum, mut rest) = bytes
+        .split_first_chunk::<CHECKSUM_BYTES>()
+        .ok_or_else(damaged)?;
+    if crc32c::crc32c(rest) != u32::from_le_bytes(*checksum) {
+        return Err(chunk::damaged(bytes, "the checksum of its rollup is wrong"));
+    }
+    if pack::take_varint(&mut rest).ok_or_else(damaged)? != u64::from(points) {
+        return Ok(None);
+    }
+    while let Some((number, after)) = rest.split_first() {
+        rest = after;
+        let is_wanted = usize::from(*number) == wanted;
+        let cells = cells_of(&mut rest, field_type, points, is_wanted).ok_or_else(damaged)?;
+        if is_wanted {
+            return Ok(Some(cells));
+        }
+    }
+    Ok(None)
+}
+
+fn cells_of(
+    rest: &mut &[u8],
+    field_type: FieldType,
+    points: u32,
+    is_wanted: bool,
+) -> Option<Cells> {
+    let count = usize::try_from(pack::take_varint(rest)?).ok()?;
+    if count > points as usize {
+        return None;
+    }
+    let mut next = || {
+        let length = usize::try_from(pack::take_varint(rest)?).ok()?;
+        let (list, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        // What is passed over is not unpacked.
+        Some(if is_wanted { list } else { &[] })
+    };
+    let lists: Vec<&[u8]> = (0..9).map(|_| next()).collect::<Option<_>>()?;
+    let count = if is_wanted { count } else { 0 };
+    let integers = |list: &[u8]| chunk::integers(list, count);
+    let values = |list: &[u8]| chunk::values_of(field_type, list, count);
+    if !is_wanted {
+        let none = || Values::new(field_type);
+        return Some(Cells {
+            starts: Vec::new(),
+            counts: Vec::new(),
+            first_times: Vec::new(),
+            last_times: Vec::new(),
+            sums: none(),
+            least: none(),
+            most: none(),
+            firsts: none(),
+            lasts: none(),
+        });
+    }
+    let starts = integers(lists[0])?;
+    let times = |list: &[u8]| -> Option<Vec<i64>> {
+        let pairs = integers(list)?.into_iter().zip(&starts);
+        Some(
+            pairs
+                .map(|(after, start)| start.wrapping_add(after))
+                .collect(),
+        )
+    };
+    let cells = Cells {
+        counts: integers(lists[1])?,
+        first_times: times(lists[2])?,
+        last_times: times(lists[3])?,
+        sums: values(lists[4])?,
+        least: values(lists[5])?,
+        most: values(lists[6])?,
+        firsts: values(lists[7])?,
+        lasts: values(lists[8])?,
+        starts,
+    };
+    let lengths = [
+        &cells.sums,
+        &cells.least,
+        &cells.most,
+        &cells.firsts,
+        &cells.lasts,
+    ];
+    let is_whole = lengths.iter().all(|list| list.len() == count)
+        && cells.starts.len() == count
+        && cells.counts.len() == count;
+    is_whole.then_some(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_say_what_their_points_do_and_come_back() {
+        let column = Column {
+            times: (0..720).map(|n| n * 10 * SECOND_NS + 3).collect(),
+            values: Values::Integer((0..720).map(|n| (n * 7) % 31 - 9).collect()),
+        };
+        let (bytes, kept) = encode(&mut Encoder::default(), &column)
+            .expect("it packs")
+            .expect("dense enough");
+        assert_eq!(kept, 3);
+        let hours = decode(&bytes, FieldType::Integer, 720, 1)
+            .expect("sound")
+            .expect("kept");
+        assert_eq!(Some(&hours), Cells::of(&column, RESOLUTIONS_NS[1]).as_ref());
+        assert_eq!(hours.counts, [360, 360]);
+        assert_eq!(hours.first_times, [3, 3_600 * SECOND_NS + 3]);
+        let Values::Integer(list) = &column.values else {
+            unreachable!()
+        };
+        assert_eq!(
+            hours.sums,
+            Values::Integer(vec![list[..360].iter().sum(), list[360..].iter().sum()])
+        );
+        let minutes = decode(&bytes, FieldType::Integer, 720, 0)
+            .expect("sound")
+            .expect("kept");
+        assert_eq!(minutes.len(), 24);
+        assert_eq!(
+            decode(&bytes, FieldType::Integer, 719, 0).expect("sound"),
+            None,
+            "another chunk's"
+        );
+        let mut bytes = bytes;
+        bytes[30] ^= 1;
+        assert!(decode(&bytes, FieldType::Integer, 720, 0).is_err());
+    }
+
+    #[test]
+    fn what_is_sparse_or_does_not_add_up_has_none() {
+        let column = |step: i64, value: i64| Column {
+            times: (0..2_000).map(|n| n * step * SECOND_NS).collect(),
+            values: Values::Integer(vec![value; 2_000]),
+        };
+        let kept = |column: &Column| {
+            encode(&mut Encoder::default(), column)
+                .expect("it packs")
+                .map(|(_, kept)| kept)
+        };
+        assert_eq!(kept(&column(10, 1)), Some(3));
+        assert_eq!(kept(&column(60, 1)), Some(2), "five points in five minutes");
+        assert_eq!(kept(&column(300, 1)), None);
+        assert_eq!(kept(&column(10, i64::MAX / 3)), None);
+    }
+}
