@@ -1,4 +1,4 @@
-//! Writes a database's points as line protocol or CSV.
+//! Writes a database's points as line protocol, CSV or Parquet.
 
 use std::{
     fmt,
@@ -11,11 +11,11 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use influxdb_line_protocol::{LineProtocolBuilder, builder::FieldValue};
 
-use super::CommandError;
+use super::{CommandError, parquet::ParquetPoints};
 use crate::{
     app,
     config::{ExportArgs, ExportFormat},
-    store::{Column, SeriesInfo, Store, Value, View},
+    store::{Column, SeriesInfo, Store, StoreError, Value, View},
 };
 
 /// Series that are read at a time.
@@ -45,6 +45,25 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
     })?;
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let failed = |source| CommandError::file("write", path)(source);
+    if args.format == ExportFormat::Parquet {
+        let Some(path) = &args.output else {
+            return Err(CommandError::Invalid(
+                "Parquet is written into a file; add --output FILE.parquet".to_owned(),
+            ));
+        };
+        let mut points = ParquetPoints::start(File::create(path).map_err(failed)?)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let values = each_series(&view, args, &mut |measurement, series, columns| {
+            points
+                .push(measurement, series, columns)
+                .map_err(io::Error::other)
+        })
+        .map_err(|error| error.of_file(path))?;
+        points
+            .finish()
+            .map_err(|error| failed(io::Error::other(error)))?;
+        return Ok(values);
+    }
     match &args.output {
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
@@ -70,52 +89,70 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
     }
 }
 
+/// What cannot be done while points are read and written.
+enum Failed {
+    Read(StoreError),
+    Write(io::Error),
+}
+
+impl Failed {
+    fn of_file(self, path: &Path) -> CommandError {
+        match self {
+            Self::Read(error) => error.into(),
+            Self::Write(error) => CommandError::file("write", path)(error),
+        }
+    }
+}
+
 fn write_all(
     view: &View,
     args: &ExportArgs,
     out: &mut dyn Write,
     path: &Path,
 ) -> Result<u64, CommandError> {
-    let nanos = |time: chrono::DateTime<chrono::Utc>| time.timestamp_nanos_opt();
-    let first = args.since.and_then(nanos).unwrap_or(i64::MIN);
-    let last = args.until.and_then(nanos).map_or(i64::MAX, |end| end - 1);
     if args.format == ExportFormat::Csv {
         out.write_all(b"measurement,tags,time,field,type,value\n")
             .map_err(CommandError::file("write", path))?;
     }
+    let written = each_series(view, args, &mut |measurement, series, columns| {
+        if args.format == ExportFormat::Csv {
+            write_csv(measurement, series, columns, out)
+        } else {
+            write_lines(measurement, series, columns, out)
+        }
+    });
+    written.map_err(|error| error.of_file(path))
+}
+
+/// Takes a series' points: its measurement, itself, and its fields' columns.
+type TakeSeries<'a> = &'a mut dyn FnMut(&str, &SeriesInfo, &[(&str, &Column)]) -> io::Result<()>;
+
+/// Shows the points that are asked for, a series at a time; returns how many values there are.
+fn each_series(view: &View, args: &ExportArgs, take: TakeSeries<'_>) -> Result<u64, Failed> {
+    let nanos = |time: chrono::DateTime<chrono::Utc>| time.timestamp_nanos_opt();
+    let first = args.since.and_then(nanos).unwrap_or(i64::MIN);
+    let last = args.until.and_then(nanos).map_or(i64::MAX, |end| end - 1);
     let mut values = 0;
     for measurement in view.measurements() {
-        if args
-            .measurement
-            .as_deref()
-            .is_some_and(|wanted| wanted != measurement.as_ref())
-        {
+        let wanted = args.measurement.as_deref();
+        if wanted.is_some_and(|wanted| wanted != measurement.as_ref()) {
             continue;
         }
-        let mut fields: Vec<Arc<str>> = view
-            .fields(&measurement)
-            .into_iter()
-            .map(|f| f.name)
-            .collect();
+        let fields = view.fields(&measurement).into_iter();
+        let mut fields: Vec<Arc<str>> = fields.map(|field| field.name).collect();
         fields.dedup();
         let names: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
         for series in view.series(&measurement, &[]).chunks(SERIES_PER_READ) {
             let numbers: Vec<u32> = series.iter().map(|series| series.number).collect();
-            let read = view.scan(&measurement, &numbers, &names, first, last)?;
-            for (series, columns) in series.iter().zip(&read) {
+            let read = view.scan(&measurement, &numbers, &names, first, last);
+            for (series, columns) in series.iter().zip(&read.map_err(Failed::Read)?) {
                 let columns = names.iter().copied().zip(columns);
                 let columns: Vec<(&str, &Column)> = columns
                     .flat_map(|(name, columns)| columns.iter().map(move |column| (name, column)))
                     .collect();
-                values += columns
-                    .iter()
-                    .map(|(_, column)| column.len() as u64)
-                    .sum::<u64>();
-                let written = match args.format {
-                    ExportFormat::Lp => write_lines(&measurement, series, &columns, out),
-                    ExportFormat::Csv => write_csv(&measurement, series, &columns, out),
-                };
-                written.map_err(CommandError::file("write", path))?;
+                let here = columns.iter().map(|(_, column)| column.len() as u64);
+                values += here.sum::<u64>();
+                take(&measurement, series, &columns).map_err(Failed::Write)?;
             }
         }
     }
@@ -178,6 +215,16 @@ impl FieldValue for Written {
     }
 }
 
+/// Returns a series' tags as a JSON object.
+pub(super) fn tags_text(series: &SeriesInfo) -> String {
+    let tags: serde_json::Map<String, serde_json::Value> = series
+        .tags
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.as_ref().into()))
+        .collect();
+    serde_json::Value::Object(tags).to_string()
+}
+
 /// Writes a series' values, one a row.
 fn write_csv(
     measurement: &str,
@@ -185,12 +232,7 @@ fn write_csv(
     columns: &[(&str, &Column)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let tags: serde_json::Map<String, serde_json::Value> = series
-        .tags
-        .iter()
-        .map(|(key, value)| (key.to_string(), value.as_ref().into()))
-        .collect();
-    let tags = serde_json::Value::Object(tags).to_string();
+    let tags = tags_text(series);
     let mut rows = csv::Writer::from_writer(out);
     for (name, column) in columns {
         let field_type = column.values.field_type().name();

@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod export;
 mod import;
+mod parquet;
 mod token;
 
 use std::{io, path::PathBuf};

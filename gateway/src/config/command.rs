@@ -148,6 +148,8 @@ pub enum ExportFormat {
     Lp,
     /// One value a row: measurement, tags as JSON, time, field, type, value.
     Csv,
+    /// One value a row, in the column of its type; wants --output.
+    Parquet,
 }
 
 /// What to import, and where to.

@@ -95,8 +95,52 @@ async fn a_backup_of_a_running_gateway_is_exported_and_imported_elsewhere() {
          cpu,\"{\"\"host\"\":\"\"a b\"\"}\",2000000000,total,unsigned,18446744073709551615\n\
          cpu,\"{\"\"host\"\":\"\"a b\"\"}\",2000000000,up,boolean,true\n"
     );
+
+    let mut columns = export_args(&dir.path().join("points.parquet"));
+    columns.format = ExportFormat::Parquet;
+    assert_eq!(
+        commands::export(&copy, &columns).await.expect("an export"),
+        6
+    );
+    assert_eq!(parquet_rows(&columns.output.expect("a path")), PARQUET_ROWS);
     app.stop().await;
     other.stop().await;
+}
+
+const PARQUET_ROWS: [&str; 6] = [
+    r#""cpu" "{\"host\":\"a b\"}" 1970-01-01 00:00:01 "n" 7"#,
+    r#""cpu" "{\"host\":\"a b\"}" 1970-01-01 00:00:01 "text" "two\nlines \"quoted\"""#,
+    r#""cpu" "{\"host\":\"a b\"}" 1970-01-01 00:00:02 "total" 18446744073709551615"#,
+    r#""cpu" "{\"host\":\"a b\"}" 1970-01-01 00:00:02 "up" true"#,
+    r#""cpu" "{\"host\":\"a b\"}" 1970-01-01 00:00:01 "usage" 1.5"#,
+    r#""mem" "{\"host\":\"c\"}" 1970-01-01 00:00:03 "used" 3.0"#,
+];
+
+/// The cells of a file's rows that are not null.
+fn parquet_rows(path: &Path) -> Vec<String> {
+    use parquet::{
+        file::reader::{FileReader, SerializedFileReader},
+        record::Field,
+    };
+    let file = std::fs::File::open(path).expect("a file");
+    let reader = SerializedFileReader::new(file).expect("Parquet");
+    let rows = reader.get_row_iter(None).expect("rows");
+    let cell = |field: &Field| match field {
+        Field::Null => None,
+        Field::Str(text) => Some(format!("{text:?}")),
+        Field::Long(time) if *time >= 1_000_000_000 => Some(
+            chrono::DateTime::from_timestamp_nanos(*time)
+                .format("%F %T")
+                .to_string(),
+        ),
+        other => Some(other.to_string()),
+    };
+    rows.map(|row| {
+        let row = row.expect("a row");
+        let cells = row.get_column_iter().filter_map(|(_, field)| cell(field));
+        cells.collect::<Vec<_>>().join(" ")
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
