@@ -1,38 +1,77 @@
-"""Every query of the provisioned Grafana dashboards is answered, not empty, by both kinds of store."""
+"""Every query of the provisioned Grafana dashboards is answered, not empty, by every kind of store, and equally by two of them."""
 import json
 import re
 import time
 
-from live import fleet
-from live.process import Failed
+from live import fleet, web
+from live.process import Failed, wait_until
 from live.services import ROOT, Forecaster, Gateway
 
-from . import peers
+from . import influx1, peers, telegraf
 from .bench import expect
 
 TITLE = "the queries of the Grafana dashboards"
 DASHBOARDS = ROOT / "docker"
-PAST_S = 2 * 86400
-# Grafana's default for a panel of about 600 pixels over this range, rounded as it rounds.
-INTERVAL = "5m"
+# Grafana's data source asks for no finer interval than this (`timeInterval`), and a panel is about so many pixels wide.
+FINEST_S = 10
+PANEL_PIXELS = 600
+# The intervals that Grafana rounds to, in seconds, each with the longest that is rounded down to it.
+INTERVALS = [(10, 12.5), (15, 17.5), (20, 25), (30, 45), (60, 90), (120, 210), (300, 450), (600, 750), (900, 1050),
+             (1200, 1500), (1800, 2700), (3600, 5400)]
 HOSTS = ["web-01", "database-01"]
+# Rates need what was read in two intervals at least.
+SCRAPED_S = 3 * FINEST_S
+DELIVERED = ("headroom_upstream_lag_batches", 'destination="influxdb1"')
 
 
 def run(bench):
     queries = [(path.name, *found) for path in sorted(DASHBOARDS.rglob("*.json")) for found in read(path)]
     expect(queries, f"no dashboard with a query lies under {DASHBOARDS}")
-    influx = bench.start(peers.InfluxDB2(bench.scratch("influxdb")))
-    for kind, settings in (("embedded", {}), ("InfluxDB 2.7", influx.settings())):
-        folder = bench.scratch(kind.replace(" ", "-"))
-        gateway = bench.start(Gateway(folder, **settings))
-        fill(bench, folder, gateway)
-        for dashboard, title, statement, variables in queries:
-            with bench.step(f"{kind}: {dashboard}: {title}"):
-                answered(gateway, statement, variables)
+    equal_on_both(bench, queries)
+    before_influxdb2(bench, queries)
+
+
+def equal_on_both(bench, queries):
+    """The embedded store beside an InfluxDB 1.6 that got every batch as well, as a destination of the same gateway."""
+    influx = bench.start(peers.InfluxDB1(bench.scratch("influxdb1")))
+    web.call("POST", f"{influx.url}/query", 'q=CREATE+DATABASE+"telegraf"', {"Content-Type": "application/x-www-form-urlencoded"})
+    folder = bench.scratch("embedded")
+    settings = folder / "headroom.toml"
+    settings.write_text(f'[[destination]]\nname = "influxdb1"\nurl = "{influx.url}"\nversion = 1\n')
+    gateway = bench.start(Gateway(folder, HEADROOM_CONFIG=settings))
+    fill(bench, folder, gateway)
+    wait_until("InfluxDB 1.6 has every batch", lambda: delivered(gateway), 60, [gateway, influx])
+    now_ms = time.time_ns() // 1_000_000
+    for dashboard, title, statement, board in queries:
+        with bench.step(f"embedded store and InfluxDB 1.6: {dashboard}: {title}"):
+            text = expand(gateway, statement, board, now_ms)
+            filled(gateway.query(text, epoch="ms"), text)
+            wanted, seen = (web.get(f"{server.url}/query", q=text, db="telegraf", epoch="ms") for server in (influx, gateway))
+            difference = influx1.differ(wanted.json(), seen.json())
+            expect(difference is None, f"{text}: {difference}")
+
+
+def delivered(gateway):
+    name, label = DELIVERED
+    lag = [line for line in web.get(f"{gateway.url}/metrics").text().splitlines() if line.startswith(f"{name}{{{label}")]
+    expect(lag, f"/metrics has no {name} of {label}")
+    return float(lag[0].split()[-1]) == 0
+
+
+def before_influxdb2(bench, queries):
+    influx = bench.start(peers.InfluxDB2(bench.scratch("influxdb2")))
+    folder = bench.scratch("forwarding")
+    gateway = bench.start(Gateway(folder, **influx.settings()))
+    fill(bench, folder, gateway)
+    now_ms = time.time_ns() // 1_000_000
+    for dashboard, title, statement, board in queries:
+        with bench.step(f"InfluxDB 2.7: {dashboard}: {title}"):
+            text = expand(gateway, statement, board, now_ms)
+            filled(gateway.query(text, epoch="ms"), text)
 
 
 def fill(bench, folder, gateway):
-    """Two hosts with a history and forecasts."""
+    """Two hosts with a history and forecasts, and what gateway and forecaster say of themselves, read by Telegraf."""
     bench.start(fleet.simulator(folder, gateway, "fleet", "--hosts", len(HOSTS), "--days", 7, "--no-live")).wait(120)
     fleet.wait_for_history(gateway, HOSTS)
     forecaster = bench.start(Forecaster(folder, gateway, HEADROOM_TRAIN_ON_START="false", HEADROOM_FORECAST_INTERVAL_S=2,
@@ -41,23 +80,31 @@ def fill(bench, folder, gateway):
     fleet.train(forecaster, HOSTS)
     written = 'SELECT last("q50") FROM "forecast" GROUP BY "host"'
     forecaster.wait_for("forecasts of both hosts in the store", lambda: len(gateway.query(written)) == len(HOSTS), 90)
+    # A refused line has the rules of refusal in the metrics.
+    gateway.call("POST", "/api/v2/write", "cpu,host=web-01", 400, bucket="telegraf", org="headroom")
+    agent, _ = telegraf.launch_agent(bench, folder, ROOT / "telegraf" / "telegraf.conf", gateway.url, "",
+                                     beside=ROOT / "telegraf" / "telegraf-headroom.conf", HEADROOM_FORECASTER_URL=forecaster.url)
+    time.sleep(SCRAPED_S)
+    agent.stop()
     forecaster.stop()
 
 
 def read(path):
-    """The queries of a dashboard: (where, statement, the dashboard's variables)."""
+    """The queries of a dashboard: (where, statement, the dashboard)."""
     dashboard = json.loads(path.read_text())
-    dashboard = dashboard.get("dashboard", dashboard)
-    variables = dashboard.get("templating", {}).get("list", [])
-    found = [(f"variable ${variable['name']}", statement_of(variable["query"]), variables)
-             for variable in variables if variable["type"] == "query"]
+    found = [(f"variable ${variable['name']}", statement_of(variable["query"]), dashboard)
+             for variable in variables_of(dashboard) if variable["type"] == "query"]
     for panel in panels(dashboard.get("panels", [])):
         for target in panel.get("targets", []):
             statement = target.get("query")
             if not statement:
                 raise Failed(f"{path.name}: {panel.get('title')}: a target without the text of its query cannot be checked")
-            found.append((f"{panel.get('title')} {target.get('refId', '')}".strip(), statement, variables))
+            found.append((f"{panel.get('title')} {target.get('refId', '')}".strip(), statement, dashboard))
     return found
+
+
+def variables_of(dashboard):
+    return dashboard.get("templating", {}).get("list", [])
 
 
 def statement_of(query):
@@ -70,36 +117,49 @@ def panels(rows):
         yield from panels(panel.get("panels", []))
 
 
-def answered(gateway, statement, variables):
-    text = expand(gateway, statement, variables)
-    series = gateway.query(text, epoch="ms")
-    filled = [row for one in series for row in one["values"] if any(value is not None for value in row[1:] or row)]
-    expect(filled, f"the answer is empty: {text}")
+def filled(series, text):
+    rows = [row for one in series for row in one["values"] if any(value is not None for value in row[1:] or row)]
+    expect(rows, f"the answer is empty: {text}")
 
 
-def expand(gateway, statement, variables):
+def expand(gateway, statement, dashboard, now_ms, known=None):
     """Puts the values in place of the variables as Grafana's InfluxDB data source does."""
-    now_ms = time.time_ns() // 1_000_000
-    # The dashboards look into the future, where the forecasts are.
-    text = statement.replace("$timeFilter", f"time >= {now_ms - PAST_S * 1000}ms and time <= {now_ms + 8 * 3600 * 1000}ms")
-    text = re.sub(r"\$(__interval_ms|\{__interval_ms\})", "300000", text)
-    text = re.sub(r"\$(__interval|interval|\{__interval\}|\{interval\})(?!\w)", INTERVAL, text)
+    start_ms, end_ms = (now_ms + offset_ms(dashboard["time"][end]) for end in ("from", "to"))
+    interval_s = interval(start_ms, end_ms)
+    text = statement.replace("$timeFilter", f"time >= {start_ms}ms and time <= {end_ms}ms")
+    text = re.sub(r"\$(__interval_ms|\{__interval_ms\})", str(1000 * interval_s), text)
+    text = re.sub(r"\$(__interval|interval|\{__interval\}|\{interval\})(?!\w)", f"{interval_s}s", text)
+    variables = variables_of(dashboard) if known is None else known
     for variable in variables:
         name = variable["name"]
         if not re.search(rf"\$({name}\b|\{{{name}\b)", text):
             continue
-        value = value_of(gateway, variable, variables)
+        value = value_of(gateway, variable, dashboard, now_ms)
         text = re.sub(rf"\$(?:{name}\b|\{{{name}(?::\w+)?\}})", lambda _: value, text)
     left = re.search(r"\$\{?\w+", text.replace("$/", "/"))
     expect(not left, f"{left and left[0]} is no known variable in {text}")
     return text
 
 
-def value_of(gateway, variable, variables):
+def offset_ms(text):
+    """How far `now`, `now-24h` or `now+8h` lies from now."""
+    found = re.fullmatch(r"now(?:([+-]\d+)([mhd]))?", text)
+    expect(found, f"{text!r} is no time that is understood here")
+    return int(found[1]) * {"m": 60_000, "h": 3_600_000, "d": 86_400_000}[found[2]] if found[1] else 0
+
+
+def interval(start_ms, end_ms):
+    wanted_s = max((end_ms - start_ms) / 1000 / PANEL_PIXELS, FINEST_S)
+    return next(seconds for seconds, longest_s in INTERVALS if wanted_s < longest_s)
+
+
+def value_of(gateway, variable, dashboard, now_ms):
     """All values of a variable as one alternation where it takes several, else the first."""
     kind = variable["type"]
     if kind == "query":
-        series = gateway.query(expand(gateway, statement_of(variable["query"]), variables[:variables.index(variable)]))
+        variables = variables_of(dashboard)
+        before = variables[:variables.index(variable)]
+        series = gateway.query(expand(gateway, statement_of(variable["query"]), dashboard, now_ms, before))
         values = [row[-1] for one in series for row in one["values"]]
     elif kind in ("custom", "interval"):
         values = [value.strip() for value in statement_of(variable["query"]).split(",")]

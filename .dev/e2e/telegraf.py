@@ -46,13 +46,15 @@ def launch(bench, name, exporter):
     return name, gateway, agent, report
 
 
-def launch_agent(bench, folder, configuration, url, token, **more):
-    """Starts Telegraf with one of the configurations, at a faster pace, and with a file of what it pushed beside it."""
+def launch_agent(bench, folder, configuration, url, token, beside=None, **more):
+    """Starts Telegraf with one of the configurations, at a faster pace, and with a file of what it pushed beside it.
+
+    `beside` is a further configuration."""
     report = folder / "reported.lp"
     copy = folder / "telegraf.conf"
     copy.write_text(paced(configuration.read_text()) + REPORTING.format(report=report))
     settings = {"HEADROOM_GATEWAY_URL": url, "HEADROOM_TOKEN": token} | more
-    program = [peers.program("telegraf"), "--config", copy]
+    program = [peers.program("telegraf"), "--config", copy, *(["--config", beside] if beside else [])]
     return bench.start(Process("telegraf", program, folder / "telegraf.log", settings)), report
 
 
