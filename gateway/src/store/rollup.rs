@@ -81,22 +81,26 @@ fn most<T: PartialOrd + Copy>(list: &[T]) -> T {
 }
 
 fn float_sums(list: &[f64], cells: &[&[f64]]) -> Vec<f64> {
+    decimal_sums(list, cells)
+        .unwrap_or_else(|| cells.iter().map(|cell| cell.iter().sum()).collect())
+}
+
+/// Sums of short decimals, rounded once; `None` where some are no such, or their digits' sums would not be exact.
+fn decimal_sums(list: &[f64], cells: &[&[f64]]) -> Option<Vec<f64>> {
     let mut digits = Vec::new();
-    let scale = decimal::digits_of(list, &mut digits);
+    let scale = decimal::digits_of(list, &mut digits)?;
     let mut rest = digits.as_slice();
-    let digit_sums = cells.iter().map(|cell| {
-        let (here, behind) = rest.split_at(cell.len());
-        rest = behind;
-        here.iter()
-            .try_fold(0_i64, |sum, value| sum.checked_add(*value))
-    });
-    if let (Some(scale), Some(sums)) = (scale, digit_sums.collect::<Option<Vec<_>>>()) {
-        let exact = |sum: &i64| sum.unsigned_abs() < EXACT_BELOW;
-        if let (true, Some(sums)) = (sums.iter().all(exact), decimal::floats_of(&sums, scale)) {
-            return sums;
-        }
-    }
-    cells.iter().map(|cell| cell.iter().sum()).collect()
+    let sums: Vec<i64> = cells
+        .iter()
+        .map(|cell| {
+            let (here, behind) = rest.split_at(cell.len());
+            rest = behind;
+            here.iter()
+                .try_fold(0_i64, |sum, value| sum.checked_add(*value))
+                .filter(|sum| sum.unsigned_abs() < EXACT_BELOW)
+        })
+        .collect::<Option<_>>()?;
+    decimal::floats_of(&sums, scale)
 }
 
 /// Says whether numbers add up to the same, as whole numbers and as floats.
@@ -360,6 +364,18 @@ mod tests {
         let mut bytes = bytes;
         bytes[30] ^= 1;
         assert!(decode(&bytes, FieldType::Integer, 720, 0).is_err());
+    }
+
+    #[test]
+    fn floats_with_all_their_digits_add_up_as_they_are() {
+        let list: Vec<f64> = (0..720).map(|n| (f64::from(n) / 50.0).sin()).collect();
+        let column = Column {
+            times: (0..720).map(|n| n * 10 * SECOND_NS).collect(),
+            values: Values::Float(list.clone()),
+        };
+        let hours = Cells::of(&column, RESOLUTIONS_NS[1]).expect("dense enough");
+        let sums = [list[..360].iter().sum(), list[360..].iter().sum()];
+        assert_eq!(hours.sums, Values::Float(sums.to_vec()));
     }
 
     #[test]
