@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Measures the forecaster before a real gateway: retrains of a fleet, fresh forecasts under load, memory.
 
-usage: forecast_bench.py [--hosts N] [--served N] [--days N] [--workers N] [--rate N] [--seconds N]
+usage: forecast_bench.py [--hosts N] [--served N] [--days N] [--served-days N] [--workers N] [--rate N] [--seconds N] [--keep FOLDER]
 
 1. The simulator writes the history of N hosts, and all of them are retrained in one job, their base included.
-2. For the memory and the load, the fleet grows to `--served` hosts: the others have two days of history and *copies* of
-   the trained models, one of their own profile each. Live points of all of them go on coming.
+2. For the memory and the load, the fleet grows to `--served` hosts: the others have `--served-days` of history and
+   *copies* of the trained models, one of their own profile each. Live points of all of them go on coming.
 3. After a restart every host is asked once; then forecasts of all targets of a host drawn at random are asked for at a
-   fixed rate. A request's time counts from the instant at which it was due, whether a connection was free or not.
+   fixed rate. A request's time counts from the instant at which it was due, whether a connection was free or not, to the
+   last byte of its answer.
+
+With `--keep` everything stays in that folder; the next run with it begins at step 3, its history carried on to the present.
 
 Processor time is that of the whole process, user and system; memory is resident, which files in the page cache are not.
 """
@@ -34,22 +37,24 @@ from live.services import Forecaster, Gateway, binary
 
 TICKS = os.sysconf("SC_CLK_TCK")
 DAY_S = 86_400
-# Copies of trained models need the targets that a host shows, not its past.
-SERVED_DAYS = 2
+# What a kept folder knows of the run that made it.
+KEPT = "fleet.json"
 # More than the service ever answers at a time at this rate, so that none waits for another.
 CONNECTIONS = 32
 
 
 def main():
     args = arguments()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="headroom-forecast-bench-"))
+    folder = args.keep or pathlib.Path(tempfile.mkdtemp(prefix="headroom-forecast-bench-"))
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with contextlib.ExitStack() as started:
             run(started, folder, args)
     except Failed as error:
         sys.exit(f"bench: {error}")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not args.keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def arguments():
@@ -57,30 +62,45 @@ def arguments():
     parser.add_argument("--hosts", type=int, default=100, help="hosts that are trained")
     parser.add_argument("--served", type=int, default=1000, help="hosts that are served")
     parser.add_argument("--days", type=int, default=14, help="history of the trained hosts")
+    parser.add_argument("--served-days", type=int, default=8, help="history of the hosts that are only served")
     parser.add_argument("--workers", type=int, default=2, help="hosts trained at a time")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     parser.add_argument("--seconds", type=int, default=60, help="how long they go on")
+    parser.add_argument("--keep", type=pathlib.Path, help="a folder that stays, and that the next run goes on with")
     return parser.parse_args()
 
 
 def run(started, folder, args):
     say(f"load of this machine now: {' '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.datetime.now(datetime.timezone.utc)
     gateway = started.enter_context(Gateway(folder))
-    backfill(gateway, args.hosts, args.days, now)
     settings = {"HEADROOM_TRAIN_ON_START": "false", "HEADROOM_TRAIN_WORKERS": args.workers,
-                "HEADROOM_HISTORY_DAYS": args.days, "HEADROOM_DISCOVERY_INTERVAL_S": 10}
-    with Forecaster(folder, gateway, **settings) as forecaster:
-        names = found(forecaster, args.hosts)
-        retrain(forecaster, gateway, names, args)
-    backfill(gateway, args.served, SERVED_DAYS, now)
-    copy_models(folder / "forecaster" / "registry", names, args.served)
-    started.enter_context(fleet.simulator(folder, gateway, "fleet", "--hosts", args.served, "--now", now, "--days", 0,
+                "HEADROOM_HISTORY_DAYS": args.days}
+    kept = folder / KEPT
+    if kept.exists():
+        made = json.loads(kept.read_text())
+        args.served = made["served"]
+        gap = now - datetime.datetime.fromisoformat(made["until"])
+        backfill(gateway, args.served, gap / datetime.timedelta(days=1) + 0.01, now)
+    else:
+        prepare(folder, gateway, settings, args, now)
+    kept.write_text(json.dumps({"served": args.served, "until": now.isoformat()}))
+    started.enter_context(fleet.simulator(folder, gateway, "fleet", "--hosts", args.served, "--now", stamp(now), "--days", 0,
                                           "--live-interval", "10s"))
     forecaster = started.enter_context(Forecaster(folder, gateway, **settings))
     names = found(forecaster, args.served)
     say(f"started with {args.served} models: {resident_mb(forecaster):.0f} MB resident")
     serve(forecaster, gateway, names, args)
+
+
+def prepare(folder, gateway, settings, args, now):
+    """Trains the first hosts, and gives the others their history and models."""
+    backfill(gateway, args.hosts, args.days, now)
+    with Forecaster(folder, gateway, HEADROOM_DISCOVERY_INTERVAL_S=10, **settings) as forecaster:
+        names = found(forecaster, args.hosts)
+        retrain(forecaster, gateway, names, args)
+    backfill(gateway, args.served, args.served_days, now)
+    copy_models(folder / "forecaster" / "registry", names, args.served)
 
 
 def say(text):
@@ -89,13 +109,17 @@ def say(text):
 
 def backfill(gateway, hosts, days, now):
     begun = time.monotonic()
-    command = [binary("headroom-simulator"), "fleet", "--hosts", str(hosts), "--days", str(days), "--step", "5m", "--now",
-               now, "--no-live"]
+    command = [binary("headroom-simulator"), "fleet", "--hosts", str(hosts), "--days", f"{days:.3f}", "--step", "5m", "--now",
+               stamp(now), "--no-live"]
     made = subprocess.run(command, env=outer_environment() | {"HEADROOM_GATEWAY_URL": gateway.url}, check=False,
                           capture_output=True, text=True)
     if made.returncode != 0:
         raise Failed(f"the simulator ended with exit code {made.returncode}\n{made.stderr[-600:]}")
-    say(f"{days} days of {hosts} hosts in {time.monotonic() - begun:.0f} s: {made.stdout.strip()}")
+    say(f"{days:.3g} days of {hosts} hosts in {time.monotonic() - begun:.0f} s: {made.stdout.strip()}")
+
+
+def stamp(now):
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def found(forecaster, count):
@@ -145,7 +169,7 @@ def copy_models(registry, trained, served):
 
 def serve(forecaster, gateway, names, args):
     for name in names:
-        ask(forecaster.port, name)
+        ask(connected(forecaster.port), name)
     say(f"every host asked once: {resident_mb(forecaster):.0f} MB resident")
     before = (cpu_s(forecaster), cpu_s(gateway))
     taken, targets = load(forecaster.port, names, args.rate, args.seconds)
@@ -165,16 +189,16 @@ def load(port, names, rate, seconds):
     taken, targets, failures = [], [], []
 
     def work():
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = connected(port)
         while (asked := due.get()) is not None:
             at, name = asked
             try:
-                answer = ask(port, name, connection)
+                answer = ask(connection, name)
             except (OSError, Failed) as error:
                 failures.append(error)
                 continue
             taken.append(time.perf_counter() - at)
-            targets.append(len(answer["forecasts"]))
+            targets.append(answer.count(b'"data_until"'))
 
     workers = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
     for worker in workers:
@@ -194,14 +218,18 @@ def load(port, names, rate, seconds):
     return taken, targets
 
 
-def ask(port, name, connection=None):
-    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def connected(port):
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+
+def ask(connection, name):
+    """The answer as it came: reading it here would take the time of those that are measured."""
     connection.request("GET", f"/api/v1/hosts/{name}/forecasts")
     answer = connection.getresponse()
     text = answer.read()
     if answer.status != 200:
         raise Failed(f"the forecast of {name} was answered {answer.status}: {text[:300]!r}")
-    return json.loads(text)
+    return text
 
 
 def cpu_s(process):

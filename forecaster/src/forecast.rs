@@ -8,7 +8,7 @@ use std::iter::once;
 use crate::{
     backtest::Scores,
     baseline::SeasonalNaive,
-    ensemble::{self, Paths, RECENT_STEPS, Sitting},
+    ensemble::{self, PastKey, Paths, RECENT_STEPS, Sitting, Standing, Standings},
     grid::Grid,
     manifest::{Manifest, ModelKind, TargetModel},
     model::{EncoderKind, HostModel, ModelRefusal, Series},
@@ -108,10 +108,21 @@ pub fn predict(
     recent: &[(Target, Grid)],
     horizon_steps: usize,
 ) -> Vec<Result<TargetForecast, PredictError>> {
+    predict_by(model, &Standings::default(), recent, horizon_steps)
+}
+
+/// Forecasts as [`predict`], with what is known of the model's answers to the same past, and keeps what becomes known.
+#[must_use]
+pub fn predict_by(
+    model: &HostModel,
+    standings: &Standings,
+    recent: &[(Target, Grid)],
+    horizon_steps: usize,
+) -> Vec<Result<TargetForecast, PredictError>> {
     let manifest = model.manifest();
     let asked: Vec<Result<Asked, PredictError>> = recent
         .iter()
-        .map(|(target, grid)| Asked::new(manifest, target, grid))
+        .map(|(target, grid)| Asked::new(manifest, standings, target, grid))
         .collect();
     let series: Vec<Option<(Series, Vec<usize>)>> = asked
         .iter()
@@ -127,7 +138,7 @@ pub fn predict(
             let mut of_network = std::mem::take(&mut answers[place]).into_iter();
             let (now, before) = (of_network.next().flatten(), of_network.next().flatten());
             let answer = match now {
-                Some(now) => asked.with_network(now, before),
+                Some(now) => asked.with_network(now, before, standings),
                 None => asked.alone(refusal.as_ref())?,
             };
             Ok(asked.forecast(answer, steps))
@@ -177,10 +188,19 @@ struct Asked<'a> {
     history: Grid,
     newest_value: f64,
     data_until_s: i64,
+    /// Of an ensemble.
+    past: Option<PastKey>,
+    /// What the ensemble's members said before, where that is known already.
+    standing: Option<Standing>,
 }
 
 impl<'a> Asked<'a> {
-    fn new(manifest: &'a Manifest, target: &Target, grid: &Grid) -> Result<Self, PredictError> {
+    fn new(
+        manifest: &'a Manifest,
+        standings: &Standings,
+        target: &Target,
+        grid: &Grid,
+    ) -> Result<Self, PredictError> {
         let metric = || target.metric.clone();
         let refused = || {
             manifest
@@ -207,8 +227,11 @@ impl<'a> Asked<'a> {
                 metric: metric(),
                 steps: grid.values.len(),
             })?;
+        let past = (known.serves == ModelKind::Ensemble).then(|| PastKey::of(&history));
         Ok(Self {
             known,
+            standing: past.and_then(|past| standings.of(&target.metric, past)),
+            past,
             history,
             newest_value: f64::from(newest_value),
             data_until_s,
@@ -221,21 +244,30 @@ impl<'a> Asked<'a> {
         let kind = self.known.serves;
         kind.encoder()?;
         let (series, end) = self.known.series?.series(&self.history);
-        let before = (kind == ModelKind::Ensemble).then(|| end.checked_sub(RECENT_STEPS));
+        let asks_before = kind == ModelKind::Ensemble && self.standing.is_none();
+        let before = asks_before.then(|| end.checked_sub(RECENT_STEPS));
         Some((series, once(end).chain(before.flatten()).collect()))
     }
 
     /// Answers with the network, or with the ensemble that it is part of.
-    fn with_network(&self, now: QuantilePath, before: Option<QuantilePath>) -> Answer {
+    fn with_network(
+        &self,
+        now: QuantilePath,
+        before: Option<QuantilePath>,
+        standings: &Standings,
+    ) -> Answer {
         let known = self.known;
         let ensemble = known.ensemble.as_ref();
-        let pooled = ensemble
-            .filter(|_| known.serves == ModelKind::Ensemble)
-            .and_then(|ensemble| {
+        let pooled = ensemble.zip(self.past).and_then(|(ensemble, past)| {
+            let standing = self.standing.clone().unwrap_or_else(|| {
                 let recent = before.map(|before| self.recent(before));
-                let paths = self.paths(self.history.values.len(), HORIZON_STEPS, Some(now.clone()));
-                ensemble.answer(&paths, recent.as_ref(), known.kind)
+                let standing = ensemble.standing(recent.as_ref());
+                standings.keep(&known.metric, past, standing.clone());
+                standing
             });
+            let paths = self.paths(self.history.values.len(), HORIZON_STEPS, Some(now.clone()));
+            ensemble.answer_by(&paths, &standing, known.kind)
+        });
         Answer {
             kind: known.serves,
             path: pooled.unwrap_or(now),

@@ -2,7 +2,8 @@
 //! what may have changed since the last one.
 //!
 //! Of a host that is kept, the last hour is read again each time, so that points which came a little late are seen at once.
-//! What is later than that, or deleted, is seen when the whole of it is read again, once an hour.
+//! What is later than that, or deleted, is seen when the whole of it is read again, once an hour: by whoever goes round the
+//! hosts, so that a request waits for it only where nobody does.
 
 use std::sync::Arc;
 
@@ -23,8 +24,11 @@ const AGAIN_STEPS: usize = 12;
 /// A rate may reach back to a reading this long before its step, so that reading begins there.
 const BEFORE_STEPS: usize = (COUNTER_GAP_MAX_S / STEP_S as i64) as usize;
 
-/// The time after which the whole history is read again.
-const WHOLE_AFTER_S: i64 = 3_600;
+/// The time after which a round reads the whole history again.
+pub const WHOLE_AFTER_S: i64 = 3_600;
+
+/// The time after which a request does.
+pub const WHOLE_AT_LATEST_S: i64 = 2 * WHOLE_AFTER_S;
 
 /// Reads the newest history.
 pub struct Recent {
@@ -49,7 +53,8 @@ impl Recent {
         }
     }
 
-    /// Reads the last [`HISTORY_STEPS`] steps of a host's targets, in the targets' order.
+    /// Reads the last [`HISTORY_STEPS`] steps of a host's targets, in the targets' order; all of them when that was last
+    /// done `whole_after_s` ago.
     ///
     /// # Errors
     ///
@@ -59,10 +64,12 @@ impl Recent {
         host: &str,
         targets: &[Target],
         now_s: i64,
+        whole_after_s: i64,
     ) -> Result<Vec<(Target, Grid)>, GatewayError> {
         let span = Span::before(now_s, HISTORY_STEPS);
         let held = self.held.lock().get(host).cloned();
-        let useful = held.filter(|held| held.reaches(targets, span, now_s));
+        let useful =
+            held.filter(|held| held.reaches(targets, span) && held.is_young(now_s, whole_after_s));
         let (grids, whole_at_s) = match useful {
             Some(held) => {
                 let steps = (AGAIN_STEPS + BEFORE_STEPS) as i64;
@@ -85,9 +92,7 @@ impl Recent {
     /// Keeps what was read, unless more targets of the host are kept already.
     fn hold(&self, host: &str, span: Span, whole_at_s: i64, grids: &[(Target, Grid)]) {
         let mut held = self.held.lock();
-        let has_more = |held: &Arc<Held>| {
-            held.grids.len() > grids.len() && held.reaches(&[], span, whole_at_s)
-        };
+        let has_more = |held: &Arc<Held>| held.grids.len() > grids.len() && held.reaches(&[], span);
         if !held.peek(host).is_some_and(has_more) {
             let read = Held {
                 span,
@@ -101,11 +106,15 @@ impl Recent {
 
 impl Held {
     /// Says whether only the newest steps of these targets are to be read.
-    fn reaches(&self, targets: &[Target], span: Span, now_s: i64) -> bool {
+    fn reaches(&self, targets: &[Target], span: Span) -> bool {
         let behind_s = span.until_s - self.span.until_s;
         (0..=AGAIN_STEPS as i64 * i64::from(STEP_S)).contains(&behind_s)
-            && (0..WHOLE_AFTER_S).contains(&(now_s - self.whole_at_s))
             && targets.iter().all(|target| self.of(target).is_some())
+    }
+
+    /// Says whether the whole was read less than so long ago.
+    fn is_young(&self, now_s: i64, whole_after_s: i64) -> bool {
+        (0..whole_after_s).contains(&(now_s - self.whole_at_s))
     }
 
     fn of(&self, target: &Target) -> Option<&Grid> {
@@ -200,12 +209,17 @@ mod tests {
         let (target, now_s) = (target(), 10_000 * STEP);
         let held = held(&target, now_s);
         let reaches = |targets: &[Target], now_s: i64| {
-            held.reaches(targets, Span::before(now_s, HISTORY_STEPS), now_s)
+            held.reaches(targets, Span::before(now_s, HISTORY_STEPS))
         };
         let known = [target.clone()];
-        assert!(reaches(&known, now_s) && reaches(&known, now_s + 11 * STEP));
-        assert!(!reaches(&known, now_s + 12 * STEP), "an hour is over");
+        assert!(reaches(&known, now_s) && reaches(&known, now_s + 12 * STEP));
+        assert!(!reaches(&known, now_s + 13 * STEP), "an hour is over");
         assert!(!reaches(&known, now_s - STEP), "the clock went back");
+        let hours = |hours: i64| now_s + hours * WHOLE_AFTER_S;
+        assert!(held.is_young(hours(1) - 1, WHOLE_AFTER_S));
+        assert!(!held.is_young(hours(1), WHOLE_AFTER_S), "a round is due");
+        assert!(held.is_young(hours(1), WHOLE_AT_LATEST_S));
+        assert!(!held.is_young(hours(2), WHOLE_AT_LATEST_S));
         let other = default_rules()[0].target.target(&BTreeMap::new());
         assert!(!reaches(&[target, other], now_s));
     }

@@ -1,5 +1,8 @@
 //! Rounds: every interval, and for a host as soon as it has a new model, forecasts are made, written back as points,
 //! and judged for alerts.
+//!
+//! A round of a large fleet goes slowly, with a pause behind each host: it has the whole interval, and those who ask
+//! meanwhile have not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,11 +15,15 @@ use crate::{
     fleet::Fleet,
     gateway::{Gateway, GatewayError},
     metrics::Metrics,
-    quantile::HORIZON_STEPS,
     serving::{HostForecast, ServeError, Serving},
     shadow::Shadow,
     writeback,
 };
+
+/// The longest pause behind a host: a small fleet is round within moments.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// The pauses of a round take a half of the interval at most.
+const PAUSES_SHARE: u32 = 2;
 
 /// Makes the rounds.
 pub struct Rounds {
@@ -46,13 +53,13 @@ impl Rounds {
         loop {
             tokio::select! {
                 () = cancelled.cancelled() => return,
-                _ = ticks.tick() => self.round(&cancelled).await,
+                _ = ticks.tick() => self.round(&mut trained, &cancelled).await,
                 Some(host) = trained.recv() => drop(self.visit(&host).await),
             }
         }
     }
 
-    async fn round(&self, cancelled: &CancellationToken) {
+    async fn round(&self, trained: &mut mpsc::Receiver<String>, cancelled: &CancellationToken) {
         let hosts = match self.fleet.known() {
             Some(hosts) => hosts,
             // The first round of all need not wait for the first look.
@@ -62,7 +69,7 @@ impl Rounds {
             },
         };
         for host in hosts.keys() {
-            if cancelled.is_cancelled() {
+            if self.paused(hosts.len(), trained, cancelled).await {
                 return;
             }
             if let Err(error) = self.visit(host).await
@@ -75,9 +82,34 @@ impl Rounds {
         self.metrics.last_round.set(self.clock.now_s());
     }
 
+    /// Waits before the next of so many hosts, and shows the new models that come meanwhile; says whether the rounds have
+    /// ended. The first round does not wait: until a host's history has been read, whoever asks waits for that.
+    async fn paused(
+        &self,
+        hosts: usize,
+        trained: &mut mpsc::Receiver<String>,
+        cancelled: &CancellationToken,
+    ) -> bool {
+        let is_first = self.metrics.last_round.get() == 0;
+        let pause = if is_first {
+            Duration::ZERO
+        } else {
+            PAUSE_MAX.min(self.interval / PAUSES_SHARE / hosts.max(1) as u32)
+        };
+        let mut over = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                biased;
+                () = cancelled.cancelled() => return true,
+                () = &mut over => return false,
+                Some(host) = trained.recv() => drop(self.visit(&host).await),
+            }
+        }
+    }
+
     /// Forecasts one host; only trouble with the gateway is passed on, since it would meet every host.
     async fn visit(&self, host: &str) -> Result<(), GatewayError> {
-        let forecast = match self.serving.forecast(host, None, HORIZON_STEPS).await {
+        let forecast = match self.serving.going_round(host).await {
             Ok(forecast) => Arc::new(forecast),
             Err(ServeError::Gateway(error)) => return Err(error),
             Err(error @ (ServeError::NothingServed { .. } | ServeError::HostUnknown { .. })) => {

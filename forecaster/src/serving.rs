@@ -23,7 +23,7 @@ use crate::{
     jobs::base::FleetBase,
     metrics::Metrics,
     quantile::HORIZON_STEPS,
-    recent::Recent,
+    recent::{Recent, WHOLE_AFTER_S, WHOLE_AT_LATEST_S},
     target::Target,
     threshold::Crossing,
 };
@@ -213,10 +213,32 @@ impl Serving {
         metric: Option<&str>,
         steps: usize,
     ) -> Result<HostForecast, ServeError> {
+        self.timed(name, metric, steps, WHOLE_AT_LATEST_S).await
+    }
+
+    /// Forecasts all targets of a host over the whole horizon, its history read whole where an hour has passed since that
+    /// was done: for whoever goes round, and can wait for it better than a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::forecast`].
+    pub async fn going_round(&self, name: &str) -> Result<HostForecast, ServeError> {
+        self.timed(name, None, HORIZON_STEPS, WHOLE_AFTER_S).await
+    }
+
+    async fn timed(
+        &self,
+        name: &str,
+        metric: Option<&str>,
+        steps: usize,
+        whole_after_s: i64,
+    ) -> Result<HostForecast, ServeError> {
         let targets = self.targets(name, metric).await?;
         let timer = self.metrics.forecast_seconds.start_timer();
         let champion = self.champions.of(name);
-        let forecast = self.answer(name, targets, champion, steps).await?;
+        let forecast = self
+            .answer(name, targets, champion, steps, whole_after_s)
+            .await?;
         timer.observe_duration();
         Ok(forecast)
     }
@@ -232,7 +254,8 @@ impl Serving {
         challenger: Arc<Champion>,
     ) -> Result<HostForecast, ServeError> {
         let targets = self.targets(name, None).await?;
-        self.answer(name, targets, Some(challenger), HORIZON_STEPS)
+        let challenger = Some(challenger);
+        self.answer(name, targets, challenger, HORIZON_STEPS, WHOLE_AT_LATEST_S)
             .await
     }
 
@@ -242,9 +265,13 @@ impl Serving {
         targets: Vec<Target>,
         champion: Option<Arc<Champion>>,
         steps: usize,
+        whole_after_s: i64,
     ) -> Result<HostForecast, ServeError> {
         let issued_at_s = self.clock.now_s();
-        let recent = self.recent.read(name, &targets, issued_at_s).await?;
+        let recent = self
+            .recent
+            .read(name, &targets, issued_at_s, whole_after_s)
+            .await?;
         let peers = match champion {
             Some(_) => Vec::new(),
             None => self.peers(&targets, issued_at_s).await,
@@ -312,7 +339,8 @@ impl Serving {
             };
             let shared = |theirs: &&Target| targets.iter().any(|own| own.metric == theirs.metric);
             let shared: Vec<Target> = known.targets.iter().filter(shared).cloned().collect();
-            match self.recent.read(host, &shared, now_s).await {
+            let read = self.recent.read(host, &shared, now_s, WHOLE_AT_LATEST_S);
+            match read.await {
                 Ok(recent) => peers.push(Peer {
                     host: host.to_owned(),
                     recent,

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use self::networks::Networks;
 pub use self::trials::Contest;
 use crate::{
+    ensemble::Standings,
     forecast::{self, PredictError, TargetForecast},
     grid::Grid,
     manifest::{Manifest, Verdict},
@@ -25,7 +26,8 @@ use crate::{
 pub struct Champion {
     /// Its version in the registry.
     pub version: String,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
+    standings: Standings,
     networks: Arc<Networks>,
 }
 
@@ -68,10 +70,10 @@ impl Champion {
         steps: usize,
     ) -> Vec<Result<TargetForecast, PredictError>> {
         match self.networks.of(&self.manifest, &self.version) {
-            Ok(model) => forecast::predict(&model, recent, steps),
+            Ok(model) => forecast::predict_by(&model, &self.standings, recent, steps),
             Err(error) => {
                 tracing::error!(host = %self.manifest.host, %error, "a network cannot be read; retrain the host");
-                let without = HostModel::without_networks(self.manifest.clone());
+                let without = HostModel::without_networks(Arc::clone(&self.manifest));
                 forecast::predict(&without, recent, steps)
             }
         }
@@ -251,11 +253,12 @@ impl Champions {
     }
 
     fn known(&self, version: String, model: HostModel) -> Arc<Champion> {
-        let manifest = model.manifest().clone();
+        let manifest = Arc::clone(model.manifest());
         self.networks.hold(&version, model);
         Arc::new(Champion {
             version,
             manifest,
+            standings: Standings::default(),
             networks: Arc::clone(&self.networks),
         })
     }

@@ -36,7 +36,7 @@ impl Networks {
     /// Returns a model, from disk where it is not in memory. Reads; not for an async thread.
     pub(super) fn of(
         &self,
-        manifest: &Manifest,
+        manifest: &Arc<Manifest>,
         version: &str,
     ) -> Result<Arc<HostModel>, RegistryError> {
         let key = key(&manifest.host, version);
@@ -44,7 +44,7 @@ impl Networks {
             return Ok(Arc::clone(model));
         }
         // Two that ask at once both read: that is cheaper than letting all others wait.
-        let model = Arc::new(self.registry.read(&manifest.host, version)?);
+        let model = Arc::new(self.registry.read_again(manifest, version)?);
         self.held.lock().insert(key, Arc::clone(&model));
         Ok(model)
     }

@@ -14,13 +14,17 @@
 
 mod members;
 mod pool;
+mod standing;
 mod weights;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::members::{Paths, Statistical, answers};
+pub use self::{
+    members::{Paths, Statistical, answers},
+    standing::{PastKey, Standing, Standings},
+};
 use crate::{
     backtest::ScoreSheet,
     manifest::ModelKind,
@@ -112,12 +116,32 @@ impl Ensemble {
         recent: Option<&Sitting>,
         kind: Kind,
     ) -> Option<QuantilePath> {
-        let members = self.weighed(paths, recent);
+        self.answer_by(paths, &self.standing(recent), kind)
+    }
+
+    /// Returns what an answer learns from what the members would have answered [`RECENT_STEPS`] before, and what came.
+    #[must_use]
+    pub fn standing(&self, recent: Option<&Sitting>) -> Standing {
+        Standing {
+            errors: recent.map_or_else(BTreeMap::new, recent_crps),
+            drift: self.drift(recent),
+        }
+    }
+
+    /// Pools the members' answers by how right they were lately; `None` where no member answered.
+    #[must_use]
+    pub fn answer_by(
+        &self,
+        paths: &Paths,
+        standing: &Standing,
+        kind: Kind,
+    ) -> Option<QuantilePath> {
+        let members = self.weighed_by(paths, &standing.errors);
         if members.is_empty() {
             return None;
         }
         let values = pool::pooled(&members, pool::all_steps());
-        let drawn = self.drawn(&values, self.drift(recent));
+        let drawn = self.drawn(&values, standing.drift);
         Some(QuantilePath::from_fn(values.len(), kind, |level, step| {
             drawn(step, level)
         }))
@@ -129,7 +153,15 @@ impl Ensemble {
         paths: &'a Paths,
         recent: Option<&Sitting>,
     ) -> Vec<(f64, &'a QuantilePath)> {
-        let errors: BTreeMap<ModelKind, f64> = recent.map_or_else(BTreeMap::new, recent_crps);
+        self.weighed_by(paths, &recent.map_or_else(BTreeMap::new, recent_crps))
+    }
+
+    /// Weighs the members that answered, by the errors that each made lately.
+    fn weighed_by<'a>(
+        &self,
+        paths: &'a Paths,
+        errors: &BTreeMap<ModelKind, f64>,
+    ) -> Vec<(f64, &'a QuantilePath)> {
         let network = errors.get(&ModelKind::Lstm).copied();
         let weighed = self.weights.iter().filter_map(|(member, weight)| {
             let path = paths.get(member)?;

@@ -14,7 +14,7 @@ use std::{
 use backon::{ExponentialBuilder, Retryable};
 use headroom_openapi::query::{QueryAnswer, StatementResult};
 use reqwest::{RequestBuilder, Response, StatusCode, header};
-use url::Url;
+use url::{Host, Url};
 
 use crate::config::GatewaySettings;
 pub use error::GatewayError;
@@ -52,6 +52,8 @@ impl Gateway {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(settings.timeout)
             .redirect(reqwest::redirect::Policy::none())
+            // On one machine packing an answer and unpacking it takes longer than handing it over.
+            .gzip(!is_on_this_machine(&settings.url))
             .build()?;
         Ok(Self {
             http,
@@ -243,6 +245,15 @@ impl Gateway {
     pub fn shown_url(&self) -> String {
         self.settings.url[..url::Position::BeforeUsername].to_owned()
             + &self.settings.url[url::Position::BeforeHost..url::Position::AfterPath]
+    }
+}
+
+fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tch::TchError;
@@ -55,22 +55,25 @@ pub enum ModelError {
 /// A model that serves one host.
 #[derive(Debug)]
 pub struct HostModel {
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     /// libtorch's tensors belong to one thread at a time.
     networks: BTreeMap<EncoderKind, Mutex<Network>>,
 }
 
 impl HostModel {
-    pub(crate) fn new(manifest: Manifest, networks: impl IntoIterator<Item = Network>) -> Self {
+    pub(crate) fn new(
+        manifest: impl Into<Arc<Manifest>>,
+        networks: impl IntoIterator<Item = Network>,
+    ) -> Self {
         let by_kind = |network: Network| (network.shape().encoder, Mutex::new(network));
         Self {
-            manifest,
+            manifest: manifest.into(),
             networks: networks.into_iter().map(by_kind).collect(),
         }
     }
 
     /// Makes a model whose networks cannot be asked, since their weights cannot be read: the naive forecasts answer.
-    pub(crate) fn without_networks(manifest: Manifest) -> Self {
+    pub(crate) fn without_networks(manifest: Arc<Manifest>) -> Self {
         Self::new(manifest, Vec::new())
     }
 
@@ -98,7 +101,7 @@ impl HostModel {
         let is_there = kind
             .encoder()
             .is_none_or(|encoder| self.networks.contains_key(&encoder));
-        for target in &mut self.manifest.targets {
+        for target in &mut Arc::make_mut(&mut self.manifest).targets {
             if is_there && target.has(kind) {
                 target.serves = kind;
                 target.fallback_reason = None;
@@ -113,10 +116,11 @@ impl HostModel {
     ///
     /// When the weights are not those that the manifest names.
     pub fn from_parts(
-        manifest: Manifest,
+        manifest: impl Into<Arc<Manifest>>,
         weights: &HostWeights,
         device: Device,
     ) -> Result<Self, ModelError> {
+        let manifest = manifest.into();
         if let Some(kind) = weights.keys().find(|kind| manifest.entry(**kind).is_none()) {
             return Err(ModelError::WeightsUnasked { kind: *kind });
         }
@@ -140,7 +144,7 @@ impl HostModel {
 
     /// Returns what is known about the model.
     #[must_use]
-    pub fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 

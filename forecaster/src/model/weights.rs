@@ -62,7 +62,7 @@ pub(crate) fn from_bytes(
     bytes: &[u8],
     device: Device,
 ) -> Result<Network, WeightsError> {
-    let network = Network::new(shape, 0, device.into())?;
+    let network = Network::blank(shape, device.into())?;
     let tensors = SafeTensors::deserialize(bytes)?;
     for (name, variable) in network.variables() {
         let size = variable.numel();

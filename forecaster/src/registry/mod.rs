@@ -34,6 +34,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
@@ -190,6 +191,20 @@ impl Registry {
     /// When the host has no such version, or it cannot be read.
     pub fn read(&self, host: &str, version: &str) -> Result<HostModel, RegistryError> {
         read(&self.kept(host, version)?.join(version), self.device)
+    }
+
+    /// Reads the weights of a version whose manifest is known.
+    ///
+    /// # Errors
+    ///
+    /// When they are gone, or are not those that the manifest names.
+    pub fn read_again(
+        &self,
+        manifest: &Arc<Manifest>,
+        version: &str,
+    ) -> Result<HostModel, RegistryError> {
+        let version = self.folder(&manifest.host).join(version);
+        read_with(Arc::clone(manifest), &version, self.device)
     }
 
     /// Lets no version have an alias any more.
@@ -403,7 +418,14 @@ fn present(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
 }
 
 fn read(version: &Path, device: Device) -> Result<HostModel, RegistryError> {
-    let manifest = read_manifest(version)?;
+    read_with(Arc::new(read_manifest(version)?), version, device)
+}
+
+fn read_with(
+    manifest: Arc<Manifest>,
+    version: &Path,
+    device: Device,
+) -> Result<HostModel, RegistryError> {
     let mut weights = HostWeights::new();
     for kind in EncoderKind::ALL {
         let bytes = present(&version.join(file_of(WEIGHTS, kind)))?;

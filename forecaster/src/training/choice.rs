@@ -64,20 +64,22 @@ pub(super) fn choose(model: &mut TargetModel, scale: f64, history_steps: usize) 
 
 fn reason(model: &TargetModel, history_steps: usize) -> String {
     let served = model.served_scores();
-    match (model.scores.get(&ModelKind::Lstm), served) {
-        (Some(lstm), Some(served)) => format!(
-            "{} was better than the lstm over {} origins: MAE {:.4} against {:.4}, CRPS {:.4} against {:.4}",
+    let mut scores = model.scores.iter();
+    match (scores.find(|(kind, _)| kind.is_network()), served) {
+        (Some((kind, network)), Some(served)) => format!(
+            "{} was better than the {} over {} origins: MAE {:.4} against {:.4}, CRPS {:.4} against {:.4}",
             model.serves.name(),
+            kind.name(),
             served.n_origins,
             served.mae,
-            lstm.mae,
+            network.mae,
             served.crps,
-            lstm.crps
+            network.crps
         ),
-        _ if model.series.is_some() => "no value came to score the lstm by".to_owned(),
+        _ if model.series.is_some() => "no value came to score the network by".to_owned(),
         _ => format!(
             "the history of {history_steps} steps has no part of {NETWORK_STEPS_MIN} steps that changes and lies before \
-             what is kept back, which the lstm needs to learn from"
+             what is kept back, which the network needs to learn from"
         ),
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use headroom_forecaster::{
-    forecast::{PredictError, predict},
+    ensemble::Standings,
+    forecast::{PredictError, predict, predict_by},
     manifest::ModelKind,
     model::HostModel,
-    quantile::{HORIZON_STEPS, LEVELS},
+    quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
     target::Kind,
     training::{Budget, Event, Progress, TrainError, TrainRequest, train_host},
 };
@@ -295,4 +296,41 @@ fn the_network_is_not_asked_about_what_it_cannot_see() {
         error[0],
         Err(PredictError::HistoryTooShort { have: 100, .. })
     ));
+}
+
+#[test]
+fn what_the_members_said_before_is_asked_once_and_holds_until_a_value_changes() {
+    let request = host(8);
+    let model = train(&request);
+    let mut recent = recent(&request);
+    let standings = Standings::default();
+    let place = recent
+        .iter()
+        .position(|(target, _)| {
+            let known = model.manifest().target(&target.metric);
+            known.is_some_and(|known| known.serves == ModelKind::Ensemble)
+        })
+        .expect("an ensemble");
+    let path = |recent: &[_], standings: &Standings| {
+        let answer = predict_by(&model, standings, recent, HORIZON_STEPS).swap_remove(place);
+        answer.expect("a forecast").path
+    };
+    // A batch of another size sums in another order, in single precision.
+    let distance = |one: &QuantilePath, other: &QuantilePath| {
+        let values = one.levels().iter().flatten();
+        let beside = values.zip(other.levels().iter().flatten());
+        beside.fold(0.0, |most, (one, other)| {
+            f64::max(most, (one - other).abs())
+        })
+    };
+    let first = path(&recent, &standings);
+    assert!(distance(&first, &path(&recent, &standings)) < 1e-3);
+    assert!(distance(&first, &path(&recent, &Standings::default())) < 1e-3);
+    // What came late within the last four hours was off by far.
+    let values = &mut recent[place].1.values;
+    let end = values.len();
+    values[end - 40..end - 20].fill(99.0);
+    let late = path(&recent, &standings);
+    assert!(distance(&late, &path(&recent, &Standings::default())) < 1e-3);
+    assert!(distance(&late, &first) > 0.1);
 }

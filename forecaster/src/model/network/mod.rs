@@ -72,6 +72,15 @@ pub(crate) struct Network {
 impl Network {
     /// Makes a network whose weights follow from the seed alone.
     pub(crate) fn new(shape: Shape, seed: u64, device: Device) -> Result<Self, TchError> {
+        let network = Self::blank(shape, device)?;
+        layers::draw(&network.variables(), seed)?;
+        network.encoder.begin()?;
+        network.decoder.begin()?;
+        Ok(network)
+    }
+
+    /// Makes a network whose weights are still to be set.
+    pub(super) fn blank(shape: Shape, device: Device) -> Result<Self, TchError> {
         let store = nn::VarStore::new(device);
         let root = store.root();
         let hidden = shape.hidden as i64;
@@ -80,23 +89,19 @@ impl Network {
             EncoderKind::Tcn => Box::new(tcn::Tcn::new(&root, hidden)?),
             EncoderKind::Attention => Box::new(attention::Attention::new(&root, hidden)?),
         };
-        let network = Self {
+        Ok(Self {
             shape,
             kinds: table(&root, "kinds", target::Kind::ALL.len(), KIND_WIDTH)?,
             series: table(&root, SERIES, shape.series + 1, SERIES_WIDTH)?,
             encoder,
             decoder: Decoder::new(&root, hidden, shape.decoder as i64)?,
             store,
-        };
-        layers::draw(&network.variables(), seed)?;
-        network.encoder.begin()?;
-        network.decoder.begin()?;
-        Ok(network)
+        })
     }
 
     /// Makes another network with the same weights.
     pub(crate) fn copy(&self) -> Result<Self, TchError> {
-        let copy = Self::new(self.shape, 0, self.device())?;
+        let copy = Self::blank(self.shape, self.device())?;
         for ((_, to), (_, from)) in copy.variables().iter().zip(self.variables()) {
             tch::no_grad(|| to.shallow_clone().f_copy_(&from))?;
         }
@@ -111,7 +116,7 @@ impl Network {
             series,
             ..self.shape
         };
-        let copy = Self::new(shape, 0, self.device())?;
+        let copy = Self::blank(shape, self.device())?;
         let rows: Vec<i64> = [0].iter().chain(rows).map(|row| *row as i64).collect();
         let rows = Tensor::f_from_slice(&rows)?.f_to(self.device())?;
         for ((name, to), (_, from)) in copy.variables().iter().zip(self.variables()) {
