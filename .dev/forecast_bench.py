@@ -6,7 +6,7 @@ usage: forecast_bench.py [--hosts N] [--served N] [--days N] [--served-days N] [
 1. The simulator writes the history of N hosts, and all of them are retrained in one job, their base included.
 2. For the memory and the load, the fleet grows to `--served` hosts: the others have `--served-days` of history and
    *copies* of the trained models, one of their own profile each. Live points of all of them go on coming.
-3. After a restart every host is asked once; then forecasts of all targets of a host drawn at random are asked for at a
+3. After a restart every host is asked once, and the first round over all hosts awaited; then forecasts of all targets of a host drawn at random are asked for at a
    fixed rate. A request's time counts from the instant at which it was due, whether a connection was free or not, to the
    last byte of its answer.
 
@@ -170,7 +170,8 @@ def copy_models(registry, trained, served):
 def serve(forecaster, gateway, names, args):
     for name in names:
         ask(connected(forecaster.port), name)
-    say(f"every host asked once: {resident_mb(forecaster):.0f} MB resident")
+    forecaster.wait_for("the first round over all hosts has ended", lambda: last_round_s(forecaster) > 0, 600)
+    say(f"every host asked, and the first round done: {resident_mb(forecaster):.0f} MB resident")
     before = (cpu_s(forecaster), cpu_s(gateway))
     taken, targets = load(forecaster.port, names, args.rate, args.seconds)
     own_s, gateway_s = cpu_s(forecaster) - before[0], cpu_s(gateway) - before[1]
@@ -230,6 +231,11 @@ def ask(connection, name):
     if answer.status != 200:
         raise Failed(f"the forecast of {name} was answered {answer.status}: {text[:300]!r}")
     return text
+
+
+def last_round_s(forecaster):
+    text = forecaster.call("GET", "/metrics").text()
+    return float(text.split("\nheadroom_last_round_success_timestamp_seconds ")[1].split()[0])
 
 
 def cpu_s(process):
