@@ -63,11 +63,11 @@ impl Store {
                 {
                     return Err(broken("is not what the catalogue says"));
                 }
-                let made = rollup::encode(&mut Encoder::default(), &column)?;
-                if meta.resolutions != 0
-                    && rows::rollup(reader, meta.id)? != made.map(|(bytes, _)| bytes)
-                {
-                    return Err(broken("does not add up to what its rollup says"));
+                if meta.resolutions != 0 {
+                    let made = rollup::encode(&mut Encoder::default(), &column)?;
+                    if rows::rollup(reader, meta.id)? != made.map(|(bytes, _)| bytes) {
+                        return Err(broken("does not add up to what its rollup says"));
+                    }
                 }
                 report.chunks += 1;
                 report.values += column.len() as u64;

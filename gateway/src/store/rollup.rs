@@ -248,81 +248,70 @@ pub(super) fn decode(
     }
     while let Some((number, after)) = rest.split_first() {
         rest = after;
-        let is_wanted = usize::from(*number) == wanted;
-        let cells = cells_of(&mut rest, field_type, points, is_wanted).ok_or_else(damaged)?;
-        if is_wanted {
-            return Ok(Some(cells));
+        let packed = Packed::take(&mut rest, points).ok_or_else(damaged)?;
+        if usize::from(*number) == wanted {
+            return packed.unpacked(field_type).ok_or_else(damaged).map(Some);
         }
     }
     Ok(None)
 }
 
-fn cells_of(
-    rest: &mut &[u8],
-    field_type: FieldType,
-    points: u32,
-    is_wanted: bool,
-) -> Option<Cells> {
-    let count = usize::try_from(pack::take_varint(rest)?).ok()?;
-    if count > points as usize {
-        return None;
+/// The cells of one resolution as they stand in the bytes.
+struct Packed<'a> {
+    count: usize,
+    lists: [&'a [u8]; 9],
+}
+
+impl<'a> Packed<'a> {
+    /// Takes them off the front; `None` where they are no cells of so many points.
+    fn take(rest: &mut &'a [u8], points: u32) -> Option<Self> {
+        let count = usize::try_from(pack::take_varint(rest)?).ok()?;
+        let mut lists: [&[u8]; 9] = [&[]; 9];
+        for list in &mut lists {
+            let length = usize::try_from(pack::take_varint(rest)?).ok()?;
+            (*list, *rest) = rest.split_at_checked(length)?;
+        }
+        (count <= points as usize).then_some(Self { count, lists })
     }
-    let mut next = || {
-        let length = usize::try_from(pack::take_varint(rest)?).ok()?;
-        let (list, after) = rest.split_at_checked(length)?;
-        *rest = after;
-        // What is passed over is not unpacked.
-        Some(if is_wanted { list } else { &[] })
-    };
-    let lists: Vec<&[u8]> = (0..9).map(|_| next()).collect::<Option<_>>()?;
-    let count = if is_wanted { count } else { 0 };
-    let integers = |list: &[u8]| chunk::integers(list, count);
-    let values = |list: &[u8]| chunk::values_of(field_type, list, count);
-    if !is_wanted {
-        let none = || Values::new(field_type);
-        return Some(Cells {
-            starts: Vec::new(),
-            counts: Vec::new(),
-            first_times: Vec::new(),
-            last_times: Vec::new(),
-            sums: none(),
-            least: none(),
-            most: none(),
-            firsts: none(),
-            lasts: none(),
-        });
+
+    fn unpacked(&self, field_type: FieldType) -> Option<Cells> {
+        let integers =
+            |list| chunk::integers(list, self.count).filter(|found| found.len() == self.count);
+        let values = |list| {
+            chunk::values_of(field_type, list, self.count).filter(|found| found.len() == self.count)
+        };
+        let [
+            starts,
+            counts,
+            first_times,
+            last_times,
+            sums,
+            least,
+            most,
+            firsts,
+            lasts,
+        ] = self.lists;
+        let starts = integers(starts)?;
+        let from_starts = |list| -> Option<Vec<i64>> {
+            let pairs = integers(list)?.into_iter().zip(&starts);
+            Some(
+                pairs
+                    .map(|(after, start)| start.wrapping_add(after))
+                    .collect(),
+            )
+        };
+        Some(Cells {
+            counts: integers(counts)?,
+            first_times: from_starts(first_times)?,
+            last_times: from_starts(last_times)?,
+            sums: values(sums)?,
+            least: values(least)?,
+            most: values(most)?,
+            firsts: values(firsts)?,
+            lasts: values(lasts)?,
+            starts,
+        })
     }
-    let starts = integers(lists[0])?;
-    let times = |list: &[u8]| -> Option<Vec<i64>> {
-        let pairs = integers(list)?.into_iter().zip(&starts);
-        Some(
-            pairs
-                .map(|(after, start)| start.wrapping_add(after))
-                .collect(),
-        )
-    };
-    let cells = Cells {
-        counts: integers(lists[1])?,
-        first_times: times(lists[2])?,
-        last_times: times(lists[3])?,
-        sums: values(lists[4])?,
-        least: values(lists[5])?,
-        most: values(lists[6])?,
-        firsts: values(lists[7])?,
-        lasts: values(lists[8])?,
-        starts,
-    };
-    let lengths = [
-        &cells.sums,
-        &cells.least,
-        &cells.most,
-        &cells.firsts,
-        &cells.lasts,
-    ];
-    let is_whole = lengths.iter().all(|list| list.len() == count)
-        && cells.starts.len() == count
-        && cells.counts.len() == count;
-    is_whole.then_some(cells)
 }
 
 #[cfg(test)]
