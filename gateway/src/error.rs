@@ -21,7 +21,7 @@ use crate::{
     influxql::answer::{Format, error_written},
     ingest::RefusedLine,
     journal::JournalError,
-    lines::PrecisionUnknown,
+    lines::{PrecisionUnknown, Rule},
     rejects::{RejectsError, ReplayError},
 };
 
@@ -248,7 +248,9 @@ impl Failure {
 }
 
 fn describe_refused(lines: &[RefusedLine], accepted: usize) -> String {
-    let start = if accepted == 0 {
+    // What is well-formed and too old is a partial write also where nothing else was in it, as in InfluxDB.
+    let expired = |line: &RefusedLine| line.refusal.rule == Rule::Retention;
+    let start = if accepted == 0 && !lines.iter().any(expired) {
         "unable to parse"
     } else {
         "partial write"
@@ -283,8 +285,16 @@ impl fmt::Display for ApiError {
 }
 
 impl ApiError {
-    /// The failure's status, fitted to the client: on 429 Telegraf's output for version 1 drops the batch.
+    /// The failure's status, fitted to the client: on 429 Telegraf's output for version 1 drops the batch, and InfluxDB 2
+    /// has a status of its own for lines that are well-formed and too old.
     fn status(&self) -> (StatusCode, &'static str) {
+        if let (Dialect::V2, Failure::LinesRefused { lines, .. }) = (self.dialect, &self.failure)
+            && lines
+                .iter()
+                .all(|line| line.refusal.rule == Rule::Retention)
+        {
+            return (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable entity");
+        }
         match (self.dialect, self.failure.status()) {
             (Dialect::V1 | Dialect::V1Csv, (StatusCode::TOO_MANY_REQUESTS, _)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")

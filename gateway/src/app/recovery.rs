@@ -209,9 +209,9 @@ fn accepted_lines<'a>(store: &'a Store, batch: &'a Batch, text: &'a [u8]) -> sto
     while let Some(line) = scanner.next_line() {
         if let Ok(parts) = line.verdict
             && !batch.refuses(&line.bytes)
-            && let Err(conflict) = intake.take(parts, Some(line.bytes))
+            && let Err(unfit) = intake.take(parts, Some(line.bytes))
         {
-            tracing::error!(%conflict, "a journalled line is passed over; check the disk");
+            tracing::error!(%unfit, "a journalled line is passed over; check the disk");
         }
     }
     intake.finish()

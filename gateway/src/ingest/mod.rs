@@ -228,13 +228,16 @@ impl Ingest {
         let bounds = push.bound_by.as_ref().map(|grant| &grant.bounds);
         let verdicts = match &self.sink {
             Sink::Embedded(embedded) => {
-                let intake = embedded.store().intake(
-                    &push.database,
-                    policy,
-                    push.received_ns,
-                    &push.text,
-                    push.precision,
-                );
+                let intake = embedded
+                    .store()
+                    .intake(
+                        &push.database,
+                        policy,
+                        push.received_ns,
+                        &push.text,
+                        push.precision,
+                    )
+                    .refusing_expired();
                 Verdicts::with_intake(
                     &push.text,
                     scanner,

@@ -7,7 +7,7 @@ use crate::{
     access::Bounds,
     guard::Session,
     lines::{Parts, Refusal, Rule, Scanner},
-    store::{Batch, Intake},
+    store::{Batch, Intake, Unfit},
 };
 
 /// What became of a batch's lines.
@@ -90,7 +90,7 @@ impl<'a> Verdicts<'a> {
                     intake
                         .take(parts, is_as_written.then(|| line.bytes.clone()))
                         .map(|()| for_destinations.then(|| Noted::of(parts, text)))
-                        .map_err(|conflict| Refusal::whole(Rule::FieldType, conflict.to_string()))
+                        .map_err(|unfit| refusal_of(&unfit))
                 })
             });
             match taken {
@@ -134,6 +134,15 @@ impl<'a> Verdicts<'a> {
         self.ranges.push(bytes.start as u32..bytes.end as u32);
         self.refused.push(RefusedLine { number, refusal });
     }
+}
+
+/// Says why the store does not take a line.
+fn refusal_of(unfit: &Unfit) -> Refusal {
+    let rule = match unfit {
+        Unfit::Type(_) => Rule::FieldType,
+        Unfit::Expired(_) => Rule::Retention,
+    };
+    Refusal::whole(rule, unfit.to_string())
 }
 
 /// Holds an accepted line, which begins at `start`, to what its token may write.

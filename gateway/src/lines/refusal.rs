@@ -31,6 +31,8 @@ pub enum Rule {
     TooLong,
     /// The field has another type in the store.
     FieldType,
+    /// The point is older than its retention policy keeps.
+    Retention,
     /// The series is new, and as many new ones have come as may.
     SeriesLimit,
     /// The contract does not name the measurement.
@@ -75,6 +77,7 @@ impl Rule {
             Self::TimeRange => "time_range",
             Self::TooLong => "too_long",
             Self::FieldType => "field_type",
+            Self::Retention => "retention",
             Self::SeriesLimit => "series_limit",
             Self::ContractMeasurement => "contract_measurement",
             Self::ContractTagRequired => "contract_tag_required",

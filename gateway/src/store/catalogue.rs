@@ -9,12 +9,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use foldhash::fast::RandomState;
 
 use super::{
     column::FieldType,
+    error::Expired,
     head::{ChunkMeta, Head, Shape},
 };
 
@@ -391,6 +393,22 @@ impl Policy {
             cutoff_ns: i64::MIN,
             measurements: BTreeMap::new(),
         }
+    }
+
+    /// Says whether a point that came at an instant is kept, for however short a time.
+    pub(super) fn check_time(&self, time_ns: i64, received_ns: i64) -> Result<(), Expired> {
+        if self.duration_ns == 0 {
+            return Ok(());
+        }
+        let oldest_ns = received_ns.saturating_sub(self.duration_ns);
+        if time_ns >= oldest_ns.max(self.cutoff_ns) {
+            return Ok(());
+        }
+        Err(Expired {
+            policy: self.name.clone(),
+            duration: Duration::from_nanos(self.duration_ns.unsigned_abs()),
+            time_ns,
+        })
     }
 }
 

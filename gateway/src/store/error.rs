@@ -1,6 +1,8 @@
 //! Why the store fails, and why it refuses a value.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use chrono::DateTime;
 
 use super::{FieldType, chunk};
 
@@ -74,4 +76,31 @@ pub struct TypeConflict {
     pub written: FieldType,
     /// The type that is stored.
     pub stored: FieldType,
+}
+
+/// A point that is older than its retention policy keeps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "points beyond retention policy: the point is of {}, and \"{policy}\" keeps the last {duration:?}; \
+     write newer points, or ALTER RETENTION POLICY",
+    DateTime::from_timestamp_nanos(*time_ns).format("%FT%TZ")
+)]
+pub struct Expired {
+    /// The retention policy.
+    pub policy: String,
+    /// For how long it keeps points.
+    pub duration: Duration,
+    /// The point's time.
+    pub time_ns: i64,
+}
+
+/// Why the store does not take a well-formed line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// A field has another type.
+    #[error(transparent)]
+    Type(#[from] TypeConflict),
+    /// The point is older than its policy keeps.
+    #[error(transparent)]
+    Expired(#[from] Expired),
 }

@@ -12,7 +12,7 @@ use std::{ops::Range, sync::Arc};
 use parking_lot::RwLockReadGuard;
 
 use super::{
-    FieldType, Store, TypeConflict,
+    FieldType, Store, Unfit,
     catalogue::{self, Database, Measurement, Policy},
     head::cell_of,
 };
@@ -120,6 +120,8 @@ pub struct Intake<'a> {
     place: Option<(usize, usize)>,
     /// The week that the last line was in: its number, its start and its end.
     week: (i64, Range<i64>),
+    /// Whether lines that are older than the policy keeps are refused.
+    refuses_expired: bool,
     batch: Batch<'a>,
 }
 
@@ -153,44 +155,64 @@ impl Store {
             lines_left: 0,
             place: None,
             week: (0, 0..0),
+            refuses_expired: false,
             batch: Batch::new(text, precision),
         }
     }
 }
 
 impl<'a> Intake<'a> {
+    /// Refuses lines that are older than the policy keeps; a replay takes them, for they were answered.
+    #[must_use]
+    pub fn refusing_expired(self) -> Self {
+        Self {
+            refuses_expired: true,
+            ..self
+        }
+    }
+
     /// Takes an accepted line that stands at `bytes` in the text; `None`: it says something else than the text does.
     ///
     /// # Errors
     ///
-    /// Names both types of the first field whose type is another in the store; the line is not taken then.
-    pub fn take(&mut self, parts: &Parts, bytes: Option<Range<usize>>) -> Result<(), TypeConflict> {
-        self.lock();
+    /// Says that the point is older than the policy keeps, or names both types of the first field whose type is another in
+    /// the store; the line is not taken then.
+    pub fn take(&mut self, parts: &Parts, bytes: Option<Range<usize>>) -> Result<(), Unfit> {
+        let state = self.lock();
+        let taken = self.take_in(&state, parts, bytes);
+        self.state = Some(state);
+        taken
+    }
+
+    fn take_in(
+        &mut self,
+        state: &[Database],
+        parts: &Parts,
+        bytes: Option<Range<usize>>,
+    ) -> Result<(), Unfit> {
         let time = parts.time_ns.unwrap_or(self.received_ns);
         if !self.week.1.contains(&time) {
             self.week = catalogue::week_with_span(time);
         }
-        let Some(state) = self.state.take() else {
-            return Ok(());
-        };
         let policy = self
             .place
             .map(|(database, policy)| &state[database].policies[policy]);
+        if let Some(policy) = policy.filter(|_| self.refuses_expired) {
+            policy.check_time(time, self.received_ns)?;
+        }
         let known = policy.zip(bytes).and_then(|(policy, bytes)| {
             let (name, series, shape) = self.known(policy, parts, &bytes)?;
             Some((name, series, shape, bytes))
         });
-        let taken = if let Some((name, series, shape, bytes)) = known {
+        if let Some((name, series, shape, bytes)) = known {
             self.take_known(name, series, shape, time, parts, bytes);
-            Ok(())
-        } else {
-            let point = Point::of(parts, self.batch.text);
-            self.store
-                .claim_in(&state, self.database, self.policy, time, &point)
-                .map(|()| self.batch.lines.push(Line::Point(Box::new(point))))
-        };
-        self.state = Some(state);
-        taken
+            return Ok(());
+        }
+        let point = Point::of(parts, self.batch.text);
+        self.store
+            .claim_in(state, self.database, self.policy, time, &point)?;
+        self.batch.lines.push(Line::Point(Box::new(point)));
+        Ok(())
     }
 
     /// Returns what was taken.
@@ -199,12 +221,13 @@ impl<'a> Intake<'a> {
         self.batch
     }
 
-    /// Holds the lock for some lines at a time.
-    fn lock(&mut self) {
-        if self.state.is_some() && self.lines_left > 0 {
+    /// Returns the lock, which is held for some lines at a time.
+    fn lock(&mut self) -> RwLockReadGuard<'a, Vec<Database>> {
+        if let Some(state) = self.state.take_if(|_| self.lines_left > 0) {
             self.lines_left -= 1;
-            return;
+            return state;
         }
+        // Given back before it is taken anew, so that a write may come in between.
         self.state = None;
         let state = self.store.0.state.read();
         let removals = self.store.removals();
@@ -220,8 +243,8 @@ impl<'a> Intake<'a> {
         if removals != self.batch.removals {
             self.place = None;
         }
-        self.state = Some(state);
         self.lines_left = LINES_PER_LOCK;
+        state
     }
 
     /// Finds the series and the shape of a line by its text.

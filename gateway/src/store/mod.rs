@@ -56,7 +56,7 @@ use delete::Deletions;
 pub use delete::Doomed;
 pub use disk::copy_file;
 use disk::{Disk, rows};
-pub use error::{StoreError, TypeConflict};
+pub use error::{Expired, StoreError, TypeConflict, Unfit};
 pub use intake::{Batch, Intake};
 pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, Summed, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{NOW_NS, TestApp};
 
 async fn change(app: &TestApp, q: &str) -> Value {
     let request = app.post("/query").query(&[("db", "telegraf")]);
@@ -109,24 +109,26 @@ async fn explain_says_what_a_query_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buckets_are_made_and_listed_and_points_deleted_as_by_influxdb_2() {
+    // The points are of 1970.
+    const CENTURY_S: u64 = 100 * 365 * 86_400;
     let app = TestApp::start().await;
     assert_eq!(app.get("/api/v2/ping").await.status(), 204);
     let orgs: Value = app.get("/api/v2/orgs").await.json().await.expect("JSON");
     assert_eq!(orgs["orgs"][0]["name"], "headroom");
     let bucket = json!({"orgID": orgs["orgs"][0]["id"], "name": "telegraf",
-        "retentionRules": [{"type": "expire", "everySeconds": 86_400}]});
+        "retentionRules": [{"type": "expire", "everySeconds": CENTURY_S}]});
     let create = || app.post("/api/v2/buckets").json(&bucket);
     let made = create().send().await.expect("an answer");
     assert_eq!(made.status(), 201);
     let made: Value = made.json().await.expect("JSON");
-    assert_eq!(made["retentionRules"][0]["everySeconds"], 86_400);
+    assert_eq!(made["retentionRules"][0]["everySeconds"], CENTURY_S);
     assert_eq!(create().send().await.expect("an answer").status(), 422);
     let listed = app.get("/api/v2/buckets?name=telegraf").await;
     let listed: Value = listed.json().await.expect("JSON");
     assert_eq!(listed["buckets"], json!([made]));
     assert_eq!(
         values(&app, "SHOW RETENTION POLICIES").await[0][1],
-        json!("24h0m0s")
+        json!("876000h0m0s")
     );
 
     assert_eq!(
@@ -153,6 +155,56 @@ async fn buckets_are_made_and_listed_and_points_deleted_as_by_influxdb_2() {
     assert_eq!(
         values(&app, "SHOW SERIES").await,
         json!([["cpu,host=b"], ["mem,host=a"]])
+    );
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_beyond_the_retention_are_refused_as_influxdb_refuses_them_and_kept_as_rejects() {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let app = TestApp::start().await;
+    let two_days = "CREATE DATABASE telegraf WITH DURATION 2d REPLICATION 1 NAME autogen";
+    assert_eq!(change(&app, two_days).await, json!({"statement_id": 0}));
+    let kept = format!("cpu v=1 {}", NOW_NS - DAY_NS);
+    let old = |value: u8| format!("cpu v={value} {}", NOW_NS - 3 * DAY_NS);
+    for (path, status, key) in [
+        ("/write?db=telegraf", 400, "error"),
+        ("/api/v2/write?bucket=telegraf", 422, "message"),
+    ] {
+        let mixed = format!("{kept}\n{}\n{}", old(2), old(3));
+        for (text, accepted, dropped) in [(mixed, 1, 2), (old(4), 0, 1)] {
+            let (answered, body) = app.push(path, text).await;
+            assert_eq!(answered, status, "{body}");
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            let message = body[key].as_str().expect("a message");
+            for part in [
+                "partial write: ",
+                "points beyond retention policy: the point is of 2024-12-29T00:00:00Z, and \"autogen\" keeps the last 172800s",
+                &format!("({accepted} lines accepted) dropped={dropped}"),
+            ] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+    }
+    let (status, body) = app
+        .push(
+            "/api/v2/write?bucket=telegraf",
+            format!("{}\nno line", old(5)),
+        )
+        .await;
+    assert_eq!(status, 400, "one line is malformed: {body}");
+    let rejected = "headroom_lines_rejected_total{reason=\"retention\"}";
+    assert_eq!(app.metric(rejected).await, 7);
+    let rejects = app.get("/api/v1/rejects?reason=retention").await;
+    let rejects: Value = rejects.json().await.expect("JSON");
+    assert_eq!(rejects["rejects"].as_array().map(Vec::len), Some(7));
+    // Where the policy keeps more, they are welcome.
+    let longer = "ALTER RETENTION POLICY autogen ON telegraf DURATION 4d";
+    assert_eq!(change(&app, longer).await, json!({"statement_id": 0}));
+    assert_eq!(app.push("/write?db=telegraf", old(6)).await.0, 204);
+    assert_eq!(
+        values(&app, "SELECT v FROM cpu").await,
+        json!([[NOW_NS - 3 * DAY_NS, 6], [NOW_NS - DAY_NS, 1]])
     );
     app.stop().await;
 }

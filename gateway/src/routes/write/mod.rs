@@ -38,6 +38,7 @@ type Parsed<Q> = Result<Query<Q>, actix_web::Error>;
         (status = 403, description = "The token lacks the scope `write`", body = ErrorV2),
         (status = 413, description = "The body is too large", body = ErrorV2),
         (status = 415, description = "The content encoding is not known", body = ErrorV2),
+        (status = 422, description = "Lines are older than the retention policy keeps; the others are stored", body = ErrorV2),
         (status = 429, description = "The token pushes faster than it may; send it again after `Retry-After` seconds", body = ErrorV2),
         (status = 503, description = "Nothing was stored; send it again after `Retry-After` seconds", body = ErrorV2),
     )
