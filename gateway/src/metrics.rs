@@ -40,6 +40,10 @@ pub struct Metrics {
     pub store_expired_values: IntGauge,
     /// Values that went for want of space.
     pub store_evicted_values: IntGauge,
+    /// Whether recent points are being sealed.
+    pub store_sealing: IntGauge,
+    /// Whether chunks are being merged.
+    pub store_merging: IntGauge,
     /// What becomes of batches at each destination.
     pub destinations: DestinationMetrics,
     /// Series that the guards know.
@@ -115,6 +119,14 @@ impl Metrics {
             store_evicted_values: gauge(
                 "headroom_store_evicted_values",
                 "Values that went since the start, because the store reached HEADROOM_STORE_MAX_BYTES",
+            )?,
+            store_sealing: gauge(
+                "headroom_store_sealing",
+                "1 while the embedded store moves recent points into its file, else 0",
+            )?,
+            store_merging: gauge(
+                "headroom_store_merging",
+                "1 while the embedded store merges small chunks, else 0",
             )?,
             destinations: DestinationMetrics::new(&registry)?,
             guard_series: gauge(

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub struct Embedded {
     applied: Arc<watch::Sender<u64>>,
     place: Arc<Place>,
     journal_max_bytes: u64,
+    /// Woken when a seal cannot wait for the next look.
+    crowded: Arc<Notify>,
 }
 
 /// Passes the turn on when it is dropped.
@@ -63,6 +65,7 @@ impl Embedded {
             queries: Queries::new(limits),
             applied: Arc::new(watch::Sender::new(journal.last_sequence())),
             journal_max_bytes,
+            crowded: Arc::default(),
         }
     }
 
@@ -100,7 +103,17 @@ impl Embedded {
             sequence,
         };
         self.store
-            .apply(sequence, database, retention_policy, received_ns, &batch)
+            .apply(sequence, database, retention_policy, received_ns, &batch)?;
+        if self.is_crowded() {
+            self.crowded.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Says whether memory or journal hold so much that points have to be sealed now.
+    fn is_crowded(&self) -> bool {
+        self.store.wants_seal()
+            || self.place.unread_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART
     }
 
     /// Seals what is in memory, merges small chunks, lets go of old points and trims the journal, each when it is due,
@@ -113,16 +126,19 @@ impl Embedded {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.crowded.notified() => {}
                 _ = ticks.tick() => {}
             }
-            let due = sealed_at.elapsed() >= SEAL_AT_LATEST
-                || self.store.wants_seal()
-                || self.place.unread_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART;
+            let due = sealed_at.elapsed() >= SEAL_AT_LATEST || self.is_crowded();
             if due && journal.last_sequence() > self.store.sealed_through() {
                 self.seal().await;
-                self.work("merging chunks", |store| store.compact().map(drop))
-                    .await;
                 sealed_at = Instant::now();
+                // Merging takes longer than sealing does, and a full journal turns pushes away.
+                let crowded = self.clone();
+                self.work("merging chunks", move |store| {
+                    store.compact_while(|| !crowded.is_crowded()).map(drop)
+                })
+                .await;
             }
             if enforced_at.is_none_or(|at| at.elapsed() >= ENFORCE_EVERY) {
                 let now_ns = clock();

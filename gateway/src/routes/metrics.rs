@@ -55,6 +55,8 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
             metrics
                 .store_evicted_values
                 .set(usage.evicted_values as i64);
+            metrics.store_sealing.set(usage.is_sealing.into());
+            metrics.store_merging.set(usage.is_merging.into());
         }
     }
     let text = state.metrics.render().map_err(|error| {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    Column, Store, StoreError,
+    Column, Store, StoreError, Underway,
     catalogue::{Address, chunks_mut},
     chunk::{self, Effort, Encoder, NewChunk},
     disk::rows,
@@ -55,12 +55,25 @@ impl Store {
     ///
     /// When the file cannot be read or written; every finished slice stays.
     pub fn compact(&self) -> Result<usize, StoreError> {
+        self.compact_while(|| true)
+    }
+
+    /// Does so slice by slice as long as there is time for it; the next call does what is left.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written; every finished slice stays.
+    pub fn compact_while(&self, has_time: impl Fn() -> bool) -> Result<usize, StoreError> {
         let _changing = self.0.changing.lock();
         let mut merged = 0;
         for (policy_id, name) in self.places() {
             let mut from = 0;
             while let Some((merges, next)) = self.find_merges(policy_id, &name, from) {
                 for slice in merges.chunks(SLICE_COLUMNS) {
+                    if !has_time() {
+                        return Ok(merged);
+                    }
+                    let _underway = Underway::new(&self.0.merging);
                     self.make_room()?;
                     merged += self.merge_slice(slice)?;
                 }

@@ -40,7 +40,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -133,6 +133,24 @@ struct Inner {
     evicted_values: AtomicU64,
     evicted_through_ns: AtomicI64,
 }
+    sealing: AtomicBool,
+    merging: AtomicBool,
+}
+
+/// Shows that something is under way, until it is dropped.
+struct Underway<'a>(&'a AtomicBool);
+
+impl<'a> Underway<'a> {
+    fn new(shown: &'a AtomicBool) -> Self {
+        shown.store(true, Ordering::Relaxed);
+        Self(shown)
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -205,6 +223,8 @@ impl Store {
             evicted_values: AtomicU64::new(0),
             evicted_through_ns: AtomicI64::new(i64::MIN),
         })))
+            sealing: AtomicBool::new(false),
+            merging: AtomicBool::new(false),
     }
 
     /// Returns the sequence up to which the journal may be trimmed.

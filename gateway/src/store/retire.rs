@@ -39,6 +39,10 @@ pub struct StoreUsage {
     pub evicted_values: u64,
     /// The time of the newest value that went so, in nanoseconds.
     pub evicted_through_ns: Option<i64>,
+    /// Whether recent points are being sealed.
+    pub is_sealing: bool,
+    /// Whether chunks are being merged.
+    pub is_merging: bool,
 }
 
 struct Chunk {
@@ -58,6 +62,8 @@ impl Store {
             evicted_values,
             evicted_through_ns: (evicted_values > 0)
                 .then(|| self.0.evicted_through_ns.load(Ordering::Relaxed)),
+            is_sealing: self.0.sealing.load(Ordering::Relaxed),
+            is_merging: self.0.merging.load(Ordering::Relaxed),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Transaction;
 
 use super::{
-    Column, FieldType, Store, StoreError, Tags,
+    Column, FieldType, Store, StoreError, Tags, Underway,
     catalogue::{ColumnInfo, Database, Measurement, Policy, measurement_mut},
     chunk::{Effort, Encoder, NewChunk},
     disk::rows,
@@ -145,6 +145,7 @@ impl Store {
         if through == self.sealed_through() && self.head_bytes() == 0 {
             return Ok(report);
         }
+        let _underway = Underway::new(&self.0.sealing);
         loop {
             let jobs = self.begin_slice(&mut cursor, &mut report);
             if jobs.is_empty() {

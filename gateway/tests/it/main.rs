@@ -8,6 +8,7 @@ mod chunks;
 mod commands;
 mod conformance;
 mod crash;
+mod crash_sealing;
 mod destinations;
 mod disk_full;
 mod guard;
