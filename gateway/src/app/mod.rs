@@ -23,7 +23,7 @@ use actix_web::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use embedded::Embedded;
-pub use queries::Queries;
+pub use queries::{Pieces, Queries};
 pub use recovery::open_data;
 pub use state::{Clock, Core, Sink, State};
 

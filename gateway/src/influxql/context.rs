@@ -7,6 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::QueryRequest;
 use super::error::{Outcome, StatementError};
 use crate::store::Store;
 
@@ -49,6 +50,15 @@ pub(super) struct End {
     pub(super) stop: CancellationToken,
 }
 
+impl End {
+    pub(super) fn new(limits: QueryLimits, stop: &CancellationToken) -> Self {
+        Self {
+            deadline: Instant::now() + limits.time_max,
+            stop: stop.clone(),
+        }
+    }
+}
+
 /// A running statement.
 pub(super) struct Context<'a> {
     pub(super) store: &'a Store,
@@ -65,16 +75,15 @@ impl<'a> Context<'a> {
     pub(super) fn new(
         store: &'a Store,
         now_ns: i64,
-        database: Option<&'a str>,
-        policy: Option<&'a str>,
+        request: &'a QueryRequest,
         limits: QueryLimits,
         end: &'a End,
     ) -> Self {
         Self {
             store,
             now_ns,
-            database,
-            policy,
+            database: request.database.as_deref(),
+            policy: request.retention_policy.as_deref(),
             limits,
             end,
             buckets: Cell::new(0),

@@ -33,79 +33,77 @@ pub(super) fn in_order(parts: &[&[i64]], ascending: bool) -> Vec<Place> {
         }
         return places;
     }
-    let mut merge = Merge {
-        parts,
-        next: parts
-            .iter()
-            .map(|times| if ascending { 0 } else { times.len() })
-            .collect(),
-        ascending,
-        heap: Vec::with_capacity(parts.len()),
+    let index_of = |part: usize, taken: usize| {
+        let left = parts[part].len().checked_sub(taken + 1)?;
+        Some(if ascending { taken } else { left })
     };
-    while let Some(shard) = merge.next_shard() {
-        merge.start(shard);
-        while let Some(part) = merge.pop() {
-            places.push(merge.take(part));
-            if merge.peek(part).is_some_and(|time| shard_of(time) == shard) {
-                merge.push(part);
-            }
-        }
+    let head = |part: usize, taken: usize| index_of(part, taken).map(|index| parts[part][index]);
+    let mut taken = vec![0; parts.len()];
+    let mut merge = Merge::new(
+        (0..parts.len()).map(|part| head(part, 0)).collect(),
+        ascending,
+    );
+    while let Some(part) = merge.next() {
+        let place = index_of(part, taken[part]).map(|index| Place { part, index });
+        places.extend(place);
+        taken[part] += 1;
+        merge.advance(part, head(part, taken[part]));
     }
     places
 }
 
-struct Merge<'a> {
-    parts: &'a [&'a [i64]],
-    /// The index of the next point; descending: one behind it.
-    next: Vec<usize>,
+/// A merge of parts of which only the time of the next point is known.
+pub(super) struct Merge {
+    heads: Vec<Option<i64>>,
     ascending: bool,
     heap: Vec<usize>,
+    shard: i64,
 }
 
-impl Merge<'_> {
-    fn peek(&self, part: usize) -> Option<i64> {
-        let next = self.next[part];
-        if self.ascending {
-            self.parts[part].get(next).copied()
-        } else {
-            next.checked_sub(1).map(|index| self.parts[part][index])
+impl Merge {
+    /// Begins with the time of each part's first point; `None` where it has none.
+    pub(super) fn new(heads: Vec<Option<i64>>, ascending: bool) -> Self {
+        Self {
+            heap: Vec::with_capacity(heads.len()),
+            heads,
+            ascending,
+            shard: 0,
         }
     }
 
-    fn take(&mut self, part: usize) -> Place {
-        let next = &mut self.next[part];
-        let index = if self.ascending {
-            *next += 1;
-            *next - 1
-        } else {
-            *next -= 1;
-            *next
-        };
-        Place { part, index }
+    /// Returns the part whose point comes next; what follows it in the part is to be said by [`Self::advance`].
+    pub(super) fn next(&mut self) -> Option<usize> {
+        if self.heap.is_empty() {
+            self.start()?;
+        }
+        self.pop()
     }
 
-    fn next_shard(&self) -> Option<i64> {
-        let shards = (0..self.parts.len())
-            .filter_map(|part| self.peek(part))
-            .map(shard_of);
-        if self.ascending {
+    /// Says when the next point of the part is that was returned last.
+    pub(super) fn advance(&mut self, part: usize, head: Option<i64>) {
+        self.heads[part] = head;
+        if head.is_some_and(|time| shard_of(time) == self.shard) {
+            self.push(part);
+        }
+    }
+
+    fn start(&mut self) -> Option<()> {
+        let shards = self.heads.iter().flatten().map(|time| shard_of(*time));
+        self.shard = if self.ascending {
             shards.min()
         } else {
             shards.max()
-        }
-    }
-
-    fn start(&mut self, shard: i64) {
-        self.heap = (0..self.parts.len())
-            .filter(|part| self.peek(*part).is_some_and(|time| shard_of(time) == shard))
-            .collect();
+        }?;
+        let is_in = |part: &usize| self.heads[*part].is_some_and(|t| shard_of(t) == self.shard);
+        self.heap = (0..self.heads.len()).filter(is_in).collect();
         for index in (0..self.heap.len() / 2).rev() {
             self.down(index, self.heap.len());
         }
+        Some(())
     }
 
     fn less(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (self.peek(self.heap[a]), self.peek(self.heap[b]));
+        let (a, b) = (self.heads[self.heap[a]], self.heads[self.heap[b]]);
         if self.ascending { a < b } else { a > b }
     }
 

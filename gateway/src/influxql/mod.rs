@@ -6,8 +6,9 @@
 //! 2. `condition` takes the span of time out of WHERE; `validate` checks the rules; `rewrite` expands wildcards; `plan`
 //!    resolves sources and types.
 //! 3. `source` reads rows, grouped by tags; `function` runs aggregates, selectors and transformations over them, `merge`
-//!    brings series into the order of time, `fill` fills gaps; `select` calculates the rows of the answer.
-//! 4. [`answer`] writes JSON or CSV.
+//!    brings series into the order of time, `fill` fills gaps; `select` calculates the rows of the answer, `raw` those without
+//!    functions, some at a time.
+//! 4. [`answer`] writes JSON or CSV, as a whole or in chunks.
 //!
 //! What InfluxDB 1.x answers is what this answers, down to its surprises (`Where 1.6 is plainly wrong` is said where it
 //! stands). Text that is no InfluxQL is a [`ParseError`], for status 400; all else is an error within the answer.
@@ -28,6 +29,7 @@ mod parser;
 mod plan;
 mod predicate;
 mod print;
+mod raw;
 mod rewrite;
 mod select;
 mod show;
@@ -36,9 +38,9 @@ mod subquery;
 mod validate;
 mod window;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use answer::{QueryAnswer, Series, StatementAnswer, Table};
+use answer::{Chunks, QueryAnswer, Series, StatementAnswer, Table};
 use ast::{Select, Statement};
 pub use context::{
     BUCKETS_MAX_DEFAULT, CONCURRENT_MAX_DEFAULT, QueryLimits, TIMEOUT_S_DEFAULT, VALUES_MAX_DEFAULT,
@@ -75,47 +77,100 @@ pub fn execute(
     stop: &CancellationToken,
     now_ns: i64,
 ) -> QueryAnswer {
-    let end = End {
-        deadline: Instant::now() + limits.time_max,
-        stop: stop.clone(),
-    };
+    let end = End::new(limits, stop);
     let mut answer = QueryAnswer::default();
+    each_statement(request, |mut result, statement| {
+        if let Some(statement) = statement {
+            match run(
+                statement,
+                &Context::new(store, now_ns, request, limits, &end),
+            ) {
+                Ok(series) => result.series = series,
+                Err(error) => result.error = Some(error.to_string()),
+            }
+        }
+        let failed = result.error.is_some();
+        answer.statements.push(result);
+        failed
+    });
+    answer
+}
+
+/// Answers a query in chunks that are sent as they are found; `send` says whether somebody still takes them. An answer of
+/// any length needs the memory of some chunks, if it is one of plain rows.
+pub fn stream(
+    store: &Store,
+    request: &QueryRequest,
+    limits: QueryLimits,
+    stop: &CancellationToken,
+    now_ns: i64,
+    mut chunks: Chunks<'_>,
+) {
+    let end = End::new(limits, stop);
+    each_statement(request, |result, statement| {
+        let error = result.error.clone();
+        chunks.begin(result);
+        let outcome = statement.map_or(Ok(()), |statement| {
+            let context = Context::new(store, now_ns, request, limits, &end);
+            stream_statement(statement, &context, &mut chunks)
+        });
+        let error = outcome.err().map(|error| error.to_string()).or(error);
+        let failed = error.is_some();
+        chunks.end(error);
+        failed
+    });
+    chunks.finish();
+}
+
+fn stream_statement(
+    statement: &Statement,
+    context: &Context<'_>,
+    chunks: &mut Chunks<'_>,
+) -> Outcome<()> {
+    if let Statement::Select(select) = statement {
+        let rows = Some(chunks.rows());
+        return rows_each(select, rows, context, &mut |series, goes_on| {
+            chunks.push(series, goes_on)
+        });
+    }
+    for series in run(statement, context)? {
+        chunks.push(series, false)?;
+    }
+    Ok(())
+}
+
+/// Shows every statement with the frame of its answer, until one is said to have failed; `None` where it is not run.
+fn each_statement<'a>(
+    request: &'a QueryRequest,
+    mut answer: impl FnMut(StatementAnswer, Option<&'a Statement>) -> bool,
+) {
     let count = request.statements.len();
     for (id, statement) in request.statements.iter().enumerate() {
-        let database = request.database.as_deref();
-        let policy = request.retention_policy.as_deref();
-        let context = Context::new(store, now_ns, database, policy, limits, &end);
-        let mut result = StatementAnswer {
+        let mut frame = StatementAnswer {
             id,
             ..StatementAnswer::default()
         };
         if let Statement::Select(select) = statement {
-            result.zone = select.zone;
+            frame.zone = select.zone;
         }
         if statement.changes() && request.read_only {
-            result.warning = Some(format!(
+            frame.warning = Some(format!(
                 "deprecated use of '{statement}' in a read only context, please use a POST request instead"
             ));
         }
-        match run(statement, &context) {
-            Ok(series) => result.series = series,
-            Err(error) => result.error = Some(error.to_string()),
-        }
-        let failed = result.error.is_some();
-        answer.statements.push(result);
-        if failed {
+        if answer(frame, Some(statement)) {
             // InfluxDB answers so: the statements between the failed one and the last were not executed.
             for id in id + 1..count.saturating_sub(1) {
-                answer.statements.push(StatementAnswer {
+                let frame = StatementAnswer {
                     id,
                     error: Some("not executed".to_owned()),
                     ..StatementAnswer::default()
-                });
+                };
+                answer(frame, None);
             }
-            break;
+            return;
         }
     }
-    answer
 }
 
 fn run(statement: &Statement, context: &Context<'_>) -> Outcome<Vec<Series>> {
@@ -147,10 +202,24 @@ fn run(statement: &Statement, context: &Context<'_>) -> Outcome<Vec<Series>> {
 }
 
 fn rows(select: &Select, context: &Context<'_>) -> Outcome<Vec<Series>> {
+    let mut all = Vec::new();
+    rows_each(select, None, context, &mut |series, _| {
+        all.push(series);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Gives out the series of a SELECT, in pieces of so many rows where that is asked; `true`: it goes on with the last one.
+fn rows_each(
+    select: &Select,
+    pieces: Option<usize>,
+    context: &Context<'_>,
+    emit: &mut dyn FnMut(Series, bool) -> Outcome<()>,
+) -> Outcome<()> {
     let prepared = plan::prepare(select, None, context)?;
     let columns: Arc<[String]> = prepared.columns.iter().cloned().collect();
-    let mut series = Vec::new();
-    for group in select::run(&prepared, None, context)? {
+    select::each(&prepared, None, pieces, context, &mut |group, goes_on| {
         let has_infinity = |value: &Option<Value>| matches!(value, Some(Value::Float(value)) if value.is_infinite());
         if group
             .rows
@@ -161,12 +230,12 @@ fn rows(select: &Select, context: &Context<'_>) -> Outcome<Vec<Series>> {
                 "the answer holds an infinity, which JSON cannot say; leave out what the function is not defined for",
             ));
         }
-        series.push(Series {
+        let series = Series {
             name: group.key.name,
             tags: group.key.tags,
             columns: Arc::clone(&columns),
             rows: Table::Timed(group.rows),
-        });
-    }
-    Ok(series)
+        };
+        emit(series, goes_on)
+    })
 }

@@ -1,4 +1,4 @@
-//! Runs a prepared SELECT: reads, calls the functions, and calculates the rows.
+//! Runs a prepared SELECT: has its functions called, and calculates the rows.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,10 +7,10 @@ use super::context::Context;
 use super::error::Outcome;
 use super::formula::{Cell, Formula, cast, is_math};
 use super::function::{self, Point, Run, Stream};
-use super::merge;
 use super::names::extra_refs;
 use super::plan::{Prepared, formula, kind_of_expr};
-use super::source::{self, Key, Scope, all_null};
+use super::raw;
+use super::source::{Key, Scope};
 use super::window::{Span, Windows};
 use crate::store::Value;
 
@@ -36,12 +36,15 @@ pub(super) struct Outer<'a> {
     pub(super) offset: i64,
 }
 
+/// Takes rows, and whether they belong to the group of those before them.
+pub(super) type Emit<'a> = &'a mut dyn FnMut(Rows, bool) -> Outcome<()>;
+
 /// Where the values of a row come from: calls first, then names.
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     calls: Vec<&'a Call>,
     kinds: Vec<Option<Kind>>,
-    aux: Vec<Ref>,
-    outputs: Vec<Formula>,
+    pub(super) aux: Vec<Ref>,
+    pub(super) outputs: Vec<Formula>,
 }
 
 impl<'a> Columns<'a> {
@@ -109,7 +112,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn evaluated(&self, cells: &[Cell]) -> Vec<Cell> {
+    pub(super) fn evaluated(&self, cells: &[Cell]) -> Vec<Cell> {
         self.outputs
             .iter()
             .map(|output| match output.eval(cells, true) {
@@ -143,6 +146,23 @@ pub(super) fn run(
     outer: Option<&Outer<'_>>,
     context: &Context<'_>,
 ) -> Outcome<Vec<Rows>> {
+    let mut groups = Vec::new();
+    each(prepared, outer, None, context, &mut |rows, _| {
+        groups.push(rows);
+        Ok(())
+    })?;
+    Ok(groups)
+}
+
+/// Runs a SELECT, and gives its rows out: those without functions in pieces of so many, if asked, all others a group
+/// at a time.
+pub(super) fn each(
+    prepared: &Prepared,
+    outer: Option<&Outer<'_>>,
+    pieces: Option<usize>,
+    context: &Context<'_>,
+    emit: Emit<'_>,
+) -> Outcome<()> {
     let columns = Columns::of(prepared)?;
     let mut group_by = prepared.dimensions.clone();
     let (mut span, mut interval, mut offset, mut fill) = (
@@ -164,7 +184,7 @@ pub(super) fn run(
         }
     }
     if span.first > span.last {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let scope = Scope {
         driver: None,
@@ -178,7 +198,7 @@ pub(super) fn run(
         offset,
     };
     if columns.calls.is_empty() {
-        return raw(prepared, &columns, &scope, context);
+        return raw::each(prepared, &columns, &scope, pieces, context, emit);
     }
     let limits = prepared.limits;
     let wanted = (limits.limit > 0).then(|| limits.limit + limits.offset);
@@ -203,11 +223,14 @@ pub(super) fn run(
             Some(_) => function::run(call, &run)?,
         });
     }
-    Ok(joined(prepared, &columns, answers, fill))
+    for rows in joined(prepared, &columns, answers, fill) {
+        emit(rows, false)?;
+    }
+    Ok(())
 }
 
 /// Returns what stands for null where a fill says so.
-fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
+pub(super) fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
     let value = match fill {
         Fill::Number(value) => Value::Float(value),
         Fill::Integer(value) => Value::Integer(value),
@@ -302,66 +325,4 @@ fn joined(
         answer.push(Rows { key, rows });
     }
     answer
-}
-
-fn raw(
-    prepared: &Prepared,
-    columns: &Columns<'_>,
-    scope: &Scope<'_>,
-    context: &Context<'_>,
-) -> Outcome<Vec<Rows>> {
-    if columns.aux.iter().all(|aux| aux.kind.is_none()) {
-        return Ok(Vec::new());
-    }
-    let groups = source::read(prepared, scope, context)?;
-    let defaults: Vec<Cell> = columns
-        .aux
-        .iter()
-        .map(|aux| default_cell(prepared.fill, aux.kind))
-        .collect();
-    let keeps = prepared.fill == Fill::Previous;
-    let is_plain = columns
-        .outputs
-        .iter()
-        .enumerate()
-        .all(|(index, output)| matches!(output, Formula::Slot(slot) if *slot == index));
-    let mut answer = Vec::with_capacity(groups.len());
-    let mut cells: Vec<Cell> = vec![None; defaults.len()];
-    for group in groups {
-        context.check()?;
-        let times: Vec<&[i64]> = group
-            .parts
-            .iter()
-            .map(|part| part.times.as_slice())
-            .collect();
-        let mut places = merge::in_order(&times, scope.ascending);
-        places.retain(|place| !all_null(&group.parts[place.part].aux, place.index));
-        function::limit(&mut places, prepared.limits);
-        let mut rows = Vec::with_capacity(places.len());
-        for place in places {
-            let part = &group.parts[place.part];
-            for (slot, aux) in part.aux.iter().enumerate() {
-                match aux.get(place.index) {
-                    Some(value) => cells[slot] = Some(value),
-                    None if keeps => {}
-                    None => cells[slot].clone_from(&defaults[slot]),
-                }
-            }
-            rows.push(Row {
-                time: part.times[place.index],
-                cells: if is_plain {
-                    cells.clone()
-                } else {
-                    columns.evaluated(&cells)
-                },
-            });
-        }
-        if !rows.is_empty() {
-            answer.push(Rows {
-                key: group.key,
-                rows,
-            });
-        }
-    }
-    Ok(answer)
 }

@@ -1,6 +1,7 @@
 //! The HTTP surface: every route, and what stands around each request.
 
 mod buckets;
+mod client;
 mod health;
 mod metrics;
 mod passthrough;

@@ -11,18 +11,19 @@ use actix_web::{
 use flate2::{Compression, write::GzEncoder};
 use headroom_openapi::{access::Scope, query::QueryAnswer};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::passthrough;
+use super::{client, passthrough};
 use crate::{
     access,
-    app::{Embedded, Sink, State},
+    app::{Embedded, Pieces, Sink, State},
     body::Body,
     error::{ApiError, Dialect, Failure},
     influxql::{
         self, QueryRequest,
-        answer::{Epoch, Format, Style},
+        answer::{Chunks, Epoch, Format, Style, chunk_rows},
     },
     openapi::ErrorV1,
     upstream::{PassedQuery, QueryMethod},
@@ -185,7 +186,10 @@ async fn answer(
             };
             passthrough::pass(upstream, query).await
         }
-        Sink::Embedded(embedded) => execute(embedded, state.now_ns(), statements?, &asked).await,
+        Sink::Embedded(embedded) => {
+            let gone = client::gone(request);
+            execute(embedded, state.now_ns(), statements?, &asked, gone).await
+        }
     }
 }
 
@@ -257,18 +261,18 @@ impl Asked {
         Style {
             format: format(self.accept.as_deref()),
             epoch: Epoch::parse(self.get("epoch")),
-            chunk_rows: Style::chunk_rows(self.is_true("chunked"), self.get("chunk_size")),
             pretty: self.is_true("pretty"),
         }
     }
 }
 
-/// Answers from the embedded store, off the threads that serve connections.
+/// Answers from the embedded store, off the threads that serve connections: as a whole, or in chunks as they are found.
 async fn execute(
     embedded: &Embedded,
     now_ns: i64,
     statements: Vec<influxql::ast::Statement>,
     asked: &Asked,
+    gone: impl Future<Output = ()> + 'static,
 ) -> Result<HttpResponse, Failure> {
     let request = QueryRequest {
         statements,
@@ -277,23 +281,53 @@ async fn execute(
         read_only: asked.method == QueryMethod::Get,
     };
     let style = asked.style();
-    let store = embedded.store().clone();
+    let (store, queries) = (embedded.store().clone(), embedded.queries());
     let zips = asked.takes_gzip;
-    let (bytes, is_zipped) = embedded
-        .queries()
-        .run(move |limits, stop| {
-            let bytes = influxql::execute(&store, &request, limits, stop, now_ns).written(&style);
-            zipped_where_it_pays(bytes, zips)
-        })
-        .await?;
     let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((header::VARY, "accept-encoding"))
+        .content_type(style.format.content_type());
+    if let Some(rows) = chunk_rows(asked.is_true("chunked"), asked.get("chunk_size")) {
+        let query = move |limits, stop: &CancellationToken, send: Pieces<'_>| {
+            zipped_pieces(zips, send, |send| {
+                let chunks = Chunks::new(style, rows, send);
+                influxql::stream(&store, &request, limits, stop, now_ns, chunks);
+            });
+        };
+        let pieces = queries.stream(gone, query).await?;
+        if zips {
+            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+        }
+        return Ok(answer.streaming(pieces));
+    }
+    let query = move |limits, stop: &CancellationToken| {
+        let bytes = influxql::execute(&store, &request, limits, stop, now_ns).written(&style);
+        zipped_where_it_pays(bytes, zips)
+    };
+    let (bytes, is_zipped) = queries.run(gone, query).await?;
     if is_zipped {
         answer.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
-    Ok(answer
-        .insert_header((header::VARY, "accept-encoding"))
-        .content_type(style.format.content_type())
-        .body(bytes))
+    Ok(answer.body(bytes))
+}
+
+/// Compresses the pieces of an answer for a client that takes gzip; each can be unpacked when it comes.
+fn zipped_pieces(zips: bool, send: Pieces<'_>, answer: impl FnOnce(Pieces<'_>)) {
+    if !zips {
+        answer(send);
+        return;
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut is_wanted = true;
+    answer(&mut |piece| {
+        // Writing into memory does not fail.
+        let _ = encoder.write_all(&piece).and_then(|()| encoder.flush());
+        is_wanted = send(std::mem::take(encoder.get_mut()));
+        is_wanted
+    });
+    if is_wanted && let Ok(rest) = encoder.finish() {
+        send(rest);
+    }
 }
 
 /// Compresses an answer for a client that takes gzip; says whether it did. Writing into memory does not fail.

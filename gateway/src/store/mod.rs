@@ -35,6 +35,7 @@ mod read;
 mod retire;
 mod rollup;
 mod seal;
+mod slice;
 
 use std::{
     path::Path,
@@ -132,7 +133,6 @@ struct Inner {
     expired_values: AtomicU64,
     evicted_values: AtomicU64,
     evicted_through_ns: AtomicI64,
-}
     sealing: AtomicBool,
     merging: AtomicBool,
 }
@@ -151,6 +151,7 @@ impl Drop for Underway<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }
+}
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -222,9 +223,9 @@ impl Store {
             expired_values: AtomicU64::new(0),
             evicted_values: AtomicU64::new(0),
             evicted_through_ns: AtomicI64::new(i64::MIN),
-        })))
             sealing: AtomicBool::new(false),
             merging: AtomicBool::new(false),
+        })))
     }
 
     /// Returns the sequence up to which the journal may be trimmed.

@@ -120,7 +120,7 @@ impl Store {
 pub type Summed = (Vec<Cells>, Column);
 
 impl View {
-    fn with<T>(&self, name: &str, look: impl FnOnce(&Measurement) -> T) -> Option<T> {
+    pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Measurement) -> T) -> Option<T> {
         self.with_policy(name, |measurement, _| look(measurement))
     }
 
@@ -293,7 +293,10 @@ impl View {
                 })
                 .collect();
             let of_series = |number: &u32| -> Vec<Vec<(u32, Parts)>> {
-                let series = &found.series[*number as usize];
+                // A measurement that was dropped and made anew meanwhile may have fewer.
+                let Some(series) = found.series.get(*number as usize) else {
+                    return fields.iter().map(|_| Vec::new()).collect();
+                };
                 let parts = |column: &u32| (*column, parts(found, series, *column, first, last));
                 columns
                     .iter()

@@ -6,8 +6,8 @@ use flate2::read::MultiGzDecoder;
 use headroom_gateway::{
     influxql::{
         QueryLimits, QueryRequest,
-        answer::{Epoch, Format, Style},
-        execute, parse,
+        answer::{Chunks, Epoch, Format, Style, chunk_rows},
+        execute, parse, stream,
     },
     lines::{Precision, scan},
     store::{Batch, Store, StoreOptions},
@@ -147,20 +147,22 @@ fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
     let style = Style {
         format: if is_csv { Format::Csv } else { Format::Json },
         epoch: Epoch::parse(parameter("epoch")),
-        chunk_rows: Style::chunk_rows(
-            parameter("chunked") == Some("true"),
-            parameter("chunk_size"),
-        ),
         pretty: parameter("pretty") == Some("true"),
     };
-    let answer = execute(
-        store,
-        &request,
-        QueryLimits::default(),
-        &CancellationToken::new(),
-        NOW_NS,
-    );
-    (200, answer.written(&style))
+    let (limits, stop) = (QueryLimits::default(), CancellationToken::new());
+    let chunked = parameter("chunked") == Some("true");
+    let Some(rows) = chunk_rows(chunked, parameter("chunk_size")) else {
+        let answer = execute(store, &request, limits, &stop, NOW_NS);
+        return (200, answer.written(&style));
+    };
+    let mut bytes = Vec::new();
+    let mut send = |piece: Vec<u8>| {
+        bytes.extend(piece);
+        true
+    };
+    let chunks = Chunks::new(style, rows, &mut send);
+    stream(store, &request, limits, &stop, NOW_NS, chunks);
+    (200, bytes)
 }
 
 #[test]

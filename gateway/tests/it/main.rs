@@ -24,6 +24,7 @@ mod reload;
 mod rollups;
 mod scanner;
 mod store;
+mod streamed;
 mod support;
 mod tls;
 mod tokens;

@@ -98,3 +98,42 @@ async fn large_answers_are_compressed_for_who_takes_gzip() {
     assert_eq!(unpacked, plain);
     assert!(!ask("gzip", "SHOW DATABASES").await.0, "too small to pay");
 }
+
+#[tokio::test]
+async fn answers_in_chunks_come_over_http_plain_and_compressed() {
+    let app = TestApp::start().await;
+    let lines: Vec<String> = (0..500).map(|n| format!("m f={n} {n}")).collect();
+    assert_eq!(
+        app.push("/write?db=telegraf", lines.join("\n")).await.0,
+        204
+    );
+    let client = reqwest::Client::builder()
+        .no_gzip()
+        .build()
+        .expect("a client");
+    let ask = async |encoding: &str| {
+        let request = client
+            .get(app.url("/query"))
+            .query(&[("db", "telegraf"), ("epoch", "ns"), ("chunked", "true")])
+            .query(&[("chunk_size", "200"), ("q", "SELECT f FROM m")])
+            .header("Accept-Encoding", encoding);
+        let answer = request.send().await.expect("an answer");
+        let zipped = answer.headers().contains_key("content-encoding");
+        (zipped, answer.bytes().await.expect("a whole body"))
+    };
+    let (zipped, plain) = ask("identity").await;
+    assert!(!zipped);
+    let documents = String::from_utf8_lossy(&plain);
+    let rows: Vec<usize> = documents
+        .lines()
+        .map(|document| document.matches("],[").count() + 1)
+        .collect();
+    assert_eq!(rows, [200, 200, 100]);
+    let (zipped, packed) = ask("gzip").await;
+    assert!(zipped);
+    let mut unpacked = Vec::new();
+    flate2::read::MultiGzDecoder::new(&packed[..])
+        .read_to_end(&mut unpacked)
+        .expect("gzip");
+    assert_eq!(unpacked, plain);
+}

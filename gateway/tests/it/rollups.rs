@@ -85,7 +85,6 @@ fn ask(store: &Store, query: &str) -> Value {
     let style = Style {
         format: Format::Json,
         epoch: Epoch::Nanoseconds(1),
-        chunk_rows: None,
         pretty: false,
     };
     let now = 57_600_000_000_000;

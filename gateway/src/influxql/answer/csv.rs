@@ -1,37 +1,62 @@
 //! Writes answers as CSV, in the form of InfluxDB 1.x: a header for each statement, times in nanoseconds.
 
+use std::{ops::Range, sync::Arc};
+
 use super::{Epoch, QueryAnswer, Series, Style, Table, number_text};
 use crate::influxql::formula::Cell;
 use crate::store::{Value, series_key};
 
 pub(super) fn write(answer: &QueryAnswer, style: &Style) -> Vec<u8> {
-    let unit = match style.epoch {
-        Epoch::Rfc3339 => 1,
-        Epoch::Nanoseconds(unit) => unit,
-    };
+    let mut writer = Writer::default();
     let mut text = String::new();
-    let mut is_first = true;
     for statement in &answer.statements {
-        let mut columns: Option<&[String]> = None;
+        writer.begin_statement();
         for series in &statement.series {
-            if columns != Some(&series.columns) {
-                if !is_first {
-                    text.push('\n');
-                }
-                is_first = false;
-                columns = Some(&series.columns);
-                let header = ["name", "tags"]
-                    .into_iter()
-                    .chain(series.columns.iter().map(String::as_str));
-                push_line(&mut text, header);
-            }
-            push_series(&mut text, series, unit);
+            writer.push(&mut text, series, 0..series.rows.len(), style.epoch);
         }
     }
     text.into_bytes()
 }
 
-fn push_series(text: &mut String, series: &Series, unit: i64) {
+/// Writes one series after the other, and the header where the columns are others than before.
+#[derive(Default)]
+pub(super) struct Writer {
+    columns: Option<Arc<[String]>>,
+    has_begun: bool,
+}
+
+impl Writer {
+    /// The next statement has a header of its own.
+    pub(super) fn begin_statement(&mut self) {
+        self.columns = None;
+    }
+
+    /// Writes some of a series' rows.
+    pub(super) fn push(
+        &mut self,
+        text: &mut String,
+        series: &Series,
+        rows: Range<usize>,
+        epoch: Epoch,
+    ) {
+        if self.columns.as_ref() != Some(&series.columns) {
+            if self.has_begun {
+                text.push('\n');
+            }
+            self.has_begun = true;
+            self.columns = Some(Arc::clone(&series.columns));
+            let columns = series.columns.iter().map(String::as_str);
+            push_line(text, ["name", "tags"].into_iter().chain(columns));
+        }
+        push_rows(text, series, rows, epoch);
+    }
+}
+
+fn push_rows(text: &mut String, series: &Series, rows: Range<usize>, epoch: Epoch) {
+    let unit = match epoch {
+        Epoch::Rfc3339 => 1,
+        Epoch::Nanoseconds(unit) => unit,
+    };
     let key = series_key(
         "",
         series
@@ -53,8 +78,10 @@ fn push_series(text: &mut String, series: &Series, unit: i64) {
         push_line(text, cells);
     };
     match &series.rows {
-        Table::Timed(rows) => rows.iter().for_each(|row| push(Some(row.time), &row.cells)),
-        Table::Plain(rows) => rows.iter().for_each(|row| push(None, row)),
+        Table::Timed(list) => list[rows]
+            .iter()
+            .for_each(|row| push(Some(row.time), &row.cells)),
+        Table::Plain(list) => list[rows].iter().for_each(|row| push(None, row)),
     }
 }
 

@@ -15,14 +15,6 @@ const PLAIN_MAX: f64 = 1e21;
 
 pub(super) fn write(answer: &QueryAnswer, style: &Style) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4096);
-    if let Some(rows) = style.chunk_rows {
-        for statement in &answer.statements {
-            chunks(&mut bytes, statement, style, rows);
-        }
-        if !answer.statements.is_empty() {
-            return bytes;
-        }
-    }
     if answer.statements.is_empty() {
         bytes.extend_from_slice(b"{}");
     } else {
@@ -46,14 +38,15 @@ pub(super) fn write(answer: &QueryAnswer, style: &Style) -> Vec<u8> {
 }
 
 /// Some rows of a series.
-struct Piece<'a> {
-    series: &'a Series,
-    from: usize,
-    to: usize,
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub(super) series: &'a Series,
+    pub(super) from: usize,
+    pub(super) to: usize,
 }
 
 impl<'a> Piece<'a> {
-    fn whole(series: &'a Series) -> Self {
+    pub(super) fn whole(series: &'a Series) -> Self {
         Self {
             series,
             from: 0,
@@ -62,48 +55,16 @@ impl<'a> Piece<'a> {
     }
 }
 
-fn chunks(bytes: &mut Vec<u8>, statement: &StatementAnswer, style: &Style, rows: usize) {
-    let mut pieces = Vec::new();
-    for series in &statement.series {
-        let mut from = 0;
-        // As in InfluxDB, what SHOW lists comes whole.
-        let rows = match &series.rows {
-            Table::Timed(_) => rows,
-            Table::Plain(list) => list.len().max(1),
-        };
-        loop {
-            let to = (from + rows).min(series.rows.len());
-            pieces.push(Piece { series, from, to });
-            from = to;
-            if from >= series.rows.len() {
-                break;
-            }
-        }
-    }
-    let count = pieces.len();
-    if count == 0 {
-        document(bytes, statement, &[], false, style);
-    }
-    for (index, piece) in pieces.iter().enumerate() {
-        document(
-            bytes,
-            statement,
-            std::slice::from_ref(piece),
-            index + 1 < count,
-            style,
-        );
-    }
-}
-
-fn document(
+/// Writes a chunk, which is a document of its own; `partial`: the statement's answer goes on.
+pub(super) fn document(
     bytes: &mut Vec<u8>,
     statement: &StatementAnswer,
-    pieces: &[Piece<'_>],
+    piece: Option<Piece<'_>>,
     partial: bool,
     style: &Style,
 ) {
     bytes.extend_from_slice(b"{\"results\":[");
-    result(bytes, statement, pieces, partial, style);
+    result(bytes, statement, piece.as_slice(), partial, style);
     bytes.extend_from_slice(b"]}\n");
 }
 

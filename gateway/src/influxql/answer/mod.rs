@@ -1,5 +1,6 @@
 //! What a query is answered with, and how it is written: JSON, CSV, whole or in chunks.
 
+mod chunks;
 mod csv;
 mod json;
 
@@ -10,6 +11,7 @@ use chrono_tz::Tz;
 use super::formula::Cell;
 use super::select::Row;
 
+pub use chunks::Chunks;
 pub(super) use json::number_text;
 
 /// Rows of a chunk when the request names no size.
@@ -68,22 +70,18 @@ pub struct Style {
     pub format: Format,
     /// The unit of times.
     pub epoch: Epoch,
-    /// Rows of a chunk; `None`: all at once.
-    pub chunk_rows: Option<usize>,
     /// Whether JSON is indented.
     pub pretty: bool,
 }
 
-impl Style {
-    /// Returns the rows of a chunk that a request asks for.
-    #[must_use]
-    pub fn chunk_rows(chunked: bool, size: Option<&str>) -> Option<usize> {
-        let asked = || {
-            size.and_then(|size| size.parse().ok())
-                .filter(|size| *size > 0)
-        };
-        chunked.then(|| asked().unwrap_or(CHUNK_ROWS_DEFAULT))
-    }
+/// Returns the rows of a chunk that a request asks for; `None`: all at once.
+#[must_use]
+pub fn chunk_rows(chunked: bool, size: Option<&str>) -> Option<usize> {
+    let asked = || {
+        size.and_then(|size| size.parse().ok())
+            .filter(|size| *size > 0)
+    };
+    chunked.then(|| asked().unwrap_or(CHUNK_ROWS_DEFAULT))
 }
 
 /// Rows of one measurement and one combination of tags.
@@ -110,6 +108,15 @@ impl Table {
             Self::Plain(rows) => rows.len(),
         }
     }
+
+    /// Appends rows of the same kind; a series never has both.
+    fn append(&mut self, later: Self) {
+        match (self, later) {
+            (Self::Timed(rows), Self::Timed(later)) => rows.extend(later),
+            (Self::Plain(rows), Self::Plain(later)) => rows.extend(later),
+            (kept, later) => *kept = later,
+        }
+    }
 }
 
 /// The answer to one statement.
@@ -129,7 +136,7 @@ pub struct QueryAnswer {
 }
 
 impl QueryAnswer {
-    /// Writes the answer.
+    /// Writes the answer as a whole.
     #[must_use]
     pub fn written(&self, style: &Style) -> Vec<u8> {
         match style.format {

@@ -1,17 +1,19 @@
 //! Reads what a SELECT needs from the store: which series, which rows of them, grouped by tags.
 
+mod cursor;
 mod rows;
 mod series;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::ast::{Expr, Kind, Ref};
+use super::ast::{Expr, Kind, Limits, Ref};
 use super::context::Context;
 use super::error::{Outcome, StatementError};
 use super::formula::Cell;
 use super::plan::{Prepared, Reader};
 use super::window::Span;
 use crate::store::{Cells, FieldType, SeriesInfo, Value, Values, View};
+pub(super) use cursor::{Cursor, Slices, open};
 use rows::SeriesRows;
 use series::judged_series;
 pub(super) use series::matching_series;
@@ -119,27 +121,28 @@ pub(super) fn read(
             }
         }
     }
-    let limits = prepared.limits;
-    let mut groups: Vec<Group> = groups
-        .into_iter()
-        .map(|(key, parts)| Group { key, parts })
-        .collect();
-    if limits.slimit > 0 || limits.soffset > 0 {
-        groups = limited(groups, limits.slimit, limits.soffset);
-    }
+    let groups = groups.into_iter();
+    let mut groups = limited(groups.collect(), prepared.limits);
     if !scope.ascending {
         groups.reverse();
     }
-    Ok(groups)
+    let group = |(key, parts)| Group { key, parts };
+    Ok(groups.into_iter().map(group).collect())
 }
 
 /// Keeps `slimit` groups of each measurement behind the first `soffset`.
-fn limited(groups: Vec<Group>, slimit: usize, soffset: usize) -> Vec<Group> {
+fn limited<T>(groups: Vec<(Key, T)>, limits: Limits) -> Vec<(Key, T)> {
+    let Limits {
+        slimit, soffset, ..
+    } = limits;
+    if slimit == 0 && soffset == 0 {
+        return groups;
+    }
     let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     groups
         .into_iter()
-        .filter(|group| {
-            let index = seen.entry(Arc::clone(&group.key.name)).or_default();
+        .filter(|(key, _)| {
+            let index = seen.entry(Arc::clone(&key.name)).or_default();
             *index += 1;
             *index > soffset && (slimit == 0 || *index <= soffset + slimit)
         })
@@ -156,6 +159,37 @@ fn reads_field(view: &View, measurement: &str, reference: &Ref) -> bool {
         && view.field_type(measurement, &reference.name).is_some()
 }
 
+/// What is read of a measurement: fields, and series with what is left of the condition to be asked row by row.
+struct Wanted<'a> {
+    fields: Vec<&'a str>,
+    selected: Vec<(SeriesInfo, Option<Expr>)>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Returns `None` where the measurement has none of the fields.
+    fn of(view: &View, name: &str, scope: &Scope<'a>) -> Option<Self> {
+        let mut fields: Vec<&str> = Vec::new();
+        for reference in scope.driver.into_iter().chain(scope.aux) {
+            if reads_field(view, name, reference) && !fields.contains(&reference.name.as_str()) {
+                fields.push(&reference.name);
+            }
+        }
+        if fields.is_empty() {
+            return None;
+        }
+        let selected = judged_series(view, name, scope.condition);
+        if selected.iter().any(|(_, rest)| rest.is_some()) {
+            for reference in scope.condition.map(Expr::refs).unwrap_or_default() {
+                let is_known = fields.contains(&reference.name.as_str());
+                if !is_known && view.field_type(name, &reference.name).is_some() {
+                    fields.push(&reference.name);
+                }
+            }
+        }
+        Some(Self { fields, selected })
+    }
+}
+
 fn read_measurement(
     view: &View,
     name: &Arc<str>,
@@ -163,25 +197,9 @@ fn read_measurement(
     context: &Context<'_>,
     groups: &mut BTreeMap<Key, Vec<Part>>,
 ) -> Outcome<()> {
-    let wanted = scope.driver.into_iter().chain(scope.aux);
-    let mut fields: Vec<&str> = Vec::new();
-    for reference in wanted {
-        if reads_field(view, name, reference) && !fields.contains(&reference.name.as_str()) {
-            fields.push(&reference.name);
-        }
-    }
-    if fields.is_empty() {
+    let Some(Wanted { fields, selected }) = Wanted::of(view, name, scope) else {
         return Ok(());
-    }
-    let selected = judged_series(view, name, scope.condition);
-    if selected.iter().any(|(_, rest)| rest.is_some()) {
-        for reference in scope.condition.map(Expr::refs).unwrap_or_default() {
-            let is_known = fields.contains(&reference.name.as_str());
-            if !is_known && view.field_type(name, &reference.name).is_some() {
-                fields.push(&reference.name);
-            }
-        }
-    }
+    };
     let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
     if read_cells(view, name, scope, context, &selected, groups)? {
         return Ok(());
