@@ -1,6 +1,6 @@
 """The embedded store beside InfluxDB 1.x and VictoriaMetrics, on the same points in one run: `make bench-store`.
 
-usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--days N] [--only NAME,…] [--gateway PROGRAM] [--data FOLDER]
+usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--days N] [--only NAME,…] [--gateway PROGRAM] [--data FOLDER] [--batches FOLDER]
 
 Ingest: Telegraf-shaped batches over HTTP until all is answered, and until the store is sealed (Headroom) or has merged
 what it merges (the others). CPU and memory are those of the whole server from its start to its end; the client's are
@@ -62,6 +62,18 @@ def ingest(name, make, args, folder):
     return figures
 
 
+def files(name, make, args, folder):
+    """Batches made elsewhere: what taking them costs, and what they cost on disk."""
+    server = make(folder)
+    server.start()
+    lines, values, _ = load.push(server, points.files(args.batches))
+    server.settle()
+    usage = server.stop()
+    return {"lines per CPU-s, sealed, batches of files": lines / usage.cpu_s,
+            "peak memory, batches of files, MB": usage.memory_mb,
+            "bytes per value, batches of files": server.data_bytes() / values}
+
+
 def month(name, make, args, folder):
     """A month by the minute, and many series."""
     server = make(folder)
@@ -106,7 +118,7 @@ def dashboards(name, make, args, folder):
     return {"20 dashboard queries, sum of medians, ms": total, "20 dashboard queries, median, ms": median}
 
 
-PARTS = {"ingest": ingest, "real": real, "dashboards": dashboards, "month": month}
+PARTS = {"ingest": ingest, "files": files, "real": real, "dashboards": dashboards, "month": month}
 
 
 def main():
@@ -119,12 +131,15 @@ def main():
     arguments.add_argument("--gateway", default="target/release/headroom-gateway")
     arguments.add_argument("--influxd", default="influxd")
     arguments.add_argument("--victoria", default="victoria-metrics")
+    arguments.add_argument("--batches", type=pathlib.Path, help="a folder of batches of line protocol, NAME.lp, for the part files")
     arguments.add_argument("--data", type=pathlib.Path, default=pathlib.Path("../shared/data"))
     args = arguments.parse_args()
     servers: dict[str, Server] = {"headroom": headroom(args.gateway), "influxdb": influxdb(args.influxd),
                                   "victoria": victoriametrics(args.victoria)}
     found = {name: {} for name in servers}
     for part in args.only.split(","):
+        if part == "files" and not args.batches:
+            continue
         if part in ("real", "dashboards") and not args.data.exists():
             print(f"bench: {args.data} is not there; {part} is left out", file=sys.stderr)
             continue

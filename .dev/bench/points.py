@@ -76,3 +76,11 @@ def recorded(folder):
     for path in sorted(folder.glob("*.lp.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             yield from batches((line.rstrip("\n"), line.rsplit(" ", 2)[1].count("=")) for line in lines)
+
+
+def files(folder):
+    """Batches that lie in files of a folder, in the order of their names."""
+    for path in sorted(folder.glob("*.lp")):
+        text = path.read_bytes()
+        lines = text.splitlines()
+        yield text, len(lines), sum(line.split(b" ", 1)[1].rsplit(b" ", 1)[0].count(b"=") for line in lines)
