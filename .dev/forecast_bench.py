@@ -6,9 +6,9 @@ usage: forecast_bench.py [--hosts N] [--served N] [--days N] [--served-days N] [
 1. The simulator writes the history of N hosts, and all of them are retrained in one job, their base included.
 2. For the memory and the load, the fleet grows to `--served` hosts: the others have `--served-days` of history and
    *copies* of the trained models, one of their own profile each. Live points of all of them go on coming.
-3. After a restart every host is asked once, and the first round over all hosts awaited; then forecasts of all targets of a host drawn at random are asked for at a
-   fixed rate. A request's time counts from the instant at which it was due, whether a connection was free or not, to the
-   last byte of its answer.
+3. After a restart every host is asked once, and the first round over all hosts awaited; then forecasts of all targets of
+   a host drawn at random are asked for at a fixed rate. A request's time counts from the instant at which it was due,
+   whether a connection was free or not, to the last byte of its answer.
 
 With `--keep` everything stays in that folder; the next run with it begins at step 3, its history carried on to the present.
 
