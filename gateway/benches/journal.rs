@@ -15,7 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use headroom_gateway::{
-    journal::{Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    body::Encoding,
+    journal::{Batch, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     lines::Precision,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -28,7 +29,7 @@ use tokio::{
 const WRITERS: usize = 8;
 const ROUNDS: usize = 3;
 /// One commit takes at most so many bytes, in both forms.
-const GROUP_MAX_BYTES: usize = 8 << 20;
+const GROUP_MAX_BYTES: usize = 4 << 20;
 
 /// What a run took.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 pub use intake::{Held, Intake};
 
-use crate::{error::Failure, journal::Encoding};
+use crate::error::Failure;
 
 /// Line protocol shrinks to a tenth under gzip at best; a body that says it holds more is not believed before it does.
 const GZIP_RATIO_EXPECTED: usize = 10;
@@ -28,6 +28,15 @@ const DECODE_INLINE_BYTES: usize = 256 << 10;
 
 /// As far as a packed body that is too large is unpacked to see whether it is one line: twice the longest string.
 const LINE_LOOKED_FOR_BYTES: u64 = 2 << 20;
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Plain text.
+    Identity,
+    /// One or more gzip members.
+    Gzip,
+}
 
 /// A body as it came, and its text.
 #[derive(Debug)]

@@ -2,13 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    error::Failure,
-    lines::{Parts, Refusal, Rule},
-};
-
-/// The tag that says whose points they are.
-const HOST_TAG: &[u8] = b"host";
+use crate::error::Failure;
 
 /// A name, in which `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +11,7 @@ pub struct Pattern(pub String);
 
 impl Pattern {
     /// Says whether a name fits, which may be escaped as in a line.
-    fn fits(&self, name: &[u8]) -> bool {
+    pub(crate) fn fits(&self, name: &[u8]) -> bool {
         let mut parts = self.0.as_bytes().split(|byte| *byte == b'*');
         let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
             return false;
@@ -78,6 +72,13 @@ impl Bounds {
         self.buckets.is_empty() || self.buckets.iter().any(is_it)
     }
 
+    /// Says whether a database, or any retention policy of it, is within.
+    #[must_use]
+    pub fn has_database(&self, database: &str) -> bool {
+        let is_its = |bucket: &String| bucket.split('/').next() == Some(database);
+        self.buckets.is_empty() || self.buckets.iter().any(is_its)
+    }
+
     /// Holds a request to the buckets.
     ///
     /// # Errors
@@ -96,67 +97,11 @@ impl Bounds {
             self.buckets.join(", ")
         )))
     }
-
-    /// Holds an accepted line to measurements and host.
-    ///
-    /// # Errors
-    ///
-    /// Says what the token may write.
-    pub fn check_line(&self, parts: &Parts, text: &[u8], start: usize) -> Result<(), Refusal> {
-        let measurement = parts.measurement.of(text);
-        let fits = |pattern: &Pattern| pattern.fits(measurement);
-        if !self.measurements.is_empty() && !self.measurements.iter().any(fits) {
-            let names: Vec<_> = self.measurements.iter().map(|one| one.0.as_str()).collect();
-            return Err(Refusal::at(
-                Rule::TokenMeasurement,
-                parts.measurement.start - start,
-                format!(
-                    "the token may write the measurements {} only",
-                    names.join(", ")
-                ),
-            ));
-        }
-        let Some(host) = &self.host else {
-            return Ok(());
-        };
-        let tag = parts.tags.iter().find(|tag| tag.key.of(text) == HOST_TAG);
-        match tag {
-            Some(tag) if is_value(tag.value.of(text), host) => Ok(()),
-            Some(tag) => Err(Refusal::at(
-                Rule::TokenHost,
-                tag.value.start - start,
-                format!("the token may write points of the host {host:?} only"),
-            )),
-            None => Err(Refusal::whole(
-                Rule::TokenHost,
-                format!(
-                    "the token may write points of the host {host:?} only, and the line has no tag host"
-                ),
-            )),
-        }
-    }
-}
-
-/// Says whether a tag's value, escaped as in a line, is a text.
-fn is_value(escaped: &[u8], value: &str) -> bool {
-    let mut value = value.bytes();
-    let mut bytes = escaped.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        let byte = match byte {
-            b'\\' => bytes.next_if(|next| b", =".contains(next)).unwrap_or(byte),
-            _ => byte,
-        };
-        if value.next() != Some(byte) {
-            return false;
-        }
-    }
-    value.next().is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lines::{Precision, Scanner};
 
     #[test]
     fn a_pattern_fits_as_its_stars_say() {
@@ -195,28 +140,7 @@ mod tests {
             let checked = bounds.check_bucket(database, policy);
             assert_eq!(checked.is_ok(), within, "{database} {policy:?}");
         }
-    }
-
-    #[test]
-    fn lines_are_held_to_measurements_and_host() {
-        let bounds = Bounds {
-            buckets: Vec::new(),
-            measurements: vec![Pattern("cpu*".into())],
-            host: Some("web 1".into()),
-        };
-        for (line, rule) in [
-            ("cpu,host=web\\ 1 f=1", None),
-            ("cpu_load,a=b,host=web\\ 1 f=1", None),
-            ("mem,host=web\\ 1 f=1", Some(Rule::TokenMeasurement)),
-            ("cpu,host=web\\ 10 f=1", Some(Rule::TokenHost)),
-            ("cpu,host=web f=1", Some(Rule::TokenHost)),
-            ("cpu,ghost=web\\ 1 f=1", Some(Rule::TokenHost)),
-        ] {
-            let mut scanner = Scanner::new(line.as_bytes(), Precision::Seconds);
-            let judged = scanner.next_line().expect("a line");
-            let parts = judged.verdict.expect("a good line");
-            let checked = bounds.check_line(parts, line.as_bytes(), 0);
-            assert_eq!(checked.err().map(|refusal| refusal.rule), rule, "{line}");
-        }
+        let listed = ["telegraf", "other", "third"].map(|name| bounds.has_database(name));
+        assert_eq!(listed, [true, true, false]);
     }
 }

@@ -1,7 +1,8 @@
 //! Wires the parts together: start, recovery, shutdown.
 //!
 //! The order of a start: bind the port, answer `/health`, open and replay the journal, answer `/ready` and everything
-//! else. The order of a stop: take no more connections, finish requests, end the tasks, close the journal, seal.
+//! else. The order of a stop: take no more connections, finish requests and those on their way to an InfluxDB, end the tasks,
+//! close the journal, seal.
 
 mod embedded;
 mod known;
@@ -20,6 +21,7 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web::Data,
 };
+use tokio::time::{Instant, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use embedded::Embedded;
@@ -200,21 +202,23 @@ impl App {
                 };
             }
         };
-        start_tasks(&core, &self.state, &self.tasks, &stop);
+        let drain_timeout = self.settings.connections.drain_timeout;
+        start_tasks(&core, &self.state, &self.tasks, drain_timeout, &stop);
         self.state.set_ready(core.clone());
         tracing::info!(last_sequence = core.journal.last_sequence(), "ready");
         tokio::select! {
             () = stop.cancelled() => {}
             ended = &mut server => {
                 stop.cancel();
-                close(&core, &self.tasks).await;
+                close(&core, &self.tasks, Instant::now() + drain_timeout).await;
                 return ended
                     .map_err(|error| StartError::Server(error.to_string()))?
                     .map_err(failed);
             }
         }
+        let drained_by = Instant::now() + drain_timeout;
         drain(&handle).await;
-        close(&core, &self.tasks).await;
+        close(&core, &self.tasks, drained_by).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -243,7 +247,13 @@ fn http_server(
     Ok(server.run())
 }
 
-fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &CancellationToken) {
+fn start_tasks(
+    core: &Core,
+    state: &Data<State>,
+    tasks: &TaskTracker,
+    drain_timeout: Duration,
+    stop: &CancellationToken,
+) {
     // Every place is taken before the first segment may go.
     let places: Vec<_> = core
         .destinations
@@ -260,6 +270,7 @@ fn start_tasks(core: &Core, state: &Data<State>, tasks: &TaskTracker, stop: &Can
             place,
             core.rejects.clone(),
             Arc::clone(&state.metrics),
+            drain_timeout,
             stop.clone(),
         ));
     }
@@ -274,12 +285,11 @@ async fn drain(handle: &ServerHandle) {
     handle.stop(true).await;
 }
 
-async fn close(core: &Core, tasks: &TaskTracker) {
+/// Ends the tasks, of which senders may wait for their answers until `drained_by`, and closes the files.
+async fn close(core: &Core, tasks: &TaskTracker, drained_by: Instant) {
     tasks.close();
-    if tokio::time::timeout(TASKS_TIMEOUT, tasks.wait())
-        .await
-        .is_err()
-    {
+    let ended = timeout_at(drained_by.max(Instant::now()) + TASKS_TIMEOUT, tasks.wait());
+    if ended.await.is_err() {
         tracing::warn!("a task did not end in time and is left behind");
     }
     core.rejects.close().await;

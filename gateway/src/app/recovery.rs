@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Core, Embedded, Sink, StartError, State, known};
 use crate::{
-    body,
+    body::{self, Encoding},
     config::Settings,
     guard::Guard,
     influxql::QueryLimits,
     ingest::Ingest,
-    journal::{self, Batch, Encoding, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    journal::{self, Batch, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     lines::Scanner,
     rejects::Rejects,
     store::{self, Store, StoreOptions},

@@ -3,6 +3,7 @@
 //! A batch is journalled only if a line of it is accepted; the refused lines' ranges go with it, so that whoever reads
 //! the journal passes over the same lines. The points are visible to queries before the push is answered.
 
+mod bounds;
 mod converted;
 mod verdicts;
 
@@ -14,9 +15,9 @@ use tracing::Instrument;
 use crate::{
     access::{Client, Grant},
     app::Sink,
-    body::Held,
+    body::{Encoding, Held},
     guard::{self, Guard},
-    journal::{Batch, Encoding, Journal, JournalError},
+    journal::{Batch, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
     rejects::{Rejects, Source},

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::RefusedLine;
+use super::{RefusedLine, bounds::check_line};
 use crate::{
     access::Bounds,
     guard::Session,
@@ -155,6 +155,6 @@ fn within<'p>(
     let parts = verdict?;
     match bounds {
         None => Ok(parts),
-        Some(bounds) => bounds.check_line(parts, text, start).map(|()| parts),
+        Some(bounds) => check_line(bounds, parts, text, start).map(|()| parts),
     }
 }

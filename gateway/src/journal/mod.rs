@@ -61,7 +61,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use error::JournalError;
 pub use places::Place;
 pub use reader::Reader;
-pub use record::{Batch, Encoding};
+pub use record::Batch;
 pub use segment::is_segment;
 
 use age::Ages;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::{Buf, BufMut, Bytes};
 
 use super::JournalError;
-use crate::lines::Precision;
+use crate::{body::Encoding, lines::Precision};
 
 /// The bytes before a record's meta.
 pub(super) const RECORD_HEADER_BYTES: usize = 20;
@@ -14,15 +14,6 @@ const CHECKED_FROM: usize = 8;
 const VERSION: u32 = 3;
 /// Stands for a batch that cannot be sent as it came.
 const NOT_VERBATIM: u32 = u32::MAX;
-
-/// How a batch's body is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Plain text.
-    Identity,
-    /// One or more gzip members.
-    Gzip,
-}
 
 /// One push: the client's bytes, and what is needed to read them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{segment::SegmentFile, *};
-use crate::lines::Precision;
+use crate::{body::Encoding, lines::Precision};
 
 const OPTIONS: JournalOptions = JournalOptions {
     max_bytes: 1 << 20,

@@ -9,8 +9,9 @@ use super::{
     segment::{self, Opener, Segment, SegmentFile},
 };
 
-/// One commit takes at most this many bytes: a sync of more would keep the first batch waiting for long.
-const GROUP_MAX_BYTES: usize = 8 << 20;
+/// One commit takes about this many bytes at most: a sync of more would keep the first batch waiting for long, and its buffer is
+/// kept.
+const GROUP_MAX_BYTES: usize = 4 << 20;
 
 /// What the handles ask of the thread.
 pub(super) enum Request {
@@ -69,13 +70,15 @@ impl Writer {
                     Err(_) => break,
                 }
             }
+            self.buffer.reserve_exact(group_bytes);
             self.commit(group);
+            self.buffer.clear();
+            self.buffer.shrink_to(GROUP_MAX_BYTES);
         }
     }
 
     /// Writes a group, syncs it and answers everybody in it.
     fn commit(&mut self, group: Vec<Append>) {
-        self.buffer.clear();
         let mut sequence = self.next_sequence;
         let mut answers = Vec::with_capacity(group.len());
         for Append { batch, done } in group {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::{Filter, Reject, Rejects, RejectsError, file::Judgement};
 use crate::{
     access::{Access, Client, Grant},
+    body::Encoding,
     ingest::{Ingest, IngestError, Push},
-    journal::Encoding,
     lines::{Refusal, Rule, Scanner},
 };
 

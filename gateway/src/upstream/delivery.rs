@@ -9,6 +9,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Upstream, Version,
@@ -18,8 +19,9 @@ use super::{
     write::{Answer, Payload},
 };
 use crate::{
+    body::Encoding,
     config::OwnEncoding,
-    journal::{Batch, Encoding},
+    journal::Batch,
     lines::{Precision, Refusal, Rule},
     metrics::{Destination, Metrics},
     rejects::{Rejects, Source},
@@ -37,44 +39,58 @@ pub(super) struct Delivery {
     pub(super) rejects: Rejects,
     pub(super) metrics: std::sync::Arc<Metrics>,
     pub(super) counts: Destination,
+    /// Once it is cancelled, nothing is tried again; what is on its way is waited for.
+    pub(super) stop: CancellationToken,
 }
 
+/// Why lines were not sent.
+enum Unsent {
+    /// The server will never take one of them; its words.
+    Refused(String),
+    /// The server does not take them now, and the gateway stops.
+    Stopped,
+}
+
+/// The gateway stops before every line is taken or refused.
+struct Stopped;
+
 impl Delivery {
-    /// Delivers a load; answers its batches.
-    pub(super) async fn run(self, load: Load, version: Version) -> Vec<Numbered> {
-        match load {
-            Load::Together(shipment) => {
-                self.ship(&shipment, version).await;
-                shipment.batches
-            }
-            Load::Rewritten((sequence, batch)) => {
-                self.deliver(sequence, &batch, version).await;
-                vec![(sequence, batch)]
-            }
-        }
+    /// Delivers a load; answers its batches, or `None` if the gateway stops first.
+    pub(super) async fn run(self, load: Load, version: Version) -> Option<Vec<Numbered>> {
+        let (delivered, batches) = match load {
+            Load::Together(shipment) => (self.ship(&shipment, version).await, shipment.batches),
+            Load::Rewritten((sequence, batch)) => (
+                self.deliver(sequence, &batch, version).await,
+                vec![(sequence, batch)],
+            ),
+        };
+        delivered.is_ok().then_some(batches)
     }
 
     /// Sends batches as they came; where the server refuses one of their lines, they go line by line.
-    async fn ship(&self, shipment: &Shipment, version: Version) {
+    async fn ship(&self, shipment: &Shipment, version: Version) -> Result<(), Stopped> {
         let sent = self
             .send(&shipment.bucket, shipment.precision, shipment.payload())
             .await;
-        if sent.is_ok() {
-            self.counts.lines.inc_by(shipment.lines);
-            return;
+        match sent {
+            Ok(()) => self.counts.lines.inc_by(shipment.lines),
+            Err(Unsent::Stopped) => return Err(Stopped),
+            Err(Unsent::Refused(_)) => {
+                for (sequence, batch) in &shipment.batches {
+                    self.deliver(*sequence, batch, version).await?;
+                }
+            }
         }
-        for (sequence, batch) in &shipment.batches {
-            self.deliver(*sequence, batch, version).await;
-        }
+        Ok(())
     }
 
     /// Sends a batch until every line of it is taken or refused for its content.
-    async fn deliver(&self, sequence: u64, batch: &Batch, version: Version) {
+    async fn deliver(&self, sequence: u64, batch: &Batch, version: Version) -> Result<(), Stopped> {
         let outgoing = match Outgoing::of(batch, version) {
             Ok(outgoing) => outgoing,
             Err(error) => {
                 tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
-                return;
+                return Ok(());
             }
         };
         let bucket = self.upstream.bucket_of(batch);
@@ -90,12 +106,13 @@ impl Delivery {
             let payload = self.encoded(outgoing.text(part.clone()));
             match self.send(&bucket, outgoing.precision, payload).await {
                 Ok(()) => self.counts.lines.inc_by(part.len() as u64),
-                Err(_) if part.len() > 1 => {
+                Err(Unsent::Stopped) => return Err(Stopped),
+                Err(Unsent::Refused(_)) if part.len() > 1 => {
                     let middle = part.start + part.len() / 2;
                     parts.push(middle..part.end);
                     parts.push(part.start..middle);
                 }
-                Err(message) => {
+                Err(Unsent::Refused(message)) => {
                     let line = outgoing.text(part.clone()).trim_ascii_end();
                     self.keep(batch, outgoing.precision, part.start, &message, line)
                         .await;
@@ -103,6 +120,7 @@ impl Delivery {
                 }
             }
         }
+        Ok(())
     }
 
     /// Text of our own, encoded as the settings want it.
@@ -125,16 +143,17 @@ impl Delivery {
         }
     }
 
-    /// Sends lines until the server takes them, or refuses them for their content.
+    /// Sends lines until the server takes them, or refuses them for their content. A request is never broken off: the server
+    /// may have it, and would apply it after what comes later.
     async fn send(
         &self,
         bucket: &str,
         precision: Precision,
         payload: Payload,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unsent> {
         let mut pauses = pauses();
         loop {
-            self.keep_quiet().await;
+            self.unless_stopped(self.keep_quiet()).await?;
             self.counts.in_flight.inc();
             let answer = self
                 .upstream
@@ -148,7 +167,7 @@ impl Delivery {
                 }
                 Answer::ContentRefused(message) => {
                     self.report(None);
-                    return Err(message);
+                    return Err(Unsent::Refused(message));
                 }
                 Answer::BucketMissing => match self.upstream.ensure_bucket(bucket).await {
                     Ok(()) => ("the bucket was missing and is made".to_owned(), None),
@@ -162,8 +181,15 @@ impl Delivery {
                 let mut quiet_until = self.upstream.0.quiet_until.lock();
                 *quiet_until = (*quiet_until).max(Some(Instant::now() + after));
             }
-            sleep(pauses.next().unwrap_or(PAUSE_MOST)).await;
+            self.unless_stopped(sleep(pauses.next().unwrap_or(PAUSE_MOST)))
+                .await?;
         }
+    }
+
+    /// Waits for something that is given up when the gateway stops.
+    async fn unless_stopped(&self, wait: impl Future<Output = ()>) -> Result<(), Unsent> {
+        let waited = self.stop.run_until_cancelled(wait).await;
+        waited.ok_or(Unsent::Stopped)
     }
 
     /// Waits for as long as the server asked to be left alone, whichever request it said so to.

@@ -183,7 +183,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::{journal::Encoding, lines::Precision};
+    use crate::{body::Encoding, lines::Precision};
 
     fn batch(series: &[u32]) -> Box<Batch> {
         let mut series = series.to_vec();

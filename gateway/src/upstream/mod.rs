@@ -46,6 +46,7 @@ use crate::{
     journal::{Journal, Place},
 };
 use position::Position;
+pub use position::is_position;
 
 /// A server that does not even take the connection in this time is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

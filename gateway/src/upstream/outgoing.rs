@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::Version;
 use crate::{
-    body,
+    body::{self, Encoding},
     error::Failure,
-    journal::{Batch, Encoding},
+    journal::Batch,
     lines::{Judged, Precision, Scanner},
 };
 

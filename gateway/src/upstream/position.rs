@@ -1,13 +1,23 @@
 //! Where delivery stands, on disk.
 
 use std::{
-    fs::{self, File},
-    io::{self, ErrorKind, Write},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
 use super::UpstreamError;
-use crate::config::PRIMARY;
+use crate::{config::PRIMARY, publish::publish};
+
+/// Whoever may look into the data folder may read it.
+const MODE: u32 = 0o644;
+
+/// Says whether a file is a destination's position.
+#[must_use]
+pub fn is_position(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("upstream.") && name.ends_with(".position"))
+}
 
 /// The file that holds the last delivered sequence, in decimal.
 #[derive(Debug, Clone)]
@@ -45,17 +55,9 @@ impl Position {
         }
     }
 
-    /// Replaces the position: write, sync, rename, sync of the folder.
+    /// Replaces the position, whole.
     pub(super) fn write(&self, sequence: u64) -> io::Result<()> {
-        let draft = self.path.with_extension("draft");
-        let mut file = File::create(&draft)?;
-        writeln!(file, "{sequence}")?;
-        file.sync_all()?;
-        fs::rename(&draft, &self.path)?;
-        match self.path.parent() {
-            Some(dir) => File::open(dir)?.sync_all(),
-            None => Ok(()),
-        }
+        publish(&self.path, format!("{sequence}\n").as_bytes(), MODE)
     }
 }
 
@@ -74,5 +76,7 @@ mod tests {
         assert_eq!(other.read().expect("it has a place of its own"), None);
         fs::write(dir.path().join("upstream.position"), "many").expect("writable");
         assert!(position.read().is_err());
+        assert!(is_position(&position.path) && is_position(&other.path));
+        assert!(!is_position(&dir.path().join("upstream.draft")));
     }
 }

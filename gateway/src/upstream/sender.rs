@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -28,7 +28,7 @@ struct Sender {
     journal: Journal,
     place: Place,
     lanes: Lanes,
-    flights: FuturesUnordered<BoxFuture<'static, (usize, Vec<Numbered>)>>,
+    flights: FuturesUnordered<BoxFuture<'static, (usize, Option<Vec<Numbered>>)>>,
     /// A batch that was read and has to wait for others to arrive.
     waiting: Option<Numbered>,
     /// The last batch that was read.
@@ -37,13 +37,15 @@ struct Sender {
 }
 
 impl Upstream {
-    /// Delivers the journal until the token is cancelled.
+    /// Delivers the journal until the token is cancelled, and then waits as long as `drain_timeout` for the answers to what is on its
+    /// way.
     pub async fn send_until(
         self,
         journal: Journal,
         place: Place,
         rejects: Rejects,
         metrics: Arc<Metrics>,
+        drain_timeout: Duration,
         stop: CancellationToken,
     ) {
         let sent_through = self.sent_through();
@@ -59,10 +61,12 @@ impl Upstream {
                 upstream: self,
                 rejects,
                 metrics,
+                stop: stop.clone(),
             },
             journal,
         };
         stop.run_until_cancelled(sender.run()).await;
+        sender.settle(drain_timeout).await;
         sender.save(true);
     }
 }
@@ -81,10 +85,7 @@ impl Sender {
             }
             let may_read = filled.is_ok() && self.waiting.is_none() && self.lanes.has_room();
             tokio::select! {
-                Some((lane, batches)) = self.flights.next() => {
-                    self.lanes.landed(lane, &batches);
-                    self.note_arrival();
-                }
+                Some((lane, delivered)) = self.flights.next() => self.landed(lane, delivered),
                 // What cannot be read is met again, and answered for, by the next turn.
                 Ok(read) = reader.next(), if may_read => match read {
                     Some(read) => self.take(read),
@@ -132,6 +133,31 @@ impl Sender {
             let delivery = self.delivery.clone();
             let flight = async move { (lane, delivery.run(load, version).await) };
             self.flights.push(flight.boxed());
+        }
+    }
+
+    /// Waits for the answers to what is on its way. A server that hangs may yet apply what is broken off here, and then after its
+    /// repetition and whatever came behind it.
+    async fn settle(&mut self, within: Duration) {
+        let answers = async {
+            while let Some((lane, delivered)) = self.flights.next().await {
+                self.landed(lane, delivered);
+            }
+        };
+        if timeout(within, answers).await.is_err() {
+            tracing::warn!(
+                destination = self.delivery.upstream.name(),
+                requests = self.flights.len(),
+                "InfluxDB does not answer in the time that a stop may take; what it was sent is sent again after the next start"
+            );
+        }
+    }
+
+    /// Notes what has become of a load.
+    fn landed(&mut self, lane: usize, delivered: Option<Vec<Numbered>>) {
+        if let Some(batches) = delivered {
+            self.lanes.landed(lane, &batches);
+            self.note_arrival();
         }
     }
 

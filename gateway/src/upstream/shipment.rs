@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::{Upstream, Version, lanes::Numbered, outgoing::spoken, write::Payload};
 use crate::{
-    body,
-    journal::{Batch, Encoding},
+    body::{self, Encoding},
+    journal::Batch,
     lines::Precision,
 };
 

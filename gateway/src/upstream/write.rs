@@ -8,10 +8,7 @@ use futures_util::stream;
 use reqwest::{Body, Response, StatusCode, header};
 
 use super::{Upstream, Version, WRITE_TIMEOUT, probe::describe};
-use crate::{
-    journal::{Batch, Encoding},
-    lines::Precision,
-};
+use crate::{body::Encoding, journal::Batch, lines::Precision};
 
 /// How much of an error answer is read: enough for its message.
 const MESSAGE_MAX_BYTES: usize = 4096;

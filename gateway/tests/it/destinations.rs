@@ -334,6 +334,43 @@ async fn an_optional_destination_that_stays_away_fills_nobodys_journal() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_the_answer_to_what_is_on_its_way() {
+    let upstream = Upstream::start(0);
+    let app = TestApp::start_with(before(&upstream)).await;
+    push(&app, "m v=1 1").await;
+    app.until("it is on its way", async |_| upstream.came().len() == 1)
+        .await;
+    app.begin_stop();
+    upstream.allowed.add_permits(2);
+    let app = app.restart_with(before(&upstream)).await;
+    push(&app, "m v=2 1").await;
+    app.until("the next one arrives", async |_| {
+        upstream.lines().contains(&"m v=2 1".to_owned())
+    })
+    .await;
+    assert_eq!(
+        upstream.came(),
+        ["m v=1 1", "m v=2 1"],
+        "neither is repeated"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_server_that_hangs() {
+    let upstream = Upstream::start(0);
+    let mut flags = before(&upstream);
+    flags.service.drain_timeout_s = Some(1);
+    let app = TestApp::start_with(flags).await;
+    push(&app, "m v=1 1").await;
+    app.until("it is on its way", async |_| upstream.came().len() == 1)
+        .await;
+    let app = app.restart_with(before(&upstream)).await;
+    app.until("it is sent again", async |_| upstream.came().len() == 2)
+        .await;
+    assert_eq!(upstream.came(), ["m v=1 1", "m v=1 1"]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_an_influxdbs_delivers_nothing() {
     let upstream = Upstream::start(100);
     upstream.answers(200);

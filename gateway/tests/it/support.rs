@@ -87,8 +87,13 @@ impl TestApp {
         Self::start_in(data_dir, flags).await
     }
 
-    pub(crate) async fn stop(self) {
+    /// Gives the order to stop and does not wait.
+    pub(crate) fn begin_stop(&self) {
         self.stop.cancel();
+    }
+
+    pub(crate) async fn stop(self) {
+        self.begin_stop();
         self.running
             .await
             .expect("no panic")
