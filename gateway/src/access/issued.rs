@@ -19,7 +19,7 @@ use super::{Bounds, Rates};
 use crate::publish::publish;
 
 /// The file, in the data folder.
-const FILE_NAME: &str = "tokens.json";
+pub const FILE_NAME: &str = "tokens.json";
 const LOCK_NAME: &str = "tokens.lock";
 /// What this version writes and reads.
 const FORMAT: u32 = 1;

@@ -25,7 +25,9 @@ use headroom_openapi::access::{Scope, presented_secret};
 
 pub use bounds::{Bounds, Pattern};
 pub use grant::{Client, Grant};
-pub use issued::{Issued, IssuedError, IssuedFile, NewToken, Secret};
+pub use issued::{
+    FILE_NAME as TOKENS_FILE_NAME, Issued, IssuedError, IssuedFile, NewToken, Secret,
+};
 pub use keyring::Access;
 pub use pace::{Limited, Pace, Rates};
 

@@ -22,7 +22,7 @@ Examples:
 
 Signals:
   TERM, INT   finish requests, close the journal and end; a second one ends at once
-  HUP         reads tokens and certificate anew, without dropping a request
+  HUP         reads tokens, contract and certificate anew, without dropping a request
 
 Exit status:
   0 done, 1 failed (or lines were refused), 2 wrong arguments, 130 ended by a second signal";
@@ -60,7 +60,7 @@ pub enum Command {
     },
     /// Reads journal and store through and says whether they are sound; the gateway must not run.
     Check,
-    /// Copies journal and store into a new folder, while the gateway runs or not; the copy is a data folder.
+    /// Copies all that a restore needs into a new folder, while the gateway runs or not; the copy is a data folder.
     Backup {
         /// The folder to make.
         #[arg(value_name = "FOLDER")]

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The file's name in the data folder.
-const FILE_NAME: &str = "guard.sqlite";
+pub const FILE_NAME: &str = "guard.sqlite";
 /// What this version writes and reads.
 const FORMAT: i64 = 1;
 /// Series whose last day is written in one transaction: a batch that learns something waits no longer than that.

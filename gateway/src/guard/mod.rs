@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 pub use contract::{Contract, ContractError};
 pub use floats::{FloatFields, FloatFieldsInvalid};
 pub use glob::Glob;
-pub use kept::GuardError;
+pub use kept::{FILE_NAME, GuardError};
 pub use series::SeriesLimits;
 pub use session::{Session, Source};
 

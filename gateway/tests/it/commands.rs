@@ -1,6 +1,6 @@
 //! Backup, check, export and import, on the data of a gateway that runs.
 
-use std::{io::Read, path::Path};
+use std::{io::Read, path::Path, time::Duration};
 
 use flate2::read::MultiGzDecoder;
 use headroom_gateway::{
@@ -8,7 +8,13 @@ use headroom_gateway::{
     config::{ExportArgs, ExportFormat, ImportArgs},
 };
 
-use crate::{process, support::TestApp};
+use reqwest::Client;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+
+use crate::{
+    process::{self, Gateway},
+    support::{TestApp, init},
+};
 
 const LINES: &str = "cpu,host=a\\ b usage=1.5,n=7i,text=\"two\nlines \\\"quoted\\\"\" 1000000000\n\
                      cpu,host=a\\ b up=true,total=18446744073709551615u 2000000000\n\
@@ -105,6 +111,91 @@ async fn a_backup_of_a_running_gateway_is_exported_and_imported_elsewhere() {
     assert_eq!(parquet_rows(&columns.output.expect("a path")), PARQUET_ROWS);
     app.stop().await;
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_before_an_influxdb_goes_on_where_the_original_stood() {
+    init();
+    let server = MockServer::start().await;
+    let takes = || Mock::given(path("/write")).respond_with(ResponseTemplate::new(204));
+    takes().up_to_n_times(1).mount(&server).await;
+    let away = ResponseTemplate::new(503);
+    Mock::given(path("/write"))
+        .respond_with(away)
+        .mount(&server)
+        .await;
+    let written = async || {
+        let requests = server.received_requests().await.expect("recorded");
+        let writes = requests
+            .into_iter()
+            .filter(|one| one.url.path() == "/write");
+        writes
+            .map(|one| String::from_utf8(one.body).expect("text"))
+            .collect::<Vec<_>>()
+    };
+    let dirs = tempfile::tempdir().expect("a folder");
+    let (data, copy) = (dirs.path().join("data"), dirs.path().join("copy"));
+    let run = |arguments: &[&str]| {
+        let mut command = process::program();
+        let output = command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(&data)
+            .output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout)
+            .expect("text")
+            .trim()
+            .to_owned()
+    };
+    let token = run(&["token", "create", "all", "--scope", "admin"]);
+    let url = server.uri();
+    let before = ["--influx-url", &url, "--influx-version", "1"];
+    let gateway = process::start(process::program().args(before), &data).await;
+    let push = async |gateway: &Gateway, line: &'static str| {
+        let request = Client::new().post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = request.bearer_auth(&token).body(line).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    let rejects = async |gateway: &Gateway| {
+        let request = Client::new().get(format!("{}/api/v1/rejects", gateway.base));
+        let answer = request.bearer_auth(&token).send().await.expect("an answer");
+        answer.json::<serde_json::Value>().await.expect("JSON")["kept"].take()
+    };
+    assert_eq!(push(&gateway, "m f=1 1").await, 204);
+    let position = data.join("upstream.position");
+    while std::fs::read_to_string(&position).ok().as_deref() != Some("1\n") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(push(&gateway, "m f=\"text\" 2").await, 400);
+    assert_eq!(push(&gateway, "m f=3 3").await, 204);
+    while rejects(&gateway).await != 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    run(&["backup", copy.to_str().expect("text")]);
+    drop(gateway);
+    server.reset().await;
+    takes().mount(&server).await;
+    let restored = process::start(process::program().args(before), &copy).await;
+    assert_eq!(rejects(&restored).await, 1);
+    assert_eq!(
+        push(&restored, "m f=\"text\" 4").await,
+        400,
+        "types are known"
+    );
+    let anybody = Client::new().post(format!("{}/write?db=telegraf", restored.base));
+    let refused = anybody.body("m f=5 5").send().await.expect("an answer");
+    assert_eq!(refused.status(), 401, "tokens are asked for");
+    while written().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        written().await,
+        ["m f=3 3"],
+        "what was delivered is not sent again"
+    );
 }
 
 const PARQUET_ROWS: [&str; 6] = [
