@@ -66,6 +66,8 @@ pub struct QueryRequest {
     pub retention_policy: Option<String>,
     /// Whether the request may not change anything (GET); a change is carried out with a warning, as InfluxDB does.
     pub read_only: bool,
+    /// The databases that SHOW DATABASES lists; `None`: all of the store's.
+    pub listed_databases: Option<Vec<String>>,
 }
 
 /// Answers a query: every statement until one fails, or the token is cancelled.

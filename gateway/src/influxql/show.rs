@@ -161,14 +161,11 @@ fn per_measurement(
     Ok(answer)
 }
 
-/// Lists the databases.
+/// Lists the databases, or those of them that the request names.
 pub(super) fn databases(context: &Context<'_>) -> Vec<Series> {
-    let rows = context
-        .store
-        .databases()
-        .iter()
-        .map(|name| one(name))
-        .collect();
+    let all = || context.store.databases();
+    let names = context.listed_databases.map_or_else(all, <[_]>::to_vec);
+    let rows = names.iter().map(|name| one(name)).collect();
     vec![series("databases", &["name"], rows)]
 }
 

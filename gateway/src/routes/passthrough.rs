@@ -2,8 +2,10 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web::Bytes};
 use futures_util::TryStreamExt;
+use headroom_openapi::query::QueryAnswer;
 
 use crate::{
+    access::Bounds,
     error::Failure,
     upstream::{PassedQuery, Upstream},
 };
@@ -40,6 +42,40 @@ pub(super) async fn pass(upstream: &Upstream, query: PassedQuery) -> Result<Http
         .map_ok(Bytes::from)
         .map_err(std::io::Error::other);
     Ok(response.streaming(body))
+}
+
+/// Passes SHOW DATABASES on, and answers those of the server's databases that are within a token's bounds, as JSON.
+pub(super) async fn list_databases(
+    upstream: &Upstream,
+    mut query: PassedQuery,
+    bounds: &Bounds,
+) -> Result<HttpResponse, Failure> {
+    // Neither in chunks nor as CSV: one object, which can be read here.
+    query.parameters.retain(|(name, _)| name == "q");
+    query.accept = None;
+    let answer = upstream.query(query).await.map_err(Failure::UpstreamAway)?;
+    let status = answer.status();
+    let body = answer.bytes().await;
+    let listed = body
+        .ok()
+        .and_then(|body| serde_json::from_slice::<QueryAnswer>(&body).ok());
+    let mut listed = listed.filter(|_| status.is_success()).ok_or_else(|| {
+        Failure::UpstreamAway(format!(
+            "SHOW DATABASES was answered {status}, without a list"
+        ))
+    })?;
+    let series = listed
+        .results
+        .iter_mut()
+        .flat_map(|result| &mut result.series);
+    for one in series {
+        let is_within = |row: &Vec<serde_json::Value>| {
+            let name = row.first().and_then(serde_json::Value::as_str);
+            name.is_some_and(|name| bounds.has_database(name))
+        };
+        one.values.retain(is_within);
+    }
+    Ok(HttpResponse::Ok().json(listed))
 }
 
 /// Says whether a text is one CREATE DATABASE statement.

@@ -17,13 +17,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{client, passthrough};
 use crate::{
-    access,
+    access::{self, Bounds},
     app::{Embedded, Pieces, Sink, State},
     body::Body,
     error::{ApiError, Dialect, Failure},
     influxql::{
         self, QueryRequest,
         answer::{Chunks, Epoch, Format, Style, chunk_rows},
+        ast::Statement,
     },
     openapi::ErrorV1,
     upstream::{PassedQuery, QueryMethod},
@@ -171,12 +172,15 @@ async fn answer(
     // InfluxDB may know statements that are not known here; what is not known for a query needs every right.
     let unknown = if passes_on { Scope::Admin } else { Scope::Read };
     let needed = statements.as_ref().map_or(vec![unknown], |found| {
-        found.iter().map(influxql::ast::Statement::scope).collect()
+        found.iter().map(Statement::scope).collect()
     });
     for scope in needed {
         access::check(request, scope)?;
     }
-    check_places(request, statements.as_deref().unwrap_or_default(), &asked)?;
+    let grant = access::grant_of(request)?;
+    let found = statements.as_deref().unwrap_or_default();
+    check_places(&grant.bounds, found, &asked, passes_on)?;
+    let lists_some = !grant.bounds.buckets.is_empty() && found.contains(&Statement::ShowDatabases);
     match &core?.sink {
         Sink::Influx(upstream) => {
             let query = PassedQuery {
@@ -184,26 +188,39 @@ async fn answer(
                 parameters: asked.parameters,
                 accept: asked.accept,
             };
-            passthrough::pass(upstream, query).await
+            if lists_some {
+                passthrough::list_databases(upstream, query, &grant.bounds).await
+            } else {
+                passthrough::pass(upstream, query).await
+            }
         }
         Sink::Embedded(embedded) => {
+            let listed = lists_some.then(|| {
+                let mut names = embedded.store().databases();
+                names.retain(|name| grant.bounds.has_database(name));
+                names
+            });
             let gone = client::gone(request);
-            execute(embedded, state.now_ns(), statements?, &asked, gone).await
+            execute(embedded, state.now_ns(), statements?, listed, &asked, gone).await
         }
     }
 }
 
-/// Holds the statements of a bound token to its buckets.
+/// Holds the statements of a bound token to its buckets. SHOW DATABASES lists these alone; in an answer that is passed on, only
+/// where it is the one statement.
 fn check_places(
-    request: &HttpRequest,
-    statements: &[influxql::ast::Statement],
+    bounds: &Bounds,
+    statements: &[Statement],
     asked: &Asked,
+    passes_on: bool,
 ) -> Result<(), Failure> {
-    let bounds = &access::grant_of(request)?.bounds;
     if bounds.buckets.is_empty() {
         return Ok(());
     }
     for statement in statements {
+        if *statement == Statement::ShowDatabases && (!passes_on || statements.len() == 1) {
+            continue;
+        }
         let places = statement.places();
         let places = places.ok_or_else(|| {
             Failure::OutOfBounds(format!(
@@ -240,7 +257,7 @@ impl Asked {
         self.get(name) == Some("true")
     }
 
-    fn statements(&self) -> Result<Vec<influxql::ast::Statement>, Failure> {
+    fn statements(&self) -> Result<Vec<Statement>, Failure> {
         let text = self.get("q").ok_or_else(|| {
             Failure::Invalid(
                 "missing required parameter \"q\"; write q=SHOW MEASUREMENTS".to_owned(),
@@ -270,7 +287,8 @@ impl Asked {
 async fn execute(
     embedded: &Embedded,
     now_ns: i64,
-    statements: Vec<influxql::ast::Statement>,
+    statements: Vec<Statement>,
+    listed_databases: Option<Vec<String>>,
     asked: &Asked,
     gone: impl Future<Output = ()> + 'static,
 ) -> Result<HttpResponse, Failure> {
@@ -279,6 +297,7 @@ async fn execute(
         database: asked.get("db").map(str::to_owned),
         retention_policy: asked.get("rp").map(str::to_owned),
         read_only: asked.method == QueryMethod::Get,
+        listed_databases,
     };
     let style = asked.style();
     let (store, queries) = (embedded.store().clone(), embedded.queries());

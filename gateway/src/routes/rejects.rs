@@ -86,6 +86,14 @@ struct Removal {
     client: Option<String>,
 }
 
+fn filter(reason: Option<String>, measurement: Option<String>, client: Option<String>) -> Filter {
+    Filter {
+        reason,
+        measurement,
+        client,
+    }
+}
+
 fn within(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Failure> {
     let limit = limit.unwrap_or(default);
     if (1..=most).contains(&limit) {
@@ -227,11 +235,7 @@ async fn list(
         access::check_unbound(&request)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MOST)?;
-        let filter = Filter {
-            reason: asked.reason,
-            measurement: asked.measurement,
-            client: asked.client,
-        };
+        let filter = filter(asked.reason, asked.measurement, asked.client);
         let rejects = &state.core()?.rejects;
         let found = rejects.newest(filter, asked.before, limit).await?;
         let last = found.last().map(|reject| reject.id);
@@ -270,11 +274,7 @@ async fn remove(
     let done = async {
         access::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
-        let filter = Filter {
-            reason: asked.reason,
-            measurement: asked.measurement,
-            client: asked.client,
-        };
+        let filter = filter(asked.reason, asked.measurement, asked.client);
         let removed = state.core()?.rejects.remove(filter).await?;
         Ok(Json(Removed { removed }))
     };
@@ -309,11 +309,7 @@ async fn replay(
         access::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, REPLAY_LIMIT_DEFAULT, REPLAY_LIMIT_MOST)?;
-        let filter = Filter {
-            reason: asked.reason,
-            measurement: asked.measurement,
-            client: asked.client,
-        };
+        let filter = filter(asked.reason, asked.measurement, asked.client);
         let after = asked.after.unwrap_or(0);
         let replayed = state.replay(filter, after, limit).await?;
         Ok(Json(ReplayReport {

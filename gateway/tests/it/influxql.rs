@@ -140,6 +140,7 @@ fn answered(store: &Store, row: &Value) -> (u16, Vec<u8>) {
         database: parameter("db").map(str::to_owned),
         retention_policy: parameter("rp").map(str::to_owned),
         read_only: row["method"] == "GET",
+        listed_databases: None,
     };
     let is_csv = row["accept"]
         .as_str()

@@ -5,6 +5,10 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt, process::Output, time::
 use headroom_gateway::config::Flags;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{path, query_param},
+};
 
 use crate::{
     process,
@@ -14,12 +18,16 @@ use crate::{
 const ADMIN: &str = "listed-admin-0123456789";
 
 async fn guarded() -> TestApp {
+    guarded_with(Flags::default()).await
+}
+
+async fn guarded_with(flags: Flags) -> TestApp {
     let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("tokens");
-    std::fs::write(&path, format!("{ADMIN} admin\n")).expect("writable");
+    let file = dir.path().join("tokens");
+    std::fs::write(&file, format!("{ADMIN} admin\n")).expect("writable");
     TestApp::start_with(Flags {
-        tokens_file: Some(path),
-        ..Flags::default()
+        tokens_file: Some(file),
+        ..flags
     })
     .await
 }
@@ -257,13 +265,21 @@ async fn a_bound_token_writes_and_reads_within_its_bounds_alone() {
         ("SELECT f FROM cpu, other..cpu", 403),
         ("SHOW TAG KEYS ON other", 403),
         ("SHOW SERIES FROM other..cpu", 403),
-        ("SHOW DATABASES", 403),
+        ("SHOW DATABASES", 200),
         ("EXPLAIN SELECT f FROM other..cpu", 403),
     ] {
         let form = [("db", "telegraf"), ("q", q)];
         let (answered, body) = read(app.post("/query").bearer_auth(&reader).form(&form)).await;
         assert_eq!(answered, status, "{q}: {body}");
     }
+    let listed = [("q", "SHOW DATABASES; SHOW MEASUREMENTS ON telegraf")];
+    let (_, body) = read(app.post("/query").bearer_auth(&reader).form(&listed)).await;
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        answer["results"][0]["series"][0]["values"],
+        json!([["telegraf"]]),
+        "it exists beside others: {body}"
+    );
     let elsewhere = [("db", "other"), ("q", "SELECT f FROM cpu")];
     assert_eq!(
         read(app.post("/query").bearer_auth(&reader).form(&elsewhere))
@@ -274,6 +290,38 @@ async fn a_bound_token_writes_and_reads_within_its_bounds_alone() {
     let get = |path: &str| read(app.client.get(app.url(path)).bearer_auth(&reader));
     assert!(!get("/api/v2/buckets").await.1.contains("other"));
     assert_eq!(get("/api/v1/rejects").await.0, 403, "they are everybody's");
+}
+
+#[tokio::test]
+async fn a_bound_reader_sees_those_databases_of_an_influxdb_that_it_may_read() {
+    let server = MockServer::start().await;
+    let all = json!({"results": [{"statement_id": 0, "series": [
+        {"name": "databases", "columns": ["name"], "values": [["_internal"], ["telegraf"], ["other"]]}
+    ]}]});
+    Mock::given(path("/query"))
+        .and(query_param("q", "SHOW DATABASES"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(&all))
+        .mount(&server)
+        .await;
+    let app = guarded_with(Flags {
+        influx_url: Some(server.uri()),
+        influx_version: Some(1),
+        ..Flags::default()
+    })
+    .await;
+    let terms = json!({"name": "r", "scopes": ["read"], "buckets": ["telegraf", "new/week"]});
+    let reader = made(&app, terms).await;
+    let ask = |token: &str, q: &str| {
+        let request = app.client.get(app.url("/query")).bearer_auth(token);
+        read(request.query(&[("q", q), ("chunked", "true")]))
+    };
+    let (status, body) = ask(&reader, "SHOW DATABASES").await;
+    let answer: Value = serde_json::from_str(&body).expect("JSON");
+    let listed = &answer["results"][0]["series"][0]["values"];
+    assert_eq!((status, listed), (200, &json!([["telegraf"]])), "{body}");
+    let both = "SHOW DATABASES; SHOW MEASUREMENTS ON telegraf";
+    assert_eq!(ask(&reader, both).await.0, 403);
+    assert!(ask(ADMIN, "SHOW DATABASES").await.1.contains("_internal"));
 }
 
 #[tokio::test]
