@@ -190,6 +190,7 @@ fn replay(journal: &Journal, store: &Store, stop: &CancellationToken) -> Result<
                 let (database, policy) = (&batch.database, batch.retention_policy.as_deref());
                 let taken = accepted_lines(store, &batch, &text);
                 store.apply(sequence, database, policy, batch.received_ns, &taken)?;
+                store.end_claims();
             }
             Err(error) => {
                 tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");

@@ -21,6 +21,10 @@ type Place = ([Box<str>; 4], i64);
 pub(super) struct Claims(HashMap<Place, FieldType>);
 
 impl Claims {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -67,6 +71,12 @@ fn measurement<'a>(
 }
 
 impl Store {
+    /// Ends all claims. For a replay, which takes one batch after the other: what a batch has claimed and not taught was deleted
+    /// after it, and later batches may bring the field with another type.
+    pub fn end_claims(&self) {
+        self.0.claims.lock().clear();
+    }
+
     /// Holds a point's values to the types that the store has learned or others have claimed, and claims the types of
     /// fields that are new in the point's week.
     ///

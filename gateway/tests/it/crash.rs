@@ -212,3 +212,90 @@ async fn an_answered_deletion_survives_a_kill_and_the_replay() {
     let names = ask(&gateway, "SHOW MEASUREMENTS").await;
     assert_eq!(names["series"][0]["values"], serde_json::json!([["m"]]));
 }
+
+/// Lines that a replay has to bring in, in pages of a thousand.
+const REPLAYED: usize = 5_000;
+/// How often a replay is killed before one may come to its end.
+const REPLAYS_KILLED: usize = 3;
+
+async fn rejects_left(gateway: &Gateway) -> usize {
+    let answer = reqwest::get(format!("{}/api/v1/rejects?limit=1", gateway.base)).await;
+    let page: serde_json::Value = answer.expect("an answer").json().await.expect("JSON");
+    page["kept"].as_u64().expect("a number") as usize
+}
+
+/// The rows of `r`: series, and time.
+async fn replayed_rows(gateway: &Gateway) -> Vec<(String, i64)> {
+    let answer = ask(gateway, "SELECT f FROM r GROUP BY w").await;
+    let all = answer["series"].as_array().cloned().unwrap_or_default();
+    let rows = all.iter().flat_map(|series| {
+        let series_rows = series["values"].as_array().expect("rows");
+        series_rows.iter().map(|row| {
+            let name = series["tags"]["w"].as_str().expect("a tag").to_owned();
+            assert_eq!(row[1], name.as_str(), "the value of its own line");
+            (name, row[0].as_i64().expect("a time"))
+        })
+    });
+    rows.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_rejects_that_is_killed_loses_and_doubles_no_line() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut gateway = process::start(&mut process::program(), dir.path()).await;
+    let push = async |gateway: &Gateway, lines: String| {
+        let request = Client::new().post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = request.body(lines).send().await.expect("an answer");
+        answer.status().as_u16()
+    };
+    // Of another type than what stands there; every other line has no time of its own.
+    assert_eq!(push(&gateway, "r f=1 1\nr f=1".to_owned()).await, 204);
+    let line = |n: usize| match n % 2 {
+        0 => format!("r,w={n} f=\"{n}\" {n}\n"),
+        _ => format!("r,w={n} f=\"{n}\"\n"),
+    };
+    assert_eq!(push(&gateway, (0..REPLAYED).map(line).collect()).await, 400);
+    while rejects_left(&gateway).await < REPLAYED {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    ask(&gateway, "DROP MEASUREMENT r").await;
+    for _ in 0..REPLAYS_KILLED {
+        let before = rejects_left(&gateway).await;
+        let replay = Client::new().post(format!("{}/api/v1/rejects/replay", gateway.base));
+        let replaying = tokio::spawn(replay.send());
+        while rejects_left(&gateway).await == before && !replaying.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..20_000))).await;
+        gateway.process.kill().expect("SIGKILL");
+        gateway.process.wait().expect("it is gone");
+        let _ = replaying.await.expect("no panic");
+        gateway = process::start(&mut process::program(), dir.path()).await;
+        let (rows, left) = (
+            replayed_rows(&gateway).await.len(),
+            rejects_left(&gateway).await,
+        );
+        assert!(
+            rows + left >= REPLAYED,
+            "{rows} rows and {left} rejects: a line is lost"
+        );
+    }
+    let replay = Client::new().post(format!("{}/api/v1/rejects/replay", gateway.base));
+    assert_eq!(replay.send().await.expect("an answer").status(), 200);
+    assert_eq!(rejects_left(&gateway).await, 0);
+    let rows = replayed_rows(&gateway).await;
+    let series: std::collections::HashSet<_> = rows.iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        (rows.len(), series.len()),
+        (REPLAYED, REPLAYED),
+        "each line once"
+    );
+    for (name, time) in &rows {
+        let n: i64 = name.parse().expect("a number");
+        assert!(
+            *time == n || n % 2 == 1 && *time > REPLAYED as i64,
+            "{name} {time}"
+        );
+    }
+}
