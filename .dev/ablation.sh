@@ -1,31 +1,64 @@
 #!/usr/bin/env bash
-# What the parts of a forecast are worth: the same evaluation with one of them left out at a time.
+# What the parts of a forecast are worth: the same evaluation with one of them left out at a time; or what the kinds of
+# network are worth, each from random weights.
 #
-# usage: ablation.sh FOLDER SCORER [BINARY]
+# usage: ablation.sh FOLDER SCORER [BINARY] [parts|kinds]
 #   FOLDER   series_5min.csv.gz, windows.csv.gz and series.csv
-#   SCORER   a program that takes a file of forecasts and --data FOLDER, run by $PYTHON (python3)
+#   SCORER   a program that takes a file of forecasts and --data FOLDER, run by $PYTHON (python3, with pandas)
 #   BINARY   target/release/headroom-forecaster
+#   parts    all hosts, about two minutes a row on two cores; the default
+#   kinds    every eighth host ($EVERY), a fleet's base from random weights and each host's own fit
 #
-# Prints the scorer's table for each row. A row takes about two minutes on two cores.
+# Prints for each row the scorer's table and the seconds of processor time.
 set -euo pipefail
-folder=$1 scorer=$2 binary=${3:-target/release/headroom-forecaster}
+folder=$(realpath "$1") scorer=$2 binary=${3:-target/release/headroom-forecaster} rows=${4:-parts}
+python=${PYTHON:-python3}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
+TIMEFORMAT='%U s of processor time'
+
+# The scorer wants a forecast for every window of its folder: those of the hosts that were asked.
+sample() {
+  ln -sf "$folder/series.csv" "$folder/series_5min.csv.gz" "$out"
+  "$python" - "$folder" "$out" <<'PY'
+import sys
+
+import pandas as pd
+
+folder, out = sys.argv[1:]
+asked = pd.read_parquet(f"{out}/forecasts.parquet", columns=["series_id"]).series_id.unique()
+windows = pd.read_csv(f"{folder}/windows.csv.gz")
+windows[windows.series_id.isin(asked)].to_csv(f"{out}/windows.csv.gz", index=False)
+PY
+}
 
 row() {
   echo "== ${*:-all}"
-  "$binary" backtest --series "$folder/series_5min.csv.gz" --windows "$folder/windows.csv.gz" \
+  time "$binary" backtest --series "$folder/series_5min.csv.gz" --windows "$folder/windows.csv.gz" \
     --out "$out/forecasts.parquet" --seed 1 "$@" 2>/dev/null
-  "${PYTHON:-python3}" "$scorer" "$out/forecasts.parquet" --data "$folder" | sed '/^$/,$d'
+  sample
+  "$python" "$scorer" "$out/forecasts.parquet" --data "$out" | sed '/^$/,$d'
 }
 
-row
-row --model lstm
-row --model lstm --without widening
-row --without fleet
-row --without base
-row --without base --without fleet
-row --without tuning --without refresh
-row --without refresh
-row --model auto_theta
-row --model seasonal_naive_day
+parts() {
+  row
+  row --model lstm
+  row --model lstm --without widening
+  row --without fleet
+  row --without base
+  row --without base --without fleet
+  row --without tuning --without refresh
+  row --without refresh
+  row --model auto_theta
+  row --model seasonal_naive_day
+}
+
+kinds() {
+  local sample=(--every "${EVERY:-8}")
+  row --model lstm "${sample[@]}"
+  row --model lstm --without base "${sample[@]}"
+  row --model tcn "${sample[@]}"
+  row --model attention "${sample[@]}"
+}
+
+"$rows"

@@ -3,7 +3,9 @@
 //! With files it forecasts the windows of a fixed evaluation, for a scoring program; with a host it reads that
 //! host's history from a running gateway, and shows the scores and the newest horizon beside what came.
 
-use std::{collections::BTreeMap, fs, fs::File, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap, fs, fs::File, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Instant,
+};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +39,8 @@ pub struct Evaluation {
     pub files: Files,
     /// The column of the windows that are asked.
     pub scope: String,
+    /// Of the hosts that have windows, every so many-th is trained and asked.
+    pub every: NonZeroUsize,
     /// Where the forecasts go.
     pub out: PathBuf,
     /// The seed of every training.
@@ -81,6 +85,7 @@ impl Watch for Steps {
 pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let begun = Instant::now();
     let hosts = evaluation::read(&evaluation.files, &evaluation.scope)?;
+    let hosts = evaluation::sample(hosts, evaluation.every);
     let out = File::create(&evaluation.out)
         .with_context(|| format!("cannot write {}", evaluation.out.display()))?;
     let asked = hosts.iter().filter(|host| host.is_asked()).count();

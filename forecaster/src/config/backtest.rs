@@ -1,6 +1,6 @@
 //! The flags of `backtest`.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use super::{DEVICE, Raw, SEED, Settings, SettingsError};
 use crate::{
@@ -25,6 +25,10 @@ pub struct Backtest {
     /// Which windows: a column of their file, or `full_all`
     #[arg(long, default_value = "core", requires = "series")]
     scope: String,
+
+    /// Take every N-th host that has windows alone, in the order of names, for a sample that can be repeated
+    #[arg(long, value_name = "N", default_value = "1", requires = "series")]
+    every: NonZeroUsize,
 
     /// Where the forecasts go; Parquet when it ends so, gzip when it ends in .gz, else CSV
     #[arg(long, value_name = "FILE", requires = "series")]
@@ -122,6 +126,7 @@ impl Backtest {
             (Some(series), Some(windows), Some(out)) => Judged::Files(Evaluation {
                 files: Files { series, windows },
                 scope: self.scope,
+                every: self.every,
                 out,
                 seed: self.seed,
                 served: self.model,

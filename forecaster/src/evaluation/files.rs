@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -105,6 +106,16 @@ pub fn read(files: &Files, scope: &str) -> Result<Vec<EvaluatedHost>, Evaluation
         host.series.push(series);
     }
     Ok(hosts.into_values().collect())
+}
+
+/// Takes every so many-th host that has windows, from the first on; all hosts, also those without windows, where it is 1.
+#[must_use]
+pub fn sample(hosts: Vec<EvaluatedHost>, every: NonZeroUsize) -> Vec<EvaluatedHost> {
+    if every.get() == 1 {
+        return hosts;
+    }
+    let asked = hosts.into_iter().filter(EvaluatedHost::is_asked);
+    asked.step_by(every.get()).collect()
 }
 
 fn origins(path: &Path, scope: &str) -> Result<HashMap<String, Vec<usize>>, EvaluationError> {

@@ -21,7 +21,7 @@ mod run;
 use std::{io, path::PathBuf};
 
 pub use self::{
-    files::{Files, SCOPE_OF_ALL, read},
+    files::{Files, SCOPE_OF_ALL, read, sample},
     host::{EvaluatedHost, Served, WindowForecast},
     output::{Form, OutputError},
     run::{Outcome, Plan, RunError, Watch, run},

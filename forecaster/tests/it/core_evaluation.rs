@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
+    num::NonZeroUsize,
     path::Path,
     sync::Arc,
 };
@@ -11,7 +12,9 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use headroom_forecaster::{
-    evaluation::{self, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast},
+    evaluation::{
+        self, EvaluatedHost, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast,
+    },
     manifest::ModelKind,
     model::{Base, Device, EncoderKind},
     quantile::LEVELS,
@@ -198,6 +201,28 @@ fn a_file_holds_a_row_a_step_whatever_its_form() {
     let median = read[50].get_double(8).expect("a number");
     // The eleven levels stand behind three columns.
     assert!((median - forecasts[1].levels[5][2]).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_sample_takes_every_so_many_th_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_folder(folder.path(), &[1.0; DAY]);
+    let read = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
+    let hosts: Vec<EvaluatedHost> = ["a", "b", "c", "d", "e"]
+        .map(|name| {
+            let mut host = read[0].clone();
+            name.clone_into(&mut host.host);
+            host
+        })
+        .into();
+    let names = |every: usize| {
+        let every = NonZeroUsize::new(every).expect("not zero");
+        let sample = evaluation::sample(hosts.clone(), every).into_iter();
+        sample.map(|host| host.host).collect::<Vec<_>>()
+    };
+    assert_eq!(names(1), ["a", "b", "c", "d", "e"]);
+    assert_eq!(names(2), ["a", "c", "e"]);
+    assert_eq!(names(9), ["a"]);
 }
 
 #[test]
