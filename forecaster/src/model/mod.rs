@@ -133,18 +133,24 @@ pub(crate) fn answer(
         weights::values(&drawn.f_add(&median)?)
     })?;
     let mut rows = quantiles.chunks_exact(HORIZON_STEPS * LEVELS.len());
-    let paths = asked.iter().zip(&windows).map(|((series, _), window)| {
-        let scale = window.as_ref()?.scale;
-        let row = rows.next()?;
-        let own = series.scale();
-        Some(QuantilePath::from_fn(
-            HORIZON_STEPS,
-            own.kind(),
-            |level, step| {
-                own.restore(row[step * LEVELS.len() + level] * scale.spread + scale.center)
-            },
-        ))
-    });
+    let paths = asked
+        .iter()
+        .zip(&windows)
+        .map(|((series, origin), window)| {
+            let scale = window.as_ref()?.scale;
+            let row = rows.next()?;
+            let own = series.scale();
+            let anywhere = (f64::NEG_INFINITY, f64::INFINITY);
+            let (low, high) = series.reach(*origin).unwrap_or(anywhere);
+            Some(QuantilePath::from_fn(
+                HORIZON_STEPS,
+                own.kind(),
+                |level, step| {
+                    let value = row[step * LEVELS.len() + level] * scale.spread + scale.center;
+                    own.restore(value).clamp(low, high)
+                },
+            ))
+        });
     Ok(paths.collect())
 }
 

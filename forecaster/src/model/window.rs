@@ -53,6 +53,9 @@ const TREND_STEPS: usize = 48;
 
 const DAY_S: i64 = 86_400;
 
+/// The steps before an origin that say how far its answer may reach: those that a forecast is served from.
+const REACH_STEPS: usize = WEEK_STEPS + DAY_STEPS;
+
 /// A series made ready for windows.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
@@ -117,6 +120,23 @@ impl Series {
     /// Returns the number of steps.
     pub(crate) fn len(&self) -> usize {
         self.values.len()
+    }
+
+    /// Returns how far an answer at an origin may reach, in the metric's own unit: beyond the least and the greatest value of
+    /// the newest eight days by as much as they lie apart. `None` where less than a day of them was observed, or they do
+    /// not differ.
+    ///
+    /// A rate's scale is logarithmic: where its spikes are millions of times its median, the outer quantiles of a network
+    /// would be beyond any number that means something.
+    pub(crate) fn reach(&self, origin: usize) -> Option<(f64, f64)> {
+        let known = &self.values[origin.saturating_sub(REACH_STEPS)..origin];
+        let observed = || known.iter().copied().filter(|value| !value.is_nan());
+        let low = self.scale.restore(observed().fold(f32::INFINITY, f32::min));
+        let high = self
+            .scale
+            .restore(observed().fold(f32::NEG_INFINITY, f32::max));
+        let apart = high - low;
+        (observed().count() >= DAY_STEPS && apart > 0.0).then_some((low - apart, high + apart))
     }
 
     /// Returns the inputs at an origin: what is known before step `origin`. `None` when that is less than
@@ -388,5 +408,29 @@ mod tests {
         let origin = 5 * DAY_STEPS;
         values[origin - 220..origin].fill(f32::NAN);
         assert!(series(values).window(origin).is_none());
+    }
+
+    #[test]
+    fn an_answer_reaches_as_far_beyond_what_came_as_that_lies_apart() {
+        let steps = 10 * DAY_STEPS;
+        let mut values: Vec<f32> = (0..steps).map(|step| (step % 7) as f32).collect();
+        values[steps / 2] = 1_000.0;
+        // Too long ago to count, and not known yet.
+        values[0] = 1e9;
+        values[steps - 1] = 1e9;
+        let grid = Grid {
+            start_s: 0,
+            step_s: 300,
+            values,
+        };
+        let scale = SeriesScale::fit(Kind::Rate, &grid.values).expect("values that differ");
+        let series = Series::new(1, scale, &grid);
+        let (low, high) = series.reach(steps - 1).expect("a week of values");
+        // The logarithm of a single-precision number carries six digits.
+        assert!(
+            (low + 1_000.0).abs() < 0.01 && (high - 2_000.0).abs() < 0.01,
+            "{low} {high}"
+        );
+        assert_eq!(series.reach(DAY_STEPS - 1), None);
     }
 }
