@@ -85,6 +85,37 @@ impl SeasonalNaive {
     }
 }
 
+/// How much values of one step apart differ from those a season before, over the same values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rhythm {
+    /// The mean absolute difference from the day before.
+    pub day: f64,
+    /// The mean absolute difference from the week before.
+    pub week: f64,
+}
+
+impl Rhythm {
+    /// Measures it; `None` unless a whole week of values has both the day and the week before: each weekday counts.
+    #[must_use]
+    pub fn of(values: &[f32]) -> Option<Self> {
+        let (mut day, mut week, mut count) = (0.0, 0.0, 0);
+        for (step, value) in values.iter().enumerate().skip(WEEK_STEPS) {
+            let off = |season: usize| f64::from((value - values[step - season]).abs());
+            let (of_day, of_week) = (off(DAY_STEPS), off(WEEK_STEPS));
+            if !(of_day + of_week).is_nan() {
+                day += of_day;
+                week += of_week;
+                count += 1;
+            }
+        }
+        let mean = |sum: f64| sum / f64::from(count);
+        (count as usize >= WEEK_STEPS).then(|| Self {
+            day: mean(day),
+            week: mean(week),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,7 @@ pub use self::{
 };
 use crate::{
     backtest::ScoreSheet,
+    baseline::Rhythm,
     manifest::ModelKind,
     quantile::{LEVELS, MEDIAN, QuantilePath},
     target::Kind,
@@ -77,9 +78,9 @@ pub struct Ensemble {
 
 impl Ensemble {
     /// Finds weights and widening from sittings in the order of their origins, of which none was learned from; `None`
-    /// without two members that answered wherever the network did.
+    /// without two members that answered wherever the network did. `rhythm` is that of all values that may be known.
     #[must_use]
-    pub fn fit(sittings: &[Sitting], kind: Kind) -> Option<Self> {
+    pub fn fit(sittings: &[Sitting], rhythm: Option<Rhythm>, kind: Kind) -> Option<Self> {
         let judged: Vec<&Sitting> = sittings
             .iter()
             .filter(|sitting| sitting.paths.contains_key(&ModelKind::Lstm))
@@ -91,7 +92,7 @@ impl Ensemble {
         if members.len() < 2 {
             return None;
         }
-        let weights = weights::weights(&members, &judged);
+        let weights = weights::weights(&members, &judged, rhythm);
         let mut network = ScoreSheet::default();
         for sitting in &judged {
             network.add(&sitting.paths[&ModelKind::Lstm], &sitting.came);
@@ -299,7 +300,7 @@ mod tests {
     }
 
     fn fitted(reach: f32) -> Ensemble {
-        Ensemble::fit(&sittings(reach), Kind::Rate).expect("two members")
+        Ensemble::fit(&sittings(reach), None, Kind::Rate).expect("two members")
     }
 
     fn answer(ensemble: &Ensemble, recent: Option<&Sitting>) -> QuantilePath {
@@ -379,6 +380,6 @@ mod tests {
         for sitting in &mut one {
             sitting.paths.remove(&Day);
         }
-        assert_eq!(Ensemble::fit(&one, Kind::Rate), None);
+        assert_eq!(Ensemble::fit(&one, None, Kind::Rate), None);
     }
 }

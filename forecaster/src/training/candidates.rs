@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{history::History, learned::Learned, naive};
 use crate::{
     backtest::{ORIGIN_STRIDE_STEPS, ScoreSheet, Scores, Split},
-    baseline::SeasonalNaive,
+    baseline::{Rhythm, SeasonalNaive},
     ensemble::{self, Ensemble, RECENT_STEPS, Sitting, Statistical, recent_of},
     forecast::HISTORY_STEPS,
     manifest::ModelKind,
@@ -84,7 +84,8 @@ impl<'a> Candidates<'a> {
         let Some(day) = self.naive.get(&ModelKind::SeasonalNaiveDay) else {
             return BTreeMap::new();
         };
-        let ensemble = Ensemble::fit(&self.validation, kind);
+        let known = &self.history.grid.values[..self.split.test_start];
+        let ensemble = Ensemble::fit(&self.validation, Rhythm::of(known), kind);
         let judged: Vec<&Sitting> = self.judged(first).collect();
         let mut names: Vec<ModelKind> = judged
             .iter()
@@ -120,7 +121,8 @@ impl<'a> Candidates<'a> {
     /// Fits the ensemble as it will serve, now that the scores are taken: on all that was kept back.
     pub(super) fn ensemble(&self) -> Option<Ensemble> {
         let sittings: Vec<Sitting> = self.validation.iter().chain(&self.test).cloned().collect();
-        Ensemble::fit(&sittings, self.history.target.kind)
+        let rhythm = Rhythm::of(&self.history.grid.values);
+        Ensemble::fit(&sittings, rhythm, self.history.target.kind)
     }
 
     /// The first origin of the test part.
