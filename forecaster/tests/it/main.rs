@@ -13,7 +13,6 @@ mod core_networks;
 mod core_registry;
 mod core_sawtooth;
 mod core_training;
-mod core_week;
 mod corpus;
 mod data_as_it_is;
 mod fleet_forecasts;
