@@ -1,8 +1,11 @@
 //! Challengers: kept where the champion is better, and on trial where the settings want it.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use headroom_forecaster::{
@@ -63,6 +66,22 @@ async fn version(app: &TestApp) -> Value {
     answer["forecasts"][0]["model"]["version"].clone()
 }
 
+/// Waits until `/metrics` counts so many challengers: a verdict is on disk a moment before its trial is forgotten.
+async fn until_on_trial(app: &TestApp, count: usize) {
+    let wanted = format!("headroom_models_on_trial {count}");
+    let wait = async {
+        loop {
+            let answer = app.send(Method::GET, "/metrics", None).await;
+            if answer.text().await.expect("text").contains(&wanted) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), wait).await;
+    assert!(waited.is_ok(), "never {wanted}");
+}
+
 /// Two trainings with a trial of nine hours; returns the challenger when it was judged, and which version serves.
 async fn tried(bad: usize) -> (Value, Value) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -91,13 +110,7 @@ async fn tried(bad: usize) -> (Value, Value) {
         .map(|model| &model["alias"])
         .collect();
     assert_eq!(aliases, [&json!("champion"), &json!("challenger")]);
-    let figures = app
-        .send(Method::GET, "/metrics", None)
-        .await
-        .text()
-        .await
-        .expect("text");
-    assert!(figures.contains("headroom_models_on_trial 1"));
+    until_on_trial(&app, 1).await;
     for rounds in 1..=4 {
         gateway.until_kept(ASIDE, rounds).await;
         gateway.pass(STEP_S);
@@ -113,13 +126,7 @@ async fn tried(bad: usize) -> (Value, Value) {
     gateway.pass(9 * 3_600);
     let is_judged = |answer: &Value| !answer["models"][0]["trial"]["verdict"].is_null();
     app.until("/api/v1/models?host=db-1", is_judged).await;
-    let figures = app
-        .send(Method::GET, "/metrics", None)
-        .await
-        .text()
-        .await
-        .expect("text");
-    assert!(figures.contains("headroom_models_on_trial 0"));
+    until_on_trial(&app, 0).await;
     let judged = (newest(&app).await, version(&app).await);
     app.stop().await;
     judged
