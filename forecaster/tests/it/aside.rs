@@ -78,8 +78,8 @@ async fn until_on_trial(app: &TestApp, count: usize) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_mins(1), wait).await;
-    assert!(waited.is_ok(), "never {wanted}");
+    let in_time = tokio::time::timeout(Duration::from_mins(1), wait).await;
+    assert!(in_time.is_ok(), "never {wanted}");
 }
 
 /// Two trainings with a trial of nine hours; returns the challenger when it was judged, and which version serves.

@@ -13,6 +13,13 @@
 //!   times at which both batches came: a clock that jumps ahead by more than `max_age` turns pushes away until the backlog is
 //!   read, one that jumps back does nothing.
 //!
+//! # Form
+//!
+//! Segment files, and no table in SQLite with the same promise: measured beside each other (`make bench-journal`, two cores),
+//! segments take batches of 1,000 lines 3.0 times as fast as they come and 2.2 times with gzip, for a quarter and a third
+//! of the processor time, and write every byte once where a write-ahead log writes it twice; a dozen lines a push take
+//! the same time in both, being bound by the sync.
+//!
 //! # Format
 //!
 //! Segment files `NNNNNNNNNNNNNNNNNNNN.segment`, named by the first sequence they may hold, in decimal. All numbers are little-endian.
