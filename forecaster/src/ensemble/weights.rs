@@ -41,19 +41,6 @@ fn prior(kind: ModelKind) -> f64 {
     }
 }
 
-/// Returns whether a kind can have a weight.
-pub(super) fn is_member(kind: ModelKind) -> bool {
-    prior(kind) > 0.0
-}
-
-/// The means that the score of a pool is made of.
-struct Means {
-    /// `E|X_i − y|` by member.
-    off: Vec<f64>,
-    /// `E|X_i − X'_j|` by pair of members.
-    apart: Vec<Vec<f64>>,
-}
-
 /// Where it begins in a series of which the rhythm is known: the day and the week divide what both have.
 ///
 /// The origins of an ensemble seldom hold more than one end of a week. The whole past says more: the odds of the week
@@ -71,6 +58,19 @@ fn prior_in(kind: ModelKind, rhythm: Rhythm) -> f64 {
         ModelKind::SeasonalNaiveWeek => weeks,
         other => prior(other),
     }
+}
+
+/// Returns whether a kind can have a weight.
+pub(super) fn is_member(kind: ModelKind) -> bool {
+    prior(kind) > 0.0
+}
+
+/// The means that the score of a pool is made of.
+struct Means {
+    /// `E|X_i − y|` by member.
+    off: Vec<f64>,
+    /// `E|X_i − X'_j|` by pair of members.
+    apart: Vec<Vec<f64>>,
 }
 
 /// Finds the weights of members that answered at every sitting, in their order; they add up to 1.

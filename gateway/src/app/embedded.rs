@@ -123,15 +123,17 @@ impl Embedded {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sealed_at = Instant::now();
         let mut enforced_at: Option<Instant> = None;
+        let mut failed = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.crowded.notified() => {}
+                // A seal that failed is tried again at the next look, not with every push.
+                () = self.crowded.notified(), if !failed => {}
                 _ = ticks.tick() => {}
             }
             let due = sealed_at.elapsed() >= SEAL_AT_LATEST || self.is_crowded();
             if due && journal.last_sequence() > self.store.sealed_through() {
-                self.seal().await;
+                failed = !self.seal().await;
                 sealed_at = Instant::now();
                 // Merging takes longer than sealing does, and a full journal turns pushes away.
                 let crowded = self.clone();
@@ -151,11 +153,13 @@ impl Embedded {
         }
     }
 
-    /// Seals what is in memory and trims the journal.
-    pub(super) async fn seal(&self) {
-        if self.work("sealing", |store| store.seal().map(drop)).await {
+    /// Seals what is in memory and trims the journal; says whether it was done.
+    pub(super) async fn seal(&self) -> bool {
+        let sealed = self.work("sealing", |store| store.seal().map(drop)).await;
+        if sealed {
             self.place.read_through(self.store.sealed_through());
         }
+        sealed
     }
 
     /// Does disk work off the runtime's threads; says whether it was done. What failed is done later: points that are not

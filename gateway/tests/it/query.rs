@@ -66,62 +66,61 @@ async fn a_query_over_a_limit_is_told_the_setting() {
     }
 }
 
-#[tokio::test]
-async fn large_answers_are_compressed_for_who_takes_gzip() {
+/// A gateway with 500 points of `m`.
+async fn five_hundred_points() -> TestApp {
     let app = TestApp::start().await;
     let lines: Vec<String> = (0..500).map(|n| format!("m f={n} {n}")).collect();
-    assert_eq!(
-        app.push("/write?db=telegraf", lines.join("\n")).await.0,
-        204
-    );
+    let (status, _) = app.push("/write?db=telegraf", lines.join("\n")).await;
+    assert_eq!(status, 204);
+    app
+}
+
+/// Asks with an encoding and further parameters: whether the answer came compressed, and its body as it came.
+async fn ask(app: &TestApp, encoding: &str, more: &[(&str, &str)]) -> (bool, Vec<u8>) {
     let client = reqwest::Client::builder()
         .no_gzip()
         .build()
         .expect("a client");
-    let ask = async |encoding: &str, q: &str| {
-        let request = client
-            .get(app.url("/query"))
-            .query(&[("db", "telegraf"), ("epoch", "ns"), ("q", q)])
-            .header("Accept-Encoding", encoding);
-        let answer = request.send().await.expect("an answer");
-        let zipped = answer.headers().contains_key("content-encoding");
-        (zipped, answer.bytes().await.expect("a body"))
-    };
-    let (zipped, plain) = ask("identity, gzip;q=0", "SELECT f FROM m").await;
-    assert!(!zipped);
-    let (zipped, packed) = ask("deflate, gzip;q=0.5", "SELECT f FROM m").await;
-    assert!(zipped && packed.len() < plain.len());
-    let mut unpacked = Vec::new();
-    flate2::read::MultiGzDecoder::new(&packed[..])
-        .read_to_end(&mut unpacked)
+    let request = client
+        .get(app.url("/query"))
+        .query(&[("db", "telegraf"), ("epoch", "ns")])
+        .query(more)
+        .header("Accept-Encoding", encoding);
+    let answer = request.send().await.expect("an answer");
+    let zipped = answer.headers().contains_key("content-encoding");
+    (zipped, answer.bytes().await.expect("a whole body").to_vec())
+}
+
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(packed)
+        .read_to_end(&mut bytes)
         .expect("gzip");
-    assert_eq!(unpacked, plain);
-    assert!(!ask("gzip", "SHOW DATABASES").await.0, "too small to pay");
+    bytes
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_who_takes_gzip() {
+    let app = five_hundred_points().await;
+    let all = [("q", "SELECT f FROM m")];
+    let (zipped, plain) = ask(&app, "identity, gzip;q=0", &all).await;
+    assert!(!zipped);
+    let (zipped, packed) = ask(&app, "deflate, gzip;q=0.5", &all).await;
+    assert!(zipped && packed.len() < plain.len());
+    assert_eq!(unpacked(&packed), plain);
+    let (zipped, _) = ask(&app, "gzip", &[("q", "SHOW DATABASES")]).await;
+    assert!(!zipped, "too small to pay");
 }
 
 #[tokio::test]
 async fn answers_in_chunks_come_over_http_plain_and_compressed() {
-    let app = TestApp::start().await;
-    let lines: Vec<String> = (0..500).map(|n| format!("m f={n} {n}")).collect();
-    assert_eq!(
-        app.push("/write?db=telegraf", lines.join("\n")).await.0,
-        204
-    );
-    let client = reqwest::Client::builder()
-        .no_gzip()
-        .build()
-        .expect("a client");
-    let ask = async |encoding: &str| {
-        let request = client
-            .get(app.url("/query"))
-            .query(&[("db", "telegraf"), ("epoch", "ns"), ("chunked", "true")])
-            .query(&[("chunk_size", "200"), ("q", "SELECT f FROM m")])
-            .header("Accept-Encoding", encoding);
-        let answer = request.send().await.expect("an answer");
-        let zipped = answer.headers().contains_key("content-encoding");
-        (zipped, answer.bytes().await.expect("a whole body"))
-    };
-    let (zipped, plain) = ask("identity").await;
+    let app = five_hundred_points().await;
+    let in_chunks = [
+        ("chunked", "true"),
+        ("chunk_size", "200"),
+        ("q", "SELECT f FROM m"),
+    ];
+    let (zipped, plain) = ask(&app, "identity", &in_chunks).await;
     assert!(!zipped);
     let documents = String::from_utf8_lossy(&plain);
     let rows: Vec<usize> = documents
@@ -129,11 +128,7 @@ async fn answers_in_chunks_come_over_http_plain_and_compressed() {
         .map(|document| document.matches("],[").count() + 1)
         .collect();
     assert_eq!(rows, [200, 200, 100]);
-    let (zipped, packed) = ask("gzip").await;
+    let (zipped, packed) = ask(&app, "gzip", &in_chunks).await;
     assert!(zipped);
-    let mut unpacked = Vec::new();
-    flate2::read::MultiGzDecoder::new(&packed[..])
-        .read_to_end(&mut unpacked)
-        .expect("gzip");
-    assert_eq!(unpacked, plain);
+    assert_eq!(unpacked(&packed), plain);
 }
