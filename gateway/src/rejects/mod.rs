@@ -4,6 +4,7 @@
 //!
 //! - Keeping a reject never holds up or sinks a push: lines are offered to a queue of bounded size, and a thread of its
 //!   own writes them. What finds no room is dropped and counted; the push's answer names it all the same.
+//! - Whoever lists, removes or replays rejects finds those of every push that was answered before.
 //! - The thread writes at most a quarter of the time, so that a flood of bad lines takes a bounded part of the disk.
 //! - A line that InfluxDB refused after its push was answered is on disk before the sender goes on.
 //! - A replayed reject goes only after its line is in the journal. A crash in between leaves both, and the next replay
@@ -244,6 +245,7 @@ impl Rejects {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Reject>, RejectsError> {
+        self.0.queue.written().await;
         self.work(move |file| file.newest(&filter, before.unwrap_or(i64::MAX), limit))
             .await
     }
@@ -254,6 +256,7 @@ impl Rejects {
     ///
     /// When the file cannot be written.
     pub async fn remove(&self, filter: Filter) -> Result<u64, RejectsError> {
+        self.0.queue.written().await;
         self.work(move |file| file.remove(&filter)).await
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::{Reject, file::File};
 use crate::{app::Clock, metrics::Metrics};
@@ -28,11 +29,18 @@ const REST_MOST: Duration = Duration::from_secs(1);
 /// How often old rejects are let go.
 const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 
+/// What waits in the queue.
+enum Waiting {
+    Rejects(Vec<Reject>),
+    /// Somebody who wants to know when all before it is written.
+    Reader(oneshot::Sender<()>),
+}
+
 /// The queue's entrance.
 pub(super) struct Queue {
     waiting_bytes: Arc<AtomicUsize>,
     /// `None` once it is closed.
-    entrance: Mutex<Option<Sender<Vec<Reject>>>>,
+    entrance: Mutex<Option<Sender<Waiting>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -42,7 +50,7 @@ struct Worker {
     metrics: Arc<Metrics>,
     clock: Clock,
     waiting_bytes: Arc<AtomicUsize>,
-    exit: Receiver<Vec<Reject>>,
+    exit: Receiver<Waiting>,
 }
 
 impl Queue {
@@ -85,14 +93,27 @@ impl Queue {
         if rejects.is_empty() {
             return;
         }
-        let left = match &*self.entrance.lock() {
-            Some(entrance) => entrance.send(rejects).err().map(|refused| refused.0),
-            None => Some(rejects),
-        };
-        if let Some(left) = left {
-            self.waiting_bytes
-                .fetch_sub(reserved_bytes(&left), Ordering::Relaxed);
+        let bytes = reserved_bytes(&rejects);
+        if !self.send(Waiting::Rejects(rejects)) {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Ends when all that was put in before is written, or given up.
+    pub(super) async fn written(&self) {
+        let (reader, written) = oneshot::channel();
+        if self.send(Waiting::Reader(reader)) {
+            // A thread that has ended writes nothing any more.
+            let _ = written.await;
+        }
+    }
+
+    /// Says whether the thread is there to take it.
+    fn send(&self, waiting: Waiting) -> bool {
+        let entrance = self.entrance.lock();
+        entrance
+            .as_ref()
+            .is_some_and(|entrance| entrance.send(waiting).is_ok())
     }
 
     /// Lets the thread write what waits, and end.
@@ -128,15 +149,32 @@ impl Worker {
     }
 
     /// Writes rejects, and as many of those that wait as fit into the same transaction.
-    fn keep(&self, mut rejects: Vec<Reject>) {
-        let mut size_bytes: usize = rejects.iter().map(Reject::size_bytes).sum();
-        while size_bytes < TRANSACTION_BYTES
-            && let Ok(more) = self.exit.try_recv()
-        {
-            size_bytes += more.iter().map(Reject::size_bytes).sum::<usize>();
-            rejects.extend(more);
+    fn keep(&self, first: Waiting) {
+        let (mut rejects, mut readers) = (Vec::new(), Vec::new());
+        let mut size_bytes = 0;
+        let mut next = Some(first);
+        while let Some(waiting) = next {
+            match waiting {
+                Waiting::Rejects(more) => {
+                    size_bytes += more.iter().map(Reject::size_bytes).sum::<usize>();
+                    rejects.extend(more);
+                }
+                Waiting::Reader(reader) => readers.push(reader),
+            }
+            let room = size_bytes < TRANSACTION_BYTES;
+            next = room.then(|| self.exit.try_recv().ok()).flatten();
         }
-        match self.file.insert(&rejects) {
+        if !rejects.is_empty() {
+            self.write(&rejects);
+        }
+        for reader in readers {
+            // Whoever does not wait any more need not know.
+            let _ = reader.send(());
+        }
+    }
+
+    fn write(&self, rejects: &[Reject]) {
+        match self.file.insert(rejects) {
             Ok(gone) => self.metrics.count_dropped_rejects("size", gone),
             Err(error) => {
                 self.metrics
@@ -145,7 +183,7 @@ impl Worker {
             }
         }
         self.waiting_bytes
-            .fetch_sub(reserved_bytes(&rejects), Ordering::Relaxed);
+            .fetch_sub(reserved_bytes(rejects), Ordering::Relaxed);
     }
 
     fn expire(&self) {

@@ -65,6 +65,7 @@ impl Replayer {
         limit: usize,
     ) -> Result<Replayed, ReplayError> {
         let _alone = self.rejects.0.replaying.lock().await;
+        self.rejects.0.queue.written().await;
         let mut report = Replayed::default();
         let mut after = after;
         let mut left = limit;
