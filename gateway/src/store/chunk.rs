@@ -12,8 +12,8 @@
 //!
 //! Numbers stand behind a byte that names their encoding: packed (`pack`) as they are, as the digits of decimals
 //! (a byte of scale before them) or as turned bits (`decimal`); or the same by pco, which finds patterns that
-//! packing does not see and takes thirty times as long. A seal packs; a merge into a large chunk tries both and keeps
-//! the smaller. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
+//! packing does not see and takes ten times as long. Small chunks, which are merged soon, are packed; for large ones
+//! both are tried and the smaller is kept. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
 //! are, and each behind its length, as varints), and for each point the number of its text, packed.
 
 use std::{collections::HashMap, sync::Arc};
@@ -38,6 +38,8 @@ const ZSTD_LEVEL: i32 = 3;
 const TEXT_BYTES_MAX: usize = 1 << 30;
 /// No chunk holds more points: a merge stops long before.
 const POINTS_MAX: usize = 1 << 24;
+/// Chunks of so many points and more are not written again soon, and are worth the time that it takes to make them small.
+const PCO_FROM_POINTS: usize = 1_024;
 
 /// How numbers are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +67,6 @@ impl Encoding {
     }
 }
 
-/// How much time compressing may take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Effort {
-    /// As little as possible: for a seal.
-    #[default]
-    Quick,
-    /// For what is written once and stays.
-    Thorough,
-}
-
 /// Why a chunk could not be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum ChunkError {
@@ -97,10 +89,13 @@ pub(super) fn damaged(bytes: &[u8], reason: impl std::fmt::Display) -> ChunkErro
 
 /// Compresses columns one after the other. The fields of a series mostly have the same times, which are compressed once.
 pub(super) struct Encoder {
-    effort: Effort,
     rollup_from_points: usize,
+    pco_from_points: usize,
+    /// How many points the chunk in hand holds.
+    points: usize,
     packer: Packer,
     numbers: Vec<i64>,
+    /// The times of the last column, and what they became.
     times: Vec<i64>,
     packed_times: Vec<u8>,
 }
@@ -124,16 +119,17 @@ pub(super) struct NewChunk {
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self::new(Effort::Quick, usize::MAX)
+        Self::new(usize::MAX)
     }
 }
 
 impl Encoder {
     /// Starts to compress chunks, which have a rollup from so many points on.
-    pub(super) fn new(effort: Effort, rollup_from_points: usize) -> Self {
+    pub(super) fn new(rollup_from_points: usize) -> Self {
         Self {
-            effort,
             rollup_from_points,
+            pco_from_points: PCO_FROM_POINTS,
+            points: 0,
             packer: Packer::default(),
             numbers: Vec::new(),
             times: Vec::new(),
@@ -177,6 +173,7 @@ impl Encoder {
     }
 
     fn encode(&mut self, column: &Column) -> Result<Vec<u8>, ChunkError> {
+        self.points = column.len();
         if self.packed_times.is_empty() || self.times != column.times {
             let mut packed = std::mem::take(&mut self.packed_times);
             packed.clear();
@@ -258,7 +255,7 @@ impl Encoder {
         start: usize,
         compress: impl FnOnce(&mut Vec<u8>) -> Result<(), ChunkError>,
     ) -> Result<(), ChunkError> {
-        if self.effort == Effort::Quick {
+        if self.points < self.pco_from_points {
             return Ok(());
         }
         let mut other = Vec::new();
@@ -427,8 +424,9 @@ mod tests {
             column in (1usize..200).prop_flat_map(|count| (proptest::collection::vec(any::<i64>(), count), values(count)))
                 .prop_map(|(times, values)| Column { times, values })
         ) {
-            for effort in [Effort::Quick, Effort::Thorough] {
-                let bytes = Encoder::new(effort, 1).encode(&column).expect("a good column");
+            for pco_from_points in [1, usize::MAX] {
+                let mut encoder = Encoder { pco_from_points, ..Encoder::default() };
+                let bytes = encoder.encode(&column).expect("a good column");
                 prop_assert_eq!(&decode(&bytes).expect("a good chunk"), &column);
             }
         }

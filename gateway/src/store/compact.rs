@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Column, Store, StoreError, Underway,
     catalogue::{Address, chunks_mut},
-    chunk::{self, Effort, Encoder, NewChunk},
+    chunk::{self, Encoder, NewChunk},
     disk::rows,
     head::ChunkMeta,
     seal::CHUNK_POINTS_MAX,
@@ -19,8 +19,6 @@ use super::{
 const MERGED_MIN: usize = 4;
 /// How much more than the oldest of the chunks all of them must hold.
 const GROWTH: usize = 3;
-/// From here on a merged chunk is not merged again soon, and is worth the time that it takes to make it small.
-const THOROUGH_FROM_POINTS: usize = 2_048;
 /// Columns that are merged in one transaction.
 const SLICE_COLUMNS: usize = 500;
 /// Series that are looked at under one lock.
@@ -183,12 +181,7 @@ impl Store {
             return Ok(None);
         };
         let whole = whole.tidied().between(merge.cutoff_ns, i64::MAX);
-        let effort = if whole.len() >= THOROUGH_FROM_POINTS {
-            Effort::Thorough
-        } else {
-            Effort::Quick
-        };
-        let mut packing = Encoder::new(effort, self.0.options.rollup_from_points);
+        let mut packing = Encoder::new(self.0.options.rollup_from_points);
         Ok(packing.encode_with_meta(&whole, last.id)?)
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Store, StoreError,
     catalogue::{Address, chunks_mut},
-    chunk::{self, Effort, Encoder},
+    chunk::{self, Encoder},
     disk::rows,
     head::ChunkMeta,
 };
@@ -156,7 +156,7 @@ impl Store {
                     })?;
                     let column = chunk::decode(&bytes)?.outside(first, last);
                     let from_points = self.0.options.rollup_from_points;
-                    Encoder::new(Effort::Quick, from_points).encode_with_meta(&column, meta.id)?
+                    Encoder::new(from_points).encode_with_meta(&column, meta.id)?
                 };
                 match &left {
                     None => rows::drop_chunk(transaction, meta.id)?,

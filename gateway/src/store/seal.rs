@@ -15,7 +15,7 @@ use rusqlite::Transaction;
 use super::{
     Column, FieldType, Store, StoreError, Tags, Underway,
     catalogue::{ColumnInfo, Database, Measurement, Policy, measurement_mut},
-    chunk::{Effort, Encoder, NewChunk},
+    chunk::{Encoder, NewChunk},
     disk::rows,
     head::{ChunkMeta, Rows},
 };
@@ -196,7 +196,7 @@ impl Store {
     }
 
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
-        let mut packing = Encoder::new(Effort::Quick, self.0.options.rollup_from_points);
+        let mut packing = Encoder::new(self.0.options.rollup_from_points);
         let encoded = jobs
             .iter()
             .map(|job| encode(&mut packing, job))
