@@ -17,8 +17,8 @@ use std::{
 
 use crate::journal::Batch;
 
-/// As much waits here and is in flight; the rest waits in the journal.
-const PENDING_MAX_BYTES: usize = 8 << 20;
+/// As much waits here and is in flight, two requests of the largest size; the rest waits in the journal.
+const PENDING_MAX_BYTES: usize = 16 << 20;
 /// As many batches wait here and are in flight: small ones have overheads of their own.
 const PENDING_MAX_BATCHES: usize = 8192;
 

@@ -14,8 +14,11 @@ use crate::{
     lines::Precision,
 };
 
-/// A request grows up to here: large enough that its overhead is small beside it, small enough for every server's limit.
-const SHIPMENT_MAX_BYTES: usize = 4 << 20;
+/// A request grows up to here: large enough that its overhead is small beside it, small enough for every server's limit,
+/// of which InfluxDB 3's is the least (10 MiB).
+const TEXT_MAX_BYTES: usize = 8 << 20;
+/// Packed it holds more lines, which some servers unpack in memory.
+const GZIP_MAX_BYTES: usize = 4 << 20;
 
 /// A newline as a gzip member: header, one stored block, its checksum and length (RFC 1952).
 const NEWLINE_GZIP: &[u8] =
@@ -89,10 +92,17 @@ impl Shipment {
     fn takes(&self, batch: &Batch, upstream: &Upstream, version: Version) -> bool {
         // InfluxDB 3 takes a gzip body of one member only.
         (version, self.encoding) != (Version::Three, Encoding::Gzip)
-            && self.size_bytes + batch.body.len() <= SHIPMENT_MAX_BYTES
+            && self.size_bytes + batch.body.len() <= self.max_bytes()
             && (self.precision, self.encoding) == (batch.precision, batch.encoding)
             && may_go_as_it_came(batch, version)
             && self.bucket == upstream.bucket_of(batch)
+    }
+
+    fn max_bytes(&self) -> usize {
+        match self.encoding {
+            Encoding::Identity => TEXT_MAX_BYTES,
+            Encoding::Gzip => GZIP_MAX_BYTES,
+        }
     }
 
     fn add(&mut self, next: Numbered) {
