@@ -4,7 +4,13 @@
 //! if applying fails or panics, so that one bad batch never blocks those behind it; it is in the journal, and the next
 //! replay applies it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, watch},
@@ -38,6 +44,7 @@ pub struct Embedded {
     journal_max_bytes: u64,
     /// Woken when a seal cannot wait for the next look.
     crowded: Arc<Notify>,
+    seal_failed: Arc<AtomicBool>,
 }
 
 /// Passes the turn on when it is dropped.
@@ -66,6 +73,7 @@ impl Embedded {
             applied: Arc::new(watch::Sender::new(journal.last_sequence())),
             journal_max_bytes,
             crowded: Arc::default(),
+            seal_failed: Arc::default(),
         }
     }
 
@@ -73,6 +81,12 @@ impl Embedded {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Says whether the last seal failed: its points are still in the journal alone.
+    #[must_use]
+    pub fn seal_failed(&self) -> bool {
+        self.seal_failed.load(Ordering::Relaxed)
     }
 
     /// The queries that run.
@@ -123,17 +137,16 @@ impl Embedded {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sealed_at = Instant::now();
         let mut enforced_at: Option<Instant> = None;
-        let mut failed = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // A seal that failed is tried again at the next look, not with every push.
-                () = self.crowded.notified(), if !failed => {}
+                () = self.crowded.notified(), if !self.seal_failed() => {}
                 _ = ticks.tick() => {}
             }
             let due = sealed_at.elapsed() >= SEAL_AT_LATEST || self.is_crowded();
             if due && journal.last_sequence() > self.store.sealed_through() {
-                failed = !self.seal().await;
+                self.seal().await;
                 sealed_at = Instant::now();
                 // Merging takes longer than sealing does, and a full journal turns pushes away.
                 let crowded = self.clone();
@@ -153,13 +166,13 @@ impl Embedded {
         }
     }
 
-    /// Seals what is in memory and trims the journal; says whether it was done.
-    pub(super) async fn seal(&self) -> bool {
+    /// Seals what is in memory and trims the journal.
+    pub(super) async fn seal(&self) {
         let sealed = self.work("sealing", |store| store.seal().map(drop)).await;
         if sealed {
             self.place.read_through(self.store.sealed_through());
         }
-        sealed
+        self.seal_failed.store(!sealed, Ordering::Relaxed);
     }
 
     /// Does disk work off the runtime's threads; says whether it was done. What failed is done later: points that are not

@@ -8,10 +8,7 @@ use actix_web::{
 use chrono::{DateTime, SecondsFormat};
 use headroom_openapi::health::{Check, Health, Readiness, ReadyStatus, Status};
 
-use crate::{
-    app::{Core, Sink, State},
-    store::Store,
-};
+use crate::app::{Core, Embedded, Sink, State};
 
 /// What clients that look at the version are told: 1.8 has everything that `/query` and `/write` speak here.
 const INFLUXDB_VERSION: (&str, &str) = ("X-Influxdb-Version", "1.8.10-headroom");
@@ -77,7 +74,8 @@ pub(super) async fn health() -> Json<Health> {
 /// Ask whether pushes are taken
 ///
 /// Answers 503 until the journal is read, and while batches cannot be made durable. An InfluxDB that is away does not make the gateway unready: pushes are taken
-/// and delivered later; its check, `influxdb` or the name of the destination, says so.
+/// and delivered later; its check, `influxdb` or the name of the destination, says so. Nor does a store that cannot seal, whose points stay in the journal:
+/// the check `store` fails.
 #[utoipa::path(
     tag = "health",
     operation_id = "ready",
@@ -100,7 +98,7 @@ pub(super) async fn ready(state: Data<State>) -> HttpResponse {
             };
             let mut checks = vec![journal_check(core)];
             if let Sink::Embedded(embedded) = &core.sink {
-                checks.push(store_check(embedded.store()));
+                checks.push(store_check(embedded));
             }
             let now_ns = state.now_ns();
             let last_sequence = core.journal.last_sequence();
@@ -148,7 +146,8 @@ fn journal_check(core: &Core) -> Check {
     }
 }
 
-fn store_check(store: &Store) -> Check {
+fn store_check(embedded: &Embedded) -> Check {
+    let store = embedded.store();
     let usage = store.usage();
     let bound = usage
         .max_bytes
@@ -160,11 +159,18 @@ fn store_check(store: &Store) -> Check {
             DateTime::from_timestamp_nanos(newest).to_rfc3339_opts(SecondsFormat::Secs, true)
         )
     });
+    let (status, failed) = if embedded.seal_failed() {
+        let words =
+            "the last seal failed, the log says why; pushes are taken until the journal is full; ";
+        (Status::Fail, words)
+    } else {
+        (Status::Pass, "")
+    };
     Check {
         name: "store".to_owned(),
-        status: Status::Pass,
+        status,
         message: format!(
-            "sealed through batch {}, {}{bound} bytes on disk{gone}",
+            "{failed}sealed through batch {}, {}{bound} bytes on disk{gone}",
             store.sealed_through(),
             usage.file_bytes
         ),

@@ -1,5 +1,6 @@
 //! What probes and clients that ask first are told.
 
+use headroom_gateway::config::{ByteSize, Flags};
 use serde_json::Value;
 
 use crate::support::TestApp;
@@ -37,6 +38,47 @@ async fn health_and_readiness_are_json() {
     assert_eq!(ready["status"], "ready");
     assert_eq!(ready["checks"][0]["name"], "journal");
     assert_eq!(ready["checks"][1]["name"], "store");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_seal_says_so_until_it_can_and_pushes_are_taken_meanwhile() {
+    let app = TestApp::start_with(Flags {
+        journal_max_bytes: Some(ByteSize(1 << 20)),
+        ..Flags::default()
+    })
+    .await;
+    let broken = rusqlite::Connection::open(app.data_dir().join("store/store.sqlite"));
+    let broken = broken.expect("a file");
+    let store_check = async |app: &TestApp| {
+        let answer = app.get("/ready").await;
+        assert_eq!(answer.status(), 200);
+        let mut ready: Value = answer.json().await.expect("JSON");
+        ready["checks"][1].take()
+    };
+    broken
+        .execute_batch("ALTER TABLE blobs RENAME TO gone")
+        .expect("a change");
+    // A quarter of the journal: a seal is due.
+    let batch = format!("m f=\"{}\" 1", "x".repeat(300_000));
+    assert_eq!(app.push("/write?db=telegraf", batch).await.0, 204);
+    app.until("the check fails", async |app| {
+        store_check(app).await["status"] == "fail"
+    })
+    .await;
+    let message = store_check(&app).await["message"].to_string();
+    assert!(message.contains("the last seal failed"), "{message}");
+    assert_eq!(app.push("/write?db=telegraf", "m f=\"y\" 2").await.0, 204);
+
+    broken
+        .execute_batch("ALTER TABLE gone RENAME TO blobs")
+        .expect("a change");
+    app.until("the check passes", async |app| {
+        store_check(app).await["status"] == "pass"
+    })
+    .await;
+    let check = store_check(&app).await["message"].to_string();
+    assert!(check.contains("sealed through batch 2"), "{check}");
+    app.stop().await;
 }
 
 #[tokio::test]
