@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod metrics;
+pub mod progress;
 
 pub mod gateway;
 
@@ -25,9 +27,9 @@ pub mod baseline;
 
 pub mod statistical;
 
-pub mod ad_hoc;
-
 pub mod backtest;
+
+pub mod ad_hoc;
 
 pub mod widening;
 
@@ -37,21 +39,17 @@ pub mod manifest;
 
 pub mod model;
 
+pub mod forecast;
+
 pub mod training;
+
+pub mod evaluation;
 
 pub mod registry;
 
 pub mod champions;
 
-pub mod jobs;
-pub mod newcomers;
-pub mod scheduler;
-
-pub mod forecast;
-
 pub mod cold_start;
-
-pub mod evaluation;
 
 pub mod threshold;
 
@@ -62,14 +60,20 @@ pub mod writeback;
 pub mod quality;
 pub mod shadow;
 
+pub mod jobs;
+pub mod newcomers;
+pub mod scheduler;
+
 pub mod alert;
 pub mod rounds;
 
+pub mod turns;
+
+pub mod error;
+
 pub mod access;
 pub mod app;
-pub mod commands;
-pub mod error;
-pub mod metrics;
 pub mod openapi;
 pub mod routes;
-pub mod turns;
+
+pub mod commands;

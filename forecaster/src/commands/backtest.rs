@@ -23,10 +23,11 @@ use crate::{
     history::{self, Span},
     manifest::{ModelKind, TargetModel},
     model::{Base, Device, EncoderKind},
+    progress::{Event, Progress},
     quantile::HORIZON_STEPS,
     target::Target,
     training::{
-        Budget, Event, ExtraNetwork, Part, Progress, Recipe, TrainRequest,
+        Budget, ExtraNetwork, Part, Recipe, TrainRequest,
         fleet::{self, Effort},
         read_base, train_host,
     },

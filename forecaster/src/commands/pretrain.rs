@@ -17,9 +17,10 @@ use crate::{
     evaluation::{self, Files},
     grid::Grid,
     model::{Base, Device, EncoderKind},
+    progress::{Event, Progress},
     target::{Target, TargetRule},
     training::{
-        Budget, Event, Progress, Recipe, TrainRequest,
+        Budget, Recipe, TrainRequest,
         fleet::{self, Effort},
         synthetic,
     },

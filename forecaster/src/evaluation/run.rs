@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{EvaluatedHost, Served, WindowForecast};
 use crate::{
     model::{Base, FitError, HostModel, WeightsError},
+    progress::Progress,
     training::{
-        Budget, Part, Progress, Recipe, TrainError, TrainRequest,
+        Budget, Part, Recipe, TrainError, TrainRequest,
         fleet::{self, Effort},
         train_host,
     },

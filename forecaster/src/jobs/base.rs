@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{Base, FitError},
+    progress::Progress,
     registry::{Registry, RegistryError},
     training::{
-        Progress, TrainRequest,
+        TrainRequest,
         fleet::{self, Effort},
     },
 };

@@ -31,8 +31,9 @@ use crate::{
     history::{self, Span},
     metrics::Metrics,
     model::HostModel,
+    progress::{Event, Progress},
     registry::RegistryError,
-    training::{Budget, Event, Progress, Recipe, TrainError, TrainRequest, fleet},
+    training::{Budget, Recipe, TrainError, TrainRequest, fleet},
 };
 
 /// How long a train that ran out of time, or was cancelled, may take to notice.

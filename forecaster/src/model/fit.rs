@@ -20,7 +20,7 @@ use super::{
     weights::WeightsError,
     window::{NEWCOMER_STEPS_MIN, Series, Window},
 };
-use crate::training::{Event, Progress};
+use crate::progress::{Event, Progress};
 
 /// The first share of the steps, over which the learning rate rises.
 const WARM_UP_SHARE: f64 = 0.05;

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, TrainRequest, histories, learned::lesson, span};
-use crate::model::{Base, Course, FitError, Lesson, SeriesName, fit};
+use super::{TrainRequest, histories, learned::lesson, span};
+use crate::{
+    model::{Base, Course, FitError, Lesson, SeriesName, fit},
+    progress::Progress,
+};
 
 /// The windows that are drawn for each series. Measured on the development hosts: twice as many gain nothing.
 const WINDOWS_PER_SERIES: usize = 1_200;

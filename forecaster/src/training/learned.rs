@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, iter::once};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Budget, Event, Part, Progress, TrainRequest, history::History};
+use super::{Budget, Part, TrainRequest, history::History};
 use crate::{
     manifest::ModelKind,
     model::{
@@ -13,6 +13,7 @@ use crate::{
         SeriesName, SeriesScale, WeightsError, answer, calibrate, digest, fit, to_bytes,
         use_one_thread,
     },
+    progress::{Event, Progress},
     quantile::{HORIZON_STEPS, QuantilePath},
     widening::Widening,
 };

@@ -10,7 +10,8 @@ use std::{
 
 use headroom_forecaster::{
     model::HostModel,
-    training::{Incumbent, Progress, TrainError, TrainRequest, train_host},
+    progress::Progress,
+    training::{Incumbent, TrainError, TrainRequest, train_host},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -17,8 +17,9 @@ use headroom_forecaster::{
     },
     manifest::ModelKind,
     model::{Base, Device, EncoderKind},
+    progress::{Event, Progress},
     quantile::LEVELS,
-    training::{Budget, Event, ExtraNetwork, Progress, Recipe, fleet::Effort},
+    training::{Budget, ExtraNetwork, Recipe, fleet::Effort},
 };
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},

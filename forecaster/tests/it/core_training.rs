@@ -7,9 +7,10 @@ use headroom_forecaster::{
     forecast::{PredictError, predict, predict_by},
     manifest::ModelKind,
     model::HostModel,
+    progress::{Event, Progress},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
     target::Kind,
-    training::{Budget, Event, Progress, TrainError, TrainRequest, train_host},
+    training::{Budget, TrainError, TrainRequest, train_host},
 };
 use tokio_util::sync::CancellationToken;
 

@@ -22,7 +22,8 @@ use headroom_forecaster::{
     config::{Raw, RawThreshold, Settings},
     jobs::trainer::Train,
     model::HostModel,
-    training::{Budget, Progress, TrainError, TrainRequest, train_host},
+    progress::Progress,
+    training::{Budget, TrainError, TrainRequest, train_host},
 };
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
