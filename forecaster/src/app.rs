@@ -12,6 +12,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::{App as Service, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use headroom_openapi::operations::Operations;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_actix_web::TracingLogger;
@@ -44,8 +45,7 @@ use crate::{
     recent::Recent,
     registry::{Registry, RegistryError},
     rounds::Rounds,
-    routes::{self, unknown::Known},
-    scheduler,
+    routes, scheduler,
     serving::Serving,
     shadow::Shadow,
     training::{BaseFileError, Budget, train_host},
@@ -282,7 +282,7 @@ fn serve(
             .configure(routes::configure)
             .split_for_parts();
         service
-            .app_data(web::Data::new(Known::of(&document)))
+            .app_data(web::Data::new(Operations::of(&document)))
             .configure(read_requests)
             .service(web::redirect("/", "/docs/"))
             .service(web::redirect("/docs", "/docs/"))

@@ -103,8 +103,11 @@ pub enum Failure {
     #[error("there is nothing here; /docs lists what there is")]
     NotFound,
     /// The path has other methods.
-    #[error("this path does not take this method; /docs lists what there is")]
-    MethodNotAllowed,
+    #[error("this path takes {allowed}; /docs lists what there is")]
+    MethodNotAllowed {
+        /// The methods.
+        allowed: String,
+    },
     /// A parameter is missing or wrong.
     #[error("{0}")]
     Invalid(String),
@@ -200,7 +203,7 @@ impl Failure {
             Self::TooFast { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             Self::TokenExists(_) => (StatusCode::CONFLICT, "conflict"),
             Self::NotFound | Self::TokenUnknown(_) => (StatusCode::NOT_FOUND, "not found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             Self::Invalid(_)
             | Self::Precision(_)
             | Self::GzipInvalid(_)
@@ -342,6 +345,9 @@ impl ResponseError for ApiError {
         }
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"headroom\""));
+        }
+        if let Failure::MethodNotAllowed { allowed } = &self.failure {
+            answer.insert_header((header::ALLOW, allowed.as_str()));
         }
         match self.dialect {
             Dialect::V2 => {

@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod health;
+pub mod operations;
 pub mod problem;
 pub mod query;

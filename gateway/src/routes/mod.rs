@@ -22,6 +22,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web::{self, Data, redirect},
 };
+use headroom_openapi::operations::Operations;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::{AppExt, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
@@ -32,9 +33,6 @@ use crate::{
     error::{ApiError, Dialect, Failure},
     openapi,
 };
-
-/// The paths that exist, to tell a wrong method from a wrong path.
-struct KnownPaths(Vec<String>);
 
 /// Registers every operation; registering a route documents it.
 pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
@@ -72,8 +70,7 @@ pub(crate) fn app(
         .openapi(openapi::preface())
         .configure(configure)
         .split_for_parts();
-    let paths = document.paths.paths.keys().cloned().collect();
-    app.app_data(Data::new(KnownPaths(paths)))
+    app.app_data(Data::new(Operations::of(&document)))
         .service(redirect("/", "/docs/"))
         .service(redirect("/docs", "/docs/"))
         .service(SwaggerUi::new("/docs/{_:.*}").url("/api-docs/openapi.json", document))
@@ -90,13 +87,16 @@ fn bad_query(error: Error) -> Failure {
 
 async fn unmatched(
     request: HttpRequest,
-    paths: Data<KnownPaths>,
+    operations: Data<Operations>,
 ) -> Result<HttpResponse, ApiError> {
     let path = request.path();
-    let failure = if paths.0.iter().any(|known| known == path) {
-        Failure::MethodNotAllowed
-    } else {
+    let methods = operations.methods(path);
+    let failure = if methods.is_empty() {
         Failure::NotFound
+    } else {
+        Failure::MethodNotAllowed {
+            allowed: methods.join(", "),
+        }
     };
     Err(failure.for_dialect(Dialect::of_path(path)))
 }

@@ -5,6 +5,8 @@ use headroom_gateway::{
     config::{ByteSize, Flags, Settings},
 };
 
+use reqwest::{Method, header::HeaderValue};
+
 use crate::support::{TestApp, gzip, init, read};
 
 #[tokio::test]
@@ -150,8 +152,22 @@ async fn unknown_paths_and_methods_say_where_to_look() {
     let app = TestApp::start().await;
     let (status, body) = read(app.client.get(app.url("/api/v1/nothing"))).await;
     assert!(status == 404 && body.contains("/docs"), "{body}");
-    let (status, body) = read(app.client.get(app.url("/api/v2/write"))).await;
-    assert!(status == 405 && body.contains("method"), "{body}");
+    for (path, allowed) in [
+        ("/api/v2/write", "POST"),
+        ("/query", "GET, POST"),
+        ("/ping", "GET, HEAD"),
+        ("/api/v1/tokens/name", "DELETE"),
+    ] {
+        let answer = app.client.request(Method::TRACE, app.url(path)).send();
+        let answer = answer.await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["allow"]),
+            (405, &HeaderValue::from_static(allowed)),
+            "{path}"
+        );
+        let body = answer.text().await.expect("a body");
+        assert!(body.contains(&format!("takes {allowed}")), "{body}");
+    }
 }
 
 #[tokio::test]

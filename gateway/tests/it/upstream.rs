@@ -300,11 +300,12 @@ async fn influxdb_3_is_spoken_to_in_its_own_dialect() {
     for wanted in ["db=telegraf&precision=us", "db=other%2Fweek&precision=s"] {
         assert!(queries.contains(&wanted), "{queries:?}");
     }
-    assert_eq!(
+    app.until("the refused line is counted", async |app| {
         app.metric("headroom_upstream_lines_rejected_total{destination=\"influxdb\"}")
-            .await,
-        1
-    );
+            .await
+            == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -340,11 +341,12 @@ async fn refused_lines_are_left_alone_and_the_others_arrive() {
                 .await,
             2
         );
-        assert_eq!(
+        app.until("the last line is counted", async |app| {
             app.metric("headroom_upstream_lines_total{destination=\"influxdb\"}")
-                .await,
-            19
-        );
+                .await
+                == 19
+        })
+        .await;
     }
 }
 
