@@ -256,6 +256,17 @@ pub(super) fn decode(
     Ok(None)
 }
 
+/// Says whether a rollup is what a column adds up to, however it was compressed.
+pub(super) fn is_of(bytes: &[u8], column: &Column) -> Result<bool, chunk::ChunkError> {
+    let (field_type, points) = (column.values.field_type(), column.len() as u32);
+    for (number, resolution) in RESOLUTIONS_NS.into_iter().enumerate() {
+        if decode(bytes, field_type, points, number)? != Cells::of(column, resolution) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The cells of one resolution as they stand in the bytes.
 struct Packed<'a> {
     count: usize,

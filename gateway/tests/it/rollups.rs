@@ -206,4 +206,5 @@ fn a_dashboards_month_is_read_from_rollups() {
         .remove(0);
     assert!(left.is_empty(), "no point is unpacked");
     assert_eq!(cells[0].counts.iter().sum::<i64>(), 8_000);
+    store.check().expect("it holds what its points add up to");
 }
