@@ -105,6 +105,7 @@ def influxdb(program):
             "INFLUXDB_HTTP_LOG_ENABLED": "false", "INFLUXDB_REPORTING_DISABLED": "true",
             "INFLUXDB_META_DIR": str(folder / "meta"), "INFLUXDB_DATA_DIR": str(folder / "data"),
             "INFLUXDB_DATA_WAL_DIR": str(folder / "wal"), "INFLUXDB_MONITOR_STORE_ENABLED": "false",
+            "INFLUXDB_DATA_MAX_SERIES_PER_DATABASE": "0", "INFLUXDB_DATA_MAX_VALUES_PER_TAG": "0",
             "INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION": "3s",
             "INFLUXDB_DATA_COMPACT_FULL_WRITE_COLD_DURATION": "5s",
         }
