@@ -29,6 +29,8 @@ use crate::{
 const SEAL_CHECK: Duration = Duration::from_secs(1);
 /// Rows are sealed at the latest after this: chunks are long enough to compress, and a replay stays short.
 const SEAL_AT_LATEST: Duration = Duration::from_mins(15);
+/// A seal that failed is tried again after this, or at the next look where it is pressing.
+const SEAL_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// Sealing starts when the journal is this part full, long before pushes are turned away.
 const SEAL_AT_JOURNAL_PART: u64 = 4;
 /// How often old points are let go: a retention is kept to the minute.
@@ -144,7 +146,12 @@ impl Embedded {
                 () = self.crowded.notified(), if !self.seal_failed() => {}
                 _ = ticks.tick() => {}
             }
-            let due = sealed_at.elapsed() >= SEAL_AT_LATEST || self.is_crowded();
+            let rested = if self.seal_failed() {
+                SEAL_AGAIN_AFTER
+            } else {
+                SEAL_AT_LATEST
+            };
+            let due = sealed_at.elapsed() >= rested || self.is_crowded();
             if due && journal.last_sequence() > self.store.sealed_through() {
                 self.seal().await;
                 sealed_at = Instant::now();
