@@ -15,7 +15,8 @@ use subtle::ConstantTimeEq;
 pub const TOKEN_MIN_CHARS: usize = 16;
 
 /// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Scope {
     /// Queries and forecasts.
     Read,

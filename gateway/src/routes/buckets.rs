@@ -140,7 +140,7 @@ struct Listed {
 #[into_params(parameter_in = Query)]
 struct Target {
     /// The bucket.
-    #[param(example = "telegraf")]
+    #[param(example = "telegraf", required = true, min_length = 1)]
     bucket: Option<String>,
     /// The organisation; any is taken.
     #[param(example = "headroom")]

@@ -47,27 +47,36 @@ pub(super) fn configure(config: &mut ServiceConfig<'_>) {
 struct Query {
     /// One or more statements, separated by semicolons.
     #[param(
+        min_length = 1,
         example = "SELECT mean(usage_idle) FROM cpu WHERE time > now() - 1h GROUP BY time(5m), host"
     )]
-    #[schema(example = "CREATE DATABASE \"telegraf\"")]
+    #[schema(min_length = 1, example = "CREATE DATABASE \"telegraf\"")]
     q: String,
     /// The database.
     #[param(example = "telegraf")]
-    #[schema(example = "telegraf")]
+    #[schema(nullable = false, example = "telegraf")]
     db: Option<String>,
     /// The retention policy; without it the database's default.
+    #[schema(nullable = false)]
     rp: Option<String>,
     /// The unit of the times in the answer: `ns`, `u`, `ms`, `s`, `m` or `h`; without it they are text.
     #[param(example = "ms")]
-    #[schema(example = "ms")]
+    #[schema(nullable = false, example = "ms")]
     epoch: Option<String>,
-    /// Whether the answer comes in chunks, one JSON object each.
-    chunked: Option<bool>,
+    /// `true`: the answer comes in chunks, one JSON object each.
+    #[param(example = "true")]
+    #[schema(nullable = false, example = "true")]
+    chunked: Option<String>,
     /// Rows of a chunk.
+    #[param(value_type = Option<i64>)]
+    #[schema(nullable = false, value_type = Option<i64>)]
     chunk_size: Option<usize>,
-    /// Whether the JSON is indented.
-    pretty: Option<bool>,
+    /// `true`: the JSON is indented; anything else is as if it were not there, as in InfluxDB.
+    #[param(example = "true")]
+    #[schema(nullable = false, example = "true")]
+    pretty: Option<String>,
     /// A JSON object: what `$name` in the statements stands for.
+    #[schema(nullable = false, example = "{}")]
     params: Option<String>,
 }
 

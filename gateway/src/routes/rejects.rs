@@ -43,7 +43,7 @@ struct Listed {
     #[param(example = "10.0.0.7")]
     client: Option<String>,
     /// Only those with a smaller id: the `next` of the page before.
-    #[param(minimum = 1, example = 18)]
+    #[param(example = 18)]
     before: Option<i64>,
     /// At most so many; without it 100.
     #[param(minimum = 1, maximum = 1_000)]
@@ -64,7 +64,7 @@ struct Replay {
     #[param(example = "10.0.0.7")]
     client: Option<String>,
     /// Only those with a larger id: the `next` of the replay before.
-    #[param(minimum = 0, example = 0)]
+    #[param(example = 0)]
     after: Option<i64>,
     /// At most so many; without it 10,000.
     #[param(minimum = 1, maximum = 100_000)]

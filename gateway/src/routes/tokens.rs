@@ -34,7 +34,7 @@ struct Terms {
     )]
     name: String,
     /// `read`, `write`, `admin`; admin is everything.
-    #[schema(example = json!(["write"]), min_items = 1)]
+    #[schema(example = json!(["write"]), value_type = Vec<Scope>, min_items = 1)]
     scopes: Vec<String>,
     /// Buckets that it is bound to: `telegraf` with all its retention policies, or `telegraf/week`; none: all.
     #[serde(default)]
@@ -50,11 +50,11 @@ struct Terms {
     host: Option<String>,
     /// How many lines a second it may push.
     #[serde(default)]
-    #[schema(example = 5000, minimum = 1)]
+    #[schema(example = 5000, value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     lines_per_s: Option<u32>,
     /// How many bytes of line protocol a second it may push, decompressed.
     #[serde(default)]
-    #[schema(example = 1_000_000, minimum = 1)]
+    #[schema(example = 1_000_000, value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     bytes_per_s: Option<u32>,
 }
 

@@ -23,7 +23,7 @@ const PART_BYTES: usize = 256 << 10;
 #[into_params(parameter_in = Query)]
 struct Validate {
     /// The unit of the timestamps: `ns` (default), `us`, `ms` or `s`.
-    #[param(example = "ns")]
+    #[param(example = "ns", pattern = "^(ns|us|ms|s)$")]
     precision: Option<String>,
 }
 

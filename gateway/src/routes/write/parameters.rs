@@ -36,14 +36,14 @@ pub(super) trait Parameters: DeserializeOwned {
 #[into_params(parameter_in = Query)]
 pub(super) struct WriteV2 {
     /// The bucket: `telegraf`, or `telegraf/week` for the retention policy `week` of the database `telegraf`.
-    #[param(example = "telegraf")]
+    #[param(example = "telegraf", required = true, min_length = 1)]
     bucket: Option<String>,
     /// The organisation; any is taken.
     #[param(example = "headroom")]
     #[serde(rename = "org")]
     _org: Option<String>,
     /// The unit of the timestamps: `ns` (default), `us`, `ms` or `s`.
-    #[param(example = "ns")]
+    #[param(example = "ns", pattern = "^(ns|us|ms|s)$")]
     precision: Option<String>,
 }
 
@@ -52,13 +52,13 @@ pub(super) struct WriteV2 {
 #[into_params(parameter_in = Query)]
 pub(super) struct WriteV1 {
     /// The database.
-    #[param(example = "telegraf")]
+    #[param(example = "telegraf", required = true, min_length = 1)]
     db: Option<String>,
     /// The retention policy; without it the database's default.
     #[param(example = "autogen")]
     rp: Option<String>,
     /// The unit of the timestamps: `n` (default), `u`, `ms`, `s`, `m` or `h`.
-    #[param(example = "s")]
+    #[param(example = "s", pattern = "^(n|u|ms|s|m|h)$")]
     precision: Option<String>,
     /// The user's name, which is not looked at.
     #[serde(rename = "u")]
@@ -73,10 +73,10 @@ pub(super) struct WriteV1 {
 #[into_params(parameter_in = Query)]
 pub(super) struct WriteV3 {
     /// The database.
-    #[param(example = "telegraf")]
+    #[param(example = "telegraf", required = true, min_length = 1)]
     db: Option<String>,
     /// The unit of the timestamps: `nanosecond` (default), `microsecond`, `millisecond` or `second`.
-    #[param(example = "nanosecond")]
+    #[param(example = "nanosecond", pattern = "^(nano|micro|milli)?second$")]
     precision: Option<String>,
 }
 
