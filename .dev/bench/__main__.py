@@ -20,6 +20,7 @@ from bench.server import Server, headroom, influxdb, victoriametrics
 MONTH_HOSTS = 100
 MONTH_DAYS = 30
 MONTH_STEP_S = 60
+STREAMED_DAYS = 14
 START_S = 1_735_689_600
 # Figures of which more is better.
 MORE = ("lines per CPU-s", "values/s")
@@ -118,7 +119,23 @@ def dashboards(name, make, args, folder):
     return {"20 dashboard queries, sum of medians, ms": total, "20 dashboard queries, median, ms": median}
 
 
-PARTS = {"ingest": ingest, "files": files, "real": real, "dashboards": dashboards, "month": month}
+def streamed(name, make, args, folder):
+    """One long answer in chunks: when it begins, and the memory of the whole server over it."""
+    if name == "victoria":
+        return {}
+    server = make(folder)
+    server.start()
+    rows, _, _ = load.push(server, points.month(MONTH_HOSTS, STREAMED_DAYS, MONTH_STEP_S, START_S))
+    server.settle()
+    server.stop()
+    server.start()
+    first_ms, size_mb = load.stream(server, {"db": "telegraf", "epoch": "ns", "chunked": "true", "q": "SELECT used FROM month"})
+    usage = server.stop()
+    return {f"first byte of {rows} rows in chunks, ms": first_ms, "bytes of that answer, MB": size_mb,
+            "peak memory over it, MB": usage.memory_mb}
+
+
+PARTS = {"ingest": ingest, "files": files, "real": real, "dashboards": dashboards, "month": month, "streamed": streamed}
 
 
 def main():

@@ -52,6 +52,19 @@ def post(connection, path, body):
     return None
 
 
+def stream(server, parameters):
+    """Reads an answer as it comes; answers the milliseconds to its first byte, and its size in MB."""
+    connection = http.client.HTTPConnection(server.address, timeout=120)
+    started = time.perf_counter()
+    connection.request("GET", "/query?" + urllib.parse.urlencode(parameters))
+    answer = connection.getresponse()
+    size = len(answer.read(1))
+    first_ms = (time.perf_counter() - started) * 1000
+    while part := answer.read(1 << 16):
+        size += len(part)
+    return first_ms, size / 1e6
+
+
 def median_ms(server, parameters):
     """The median of some runs of a query that must answer rows."""
     connection = http.client.HTTPConnection(server.address, timeout=120)

@@ -7,11 +7,11 @@ use crate::error::ApiError;
 
 /// Answers what no operation takes.
 pub(crate) async fn answer(
-    known: web::Data<Operations>,
+    operations: web::Data<Operations>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let (method, path) = (request.method().to_string(), request.path().to_owned());
-    let methods = known.methods(&path);
+    let methods = operations.methods(&path);
     if methods.is_empty() {
         Err(ApiError::RouteUnknown { method, path })
     } else {
@@ -20,5 +20,20 @@ pub(crate) async fn answer(
             path,
             allowed: methods.join(", "),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_its_parameters_filled_in_has_its_methods() {
+        let operations = Operations::of(&crate::openapi::document());
+        assert_eq!(operations.methods("/api/v1/jobs/42"), ["GET", "DELETE"]);
+        assert_eq!(operations.methods("/api/v1/hosts/web-1/champion"), ["PUT"]);
+        for path in ["/api/v1/jobs/", "/api/v1", "/api/v1/hosts/a/b/c/d"] {
+            assert!(operations.methods(path).is_empty(), "{path}");
+        }
     }
 }

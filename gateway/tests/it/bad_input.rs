@@ -4,7 +4,6 @@ use headroom_gateway::{
     app::{App, StartError},
     config::{ByteSize, Flags, Settings},
 };
-
 use reqwest::{Method, header::HeaderValue};
 
 use crate::support::{TestApp, gzip, init, read};

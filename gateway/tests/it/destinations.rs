@@ -176,12 +176,8 @@ async fn hosts_are_on_their_way_together_and_each_series_in_order() {
             .collect();
         assert_eq!(values, ["v=1 7", "v=2 7", "v=3 7"], "{host}");
     }
-    app.until("nothing is left", async |app| {
-        app.metric("headroom_upstream_lag_batches{destination=\"influxdb\"}")
-            .await
-            == 0
-    })
-    .await;
+    app.until_metric("headroom_upstream_lag_batches{destination=\"influxdb\"}", 0)
+        .await;
 }
 
 #[tokio::test]
@@ -231,12 +227,8 @@ async fn a_destination_that_hangs_holds_up_neither_clients_nor_the_other_one() {
         .await;
     assert!(old.lines().is_empty());
     assert!(ready(&app, "influxdb").await.contains("5 are on their way"));
-    app.until("its lag is gone", async |app| {
-        app.metric("headroom_upstream_lag_batches{destination=\"new\"}")
-            .await
-            == 0
-    })
-    .await;
+    app.until_metric("headroom_upstream_lag_batches{destination=\"new\"}", 0)
+        .await;
     // Each has a place of its own, also through a restart.
     let app = app.restart_with(flags).await;
     push(&app, "m f=6 6").await;
@@ -308,12 +300,8 @@ async fn an_optional_destination_that_stays_away_fills_nobodys_journal() {
     for n in 1..=60 {
         push(&app, &format!("m f={n},s=\"{text}\" {n}")).await;
         // A journal that is full for a moment because of the one that is kept would be another test.
-        app.until("it arrived", async |app| {
-            app.metric("headroom_upstream_lag_batches{destination=\"influxdb\"}")
-                .await
-                == 0
-        })
-        .await;
+        app.until_metric("headroom_upstream_lag_batches{destination=\"influxdb\"}", 0)
+            .await;
     }
     assert!(app.metric("headroom_journal_pending_bytes").await <= 2 << 20);
     away.allowed.add_permits(1_000_000);

@@ -57,10 +57,7 @@ async fn a_client_that_is_slow_with_its_body_may_come_again() {
         assert!(answer.contains("retry-after: 5"), "{answer}");
         assert!(answer.contains("HEADROOM_BODY_TIMEOUT_S"), "{answer}");
     }
-    app.until("no body is in memory", async |app| {
-        app.metric("headroom_inflight_bytes").await == 0
-    })
-    .await;
+    app.until_metric("headroom_inflight_bytes", 0).await;
 }
 
 #[tokio::test]
@@ -94,10 +91,7 @@ async fn bombs_beside_each_other_stay_within_the_memory_for_bodies() {
         let large = status == 413 && body.contains("HEADROOM_MAX_DECODED_BYTES");
         assert!(full || large, "{status}: {body}");
     }
-    app.until("no body is in memory", async |app| {
-        app.metric("headroom_inflight_bytes").await == 0
-    })
-    .await;
+    app.until_metric("headroom_inflight_bytes", 0).await;
     assert_eq!(app.push("/write?db=telegraf", "m f=1 1").await.0, 204);
 }
 

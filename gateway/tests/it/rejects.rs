@@ -14,10 +14,7 @@ async fn list(app: &TestApp, query: &str) -> Value {
 
 /// Waits until so many rejects are kept, and lists them, the newest first.
 async fn kept(app: &TestApp, count: u64) -> Vec<Value> {
-    app.until("the rejects are kept", async |app| {
-        app.metric("headroom_rejects").await == count
-    })
-    .await;
+    app.until_metric("headroom_rejects", count).await;
     list(app, "").await["rejects"]
         .as_array()
         .expect("a list")

@@ -150,6 +150,13 @@ impl TestApp {
             .unwrap_or_else(|| panic!("no metric {name} in {text}"))
     }
 
+    /// Waits until a metric has a value.
+    pub(crate) async fn until_metric(&self, name: &str, value: u64) {
+        let what = format!("{name} is {value}");
+        self.until(&what, async |app| app.metric(name).await == value)
+            .await;
+    }
+
     /// Waits until a condition holds; the test's own timeout ends a wait in vain.
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         let wait = async {

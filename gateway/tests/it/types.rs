@@ -82,10 +82,7 @@ async fn the_servers_types_are_known_from_the_start() {
     ])))
     .await;
     let app = TestApp::start_with(flags(&mock)).await;
-    app.until("the types are listed", async |app| {
-        app.metric("headroom_guard_fields").await == 2
-    })
-    .await;
+    app.until_metric("headroom_guard_fields", 2).await;
     let (status, body) = app
         .push(
             "/write?db=telegraf",
@@ -158,10 +155,7 @@ async fn what_the_server_does_not_list_is_forgotten_at_the_next_start() {
     app.until("it is delivered", async |_| sent(&mock).await.len() == 1)
         .await;
     let app = app.restart_with(flags(&mock)).await;
-    app.until("the type is forgotten", async |app| {
-        app.metric("headroom_guard_fields").await == 0
-    })
-    .await;
+    app.until_metric("headroom_guard_fields", 0).await;
     assert_eq!(app.push("/write?db=telegraf", "m f=1i 1").await.0, 204);
 }
 

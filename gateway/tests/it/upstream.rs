@@ -233,12 +233,8 @@ async fn good_bodies_are_sent_as_they_came_and_those_that_wait_travel_together()
         "{} requests for seven batches, one of them repeated",
         writes.len()
     );
-    app.until("every line is counted", async |app| {
-        app.metric("headroom_upstream_lines_total{destination=\"influxdb\"}")
-            .await
-            == 8
-    })
-    .await;
+    app.until_metric("headroom_upstream_lines_total{destination=\"influxdb\"}", 8)
+        .await;
 }
 
 #[tokio::test]
@@ -300,11 +296,10 @@ async fn influxdb_3_is_spoken_to_in_its_own_dialect() {
     for wanted in ["db=telegraf&precision=us", "db=other%2Fweek&precision=s"] {
         assert!(queries.contains(&wanted), "{queries:?}");
     }
-    app.until("the refused line is counted", async |app| {
-        app.metric("headroom_upstream_lines_rejected_total{destination=\"influxdb\"}")
-            .await
-            == 1
-    })
+    app.until_metric(
+        "headroom_upstream_lines_rejected_total{destination=\"influxdb\"}",
+        1,
+    )
     .await;
 }
 
@@ -341,11 +336,10 @@ async fn refused_lines_are_left_alone_and_the_others_arrive() {
                 .await,
             2
         );
-        app.until("the last line is counted", async |app| {
-            app.metric("headroom_upstream_lines_total{destination=\"influxdb\"}")
-                .await
-                == 19
-        })
+        app.until_metric(
+            "headroom_upstream_lines_total{destination=\"influxdb\"}",
+            19,
+        )
         .await;
     }
 }
