@@ -191,7 +191,9 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let (status, code) = self.status_and_code();
         if status.is_server_error() {
-            tracing::warn!(%status, code, error = %self, "request failed");
+            tracing::warn!(%status, code, error = %self, "a request failed");
+        } else {
+            tracing::info!(%status, code, "a request was refused");
         }
         let mut answer = HttpResponse::build(status);
         answer.content_type(PROBLEM_MEDIA_TYPE);

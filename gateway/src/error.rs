@@ -339,6 +339,12 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let (status, code) = self.status();
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), error = %self, "a request failed");
+        } else if !matches!(self.failure, Failure::LinesRefused { .. }) {
+            // Its words may quote the request.
+            tracing::info!(status = status.as_u16(), code, "a request was refused");
+        }
         let mut answer = HttpResponse::build(status);
         if let Some(after_s) = self.failure.retry_after_s() {
             answer.insert_header((header::RETRY_AFTER, after_s.to_string()));

@@ -16,41 +16,43 @@ pub(super) fn pooled(
     steps: impl Iterator<Item = usize>,
 ) -> Vec<[f64; LEVELS.len()]> {
     let total: f64 = members.iter().map(|(weight, _)| weight).sum();
-    let mut merged = Vec::with_capacity(members.len() * LEVELS.len());
-    let mut heads = vec![0; members.len()];
+    let masses: Vec<_> = members
+        .iter()
+        .map(|(weight, path)| (*path, MASSES.map(|mass| weight * mass)))
+        .collect();
+    let most = members.len() * LEVELS.len();
+    let (mut merged, mut other) = (Vec::with_capacity(most), Vec::with_capacity(most));
     steps
         .map(|step| {
-            merge(members, step, &mut heads, &mut merged);
+            merged.clear();
+            for (path, masses) in &masses {
+                let column = path.column(step);
+                other.clear();
+                merge(&merged, &column, masses, &mut other);
+                std::mem::swap(&mut merged, &mut other);
+            }
             quantiles(&merged, total)
         })
         .collect()
 }
 
-/// Merges the members' values of a step, which are sorted, into one sorted row of value and weight.
+/// Merges a member's values of a step, which are sorted, into a sorted row of value and weight. Of equal values the row's
+/// comes first.
 fn merge(
-    members: &[(f64, &QuantilePath)],
-    step: usize,
-    heads: &mut [usize],
+    row: &[(f64, f64)],
+    column: &[f64; LEVELS.len()],
+    masses: &[f64; LEVELS.len()],
     merged: &mut Vec<(f64, f64)>,
 ) {
-    merged.clear();
-    heads.fill(0);
-    let columns: Vec<_> = members.iter().map(|(_, path)| path.column(step)).collect();
-    loop {
-        let mut least: Option<(usize, f64)> = None;
-        for (place, (column, head)) in columns.iter().zip(heads.iter()).enumerate() {
-            if let Some(value) = column.get(*head)
-                && least.is_none_or(|(_, found)| *value < found)
-            {
-                least = Some((place, *value));
-            }
-        }
-        let Some((place, value)) = least else {
-            return;
-        };
-        merged.push((value, members[place].0 * MASSES[heads[place]]));
-        heads[place] += 1;
+    let mut from = 0;
+    for (value, mass) in column.iter().zip(masses) {
+        let ahead = row[from..].iter().take_while(|(other, _)| other <= value);
+        let until = from + ahead.count();
+        merged.extend_from_slice(&row[from..until]);
+        merged.push((*value, *mass));
+        from = until;
     }
+    merged.extend_from_slice(&row[from..]);
 }
 
 /// Reads the quantiles off a sorted row; each value stands in the middle of its weight.

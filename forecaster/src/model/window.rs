@@ -130,13 +130,15 @@ impl Series {
     /// would be beyond any number that means something.
     pub(crate) fn reach(&self, origin: usize) -> Option<(f64, f64)> {
         let known = &self.values[origin.saturating_sub(REACH_STEPS)..origin];
-        let observed = || known.iter().copied().filter(|value| !value.is_nan());
-        let low = self.scale.restore(observed().fold(f32::INFINITY, f32::min));
-        let high = self
-            .scale
-            .restore(observed().fold(f32::NEG_INFINITY, f32::max));
+        let (mut least, mut greatest, mut observed) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+        for value in known.iter().filter(|value| !value.is_nan()) {
+            least = least.min(*value);
+            greatest = greatest.max(*value);
+            observed += 1;
+        }
+        let (low, high) = (self.scale.restore(least), self.scale.restore(greatest));
         let apart = high - low;
-        (observed().count() >= DAY_STEPS && apart > 0.0).then_some((low - apart, high + apart))
+        (observed >= DAY_STEPS && apart > 0.0).then_some((low - apart, high + apart))
     }
 
     /// Returns the inputs at an origin: what is known before step `origin`. `None` when that is less than

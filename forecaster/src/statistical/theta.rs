@@ -115,10 +115,10 @@ impl Theta {
             .unwrap_or(0.0);
         let (mut level, mut squared_error) = (first - self.line * (line.start + line.slope), 0.0);
         let mut fading = 1.0;
+        let slope = line.slope / self.level;
         for value in rest {
             let faded = fading * (1.0 - self.level);
-            let expected =
-                level + self.line * (fading * line.start + (1.0 - faded) / self.level * line.slope);
+            let expected = level + self.line * (fading * line.start + (1.0 - faded) * slope);
             let value = if value.is_nan() { expected } else { *value };
             squared_error += (value - expected).powi(2);
             level += self.level * (value - level);
@@ -137,12 +137,16 @@ impl Line {
                 .zip(values)
                 .filter(|(_, value)| !value.is_nan())
         };
-        let count = observed().count() as f64;
+        let (mut count, mut time, mut value) = (0.0, 0.0, 0.0);
+        for (at, one) in observed() {
+            count += 1.0;
+            time += at;
+            value += one;
+        }
         if count == 0.0 {
             return None;
         }
-        let time = observed().map(|(time, _)| time).sum::<f64>() / count;
-        let value = observed().map(|(_, value)| value).sum::<f64>() / count;
+        let (time, value) = (time / count, value / count);
         let (mut both, mut times) = (0.0, 0.0);
         for (at, one) in observed() {
             both += (at - time) * (one - value);
@@ -169,8 +173,8 @@ impl Adjusted {
         let season = seasonal_means(&values, season_steps)?;
         let rest = values
             .iter()
-            .enumerate()
-            .map(|(step, value)| value - season[step % season_steps]);
+            .zip(season.iter().cycle())
+            .map(|(value, season)| value - season);
         Some(Self {
             rest: rest.collect(),
             season,
@@ -201,7 +205,8 @@ fn seasonal_means(values: &[f64], season: usize) -> Option<Vec<f64>> {
         sum += value;
         weight += one;
     }
-    for centre in half..values.len() - half {
+    let phases = (0..season).cycle().skip(half);
+    for (centre, phase) in (half..values.len() - half).zip(phases) {
         let (first, last) = (
             observed(values[centre - half]),
             observed(values[centre + half]),
@@ -211,8 +216,8 @@ fn seasonal_means(values: &[f64], season: usize) -> Option<Vec<f64>> {
         let averaged = sum - (1.0 - end_share) * (first.0 + last.0);
         let weights = weight - (1.0 - end_share) * (first.1 + last.1);
         if !values[centre].is_nan() && 2.0 * weights > season as f64 {
-            sums[centre % season] += values[centre] - averaged / weights;
-            counts[centre % season] += 1;
+            sums[phase] += values[centre] - averaged / weights;
+            counts[phase] += 1;
         }
         sum -= first.0;
         weight -= first.1;

@@ -8,6 +8,7 @@ mod embedded;
 mod known;
 mod queries;
 mod recovery;
+mod replay;
 mod state;
 mod watch;
 

@@ -5,15 +5,13 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, Embedded, Sink, StartError, State, known};
+use super::{Core, Embedded, Sink, StartError, State, known, replay::Replay};
 use crate::{
-    body::{self, Encoding},
     config::Settings,
     guard::Guard,
     influxql::QueryLimits,
     ingest::Ingest,
-    journal::{self, Batch, Journal, JournalOptions, SEGMENT_MAX_BYTES},
-    lines::Scanner,
+    journal::{self, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     rejects::Rejects,
     store::{self, Store, StoreOptions},
     upstream::Upstream,
@@ -51,7 +49,13 @@ pub(super) async fn open(
         let open = |settings| Upstream::open(settings, &data_dir);
         let others = others.into_iter().map(open).collect::<Result<_, _>>()?;
         let (journal, sink, destinations) = match influx {
-            None => open_embedded(&data_dir, journal, options, query_limits, others, &stop),
+            None => {
+                let replay = Replay {
+                    now_ns: Some(now_ns),
+                    stop: &stop,
+                };
+                open_embedded(&data_dir, journal, options, query_limits, others, &replay)
+            }
             Some(influx) => open_influx(&data_dir, journal, open(influx)?, others),
         }?;
         if let Sink::Embedded(embedded) = &sink {
@@ -123,7 +127,7 @@ fn open_embedded(
     options: StoreOptions,
     query_limits: QueryLimits,
     destinations: Vec<Upstream>,
-    stop: &CancellationToken,
+    replay: &Replay<'_>,
 ) -> Result<Opened, StartError> {
     let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
@@ -132,7 +136,7 @@ fn open_embedded(
     let sealed_through = std::iter::once(store.sealed_through());
     let read_through = sealed_through.chain(sent_through(&destinations));
     let journal = open_journal(data_dir, journal, read_through)?;
-    replay(&journal, &store, stop)?;
+    replay.run(&journal, &store)?;
     let embedded = Embedded::new(store, query_limits, &journal, journal_max_bytes);
     Ok((journal, Sink::Embedded(embedded), destinations))
 }
@@ -168,52 +172,10 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
     };
     let journal = open_journal(data_dir, unbounded, [])?;
     let store = Store::open(&dir, StoreOptions::default())?;
-    replay(&journal, &store, &CancellationToken::new())?;
+    let replay = Replay {
+        now_ns: None,
+        stop: &CancellationToken::new(),
+    };
+    replay.run(&journal, &store)?;
     Ok((journal, store))
-}
-
-/// Applies what the journal holds beyond the last seal.
-fn replay(journal: &Journal, store: &Store, stop: &CancellationToken) -> Result<(), StartError> {
-    let mut reader = journal.reader(store.sealed_through() + 1);
-    let mut batches = 0_u64;
-    while let Some((sequence, batch)) = reader.next_committed()? {
-        if stop.is_cancelled() {
-            return Err(StartError::Interrupted);
-        }
-        // What was taken was within the limit of its day; today's may be smaller.
-        let text = match batch.encoding {
-            Encoding::Identity => Ok(batch.body.to_vec()),
-            Encoding::Gzip => body::decode(&batch.body, u64::from(u32::MAX)),
-        };
-        match text {
-            Ok(text) => {
-                let (database, policy) = (&batch.database, batch.retention_policy.as_deref());
-                let taken = accepted_lines(store, &batch, &text);
-                store.apply(sequence, database, policy, batch.received_ns, &taken)?;
-                store.end_claims();
-            }
-            Err(error) => {
-                tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
-            }
-        }
-        batches += 1;
-    }
-    tracing::info!(batches, "the journal is replayed");
-    Ok(())
-}
-
-fn accepted_lines<'a>(store: &'a Store, batch: &'a Batch, text: &'a [u8]) -> store::Batch<'a> {
-    let policy = batch.retention_policy.as_deref();
-    let (database, received_ns) = (&batch.database, batch.received_ns);
-    let mut intake = store.intake(database, policy, received_ns, text, batch.precision);
-    let mut scanner = Scanner::new(text, batch.precision);
-    while let Some(line) = scanner.next_line() {
-        if let Ok(parts) = line.verdict
-            && !batch.refuses(&line.bytes)
-            && let Err(unfit) = intake.take(parts, Some(line.bytes))
-        {
-            tracing::error!(%unfit, "a journalled line is passed over; check the disk");
-        }
-    }
-    intake.finish()
 }

@@ -238,7 +238,7 @@ impl Ingest {
                         &push.text,
                         push.precision,
                     )
-                    .refusing_expired();
+                    .refusing_expired_at(push.received_ns);
                 Verdicts::with_intake(
                     &push.text,
                     scanner,

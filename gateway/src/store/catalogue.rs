@@ -395,12 +395,12 @@ impl Policy {
         }
     }
 
-    /// Says whether a point that came at an instant is kept, for however short a time.
-    pub(super) fn check_time(&self, time_ns: i64, received_ns: i64) -> Result<(), Expired> {
+    /// Says whether a point is kept at an instant, for however short a time.
+    pub(super) fn check_time(&self, time_ns: i64, now_ns: i64) -> Result<(), Expired> {
         if self.duration_ns == 0 {
             return Ok(());
         }
-        let oldest_ns = received_ns.saturating_sub(self.duration_ns);
+        let oldest_ns = now_ns.saturating_sub(self.duration_ns);
         if time_ns >= oldest_ns.max(self.cutoff_ns) {
             return Ok(());
         }

@@ -120,8 +120,8 @@ pub struct Intake<'a> {
     place: Option<(usize, usize)>,
     /// The week that the last line was in: its number, its start and its end.
     week: (i64, Range<i64>),
-    /// Whether lines that are older than the policy keeps are refused.
-    refuses_expired: bool,
+    /// The instant at which lines must be young enough for the policy.
+    kept_at_ns: Option<i64>,
     batch: Batch<'a>,
 }
 
@@ -155,18 +155,18 @@ impl Store {
             lines_left: 0,
             place: None,
             week: (0, 0..0),
-            refuses_expired: false,
+            kept_at_ns: None,
             batch: Batch::new(text, precision),
         }
     }
 }
 
 impl<'a> Intake<'a> {
-    /// Refuses lines that are older than the policy keeps; a replay takes them, for they were answered.
+    /// Refuses lines that are older than the policy keeps, seen from an instant.
     #[must_use]
-    pub fn refusing_expired(self) -> Self {
+    pub fn refusing_expired_at(self, now_ns: i64) -> Self {
         Self {
-            refuses_expired: true,
+            kept_at_ns: Some(now_ns),
             ..self
         }
     }
@@ -197,8 +197,8 @@ impl<'a> Intake<'a> {
         let policy = self
             .place
             .map(|(database, policy)| &state[database].policies[policy]);
-        if let Some(policy) = policy.filter(|_| self.refuses_expired) {
-            policy.check_time(time, self.received_ns)?;
+        if let Some((policy, now_ns)) = policy.zip(self.kept_at_ns) {
+            policy.check_time(time, now_ns)?;
         }
         let known = policy.zip(bytes).and_then(|(policy, bytes)| {
             let (name, series, shape) = self.known(policy, parts, &bytes)?;

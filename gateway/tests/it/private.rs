@@ -83,14 +83,7 @@ async fn no_token_and_no_line_shows_in_a_log() {
     }
     assert_eq!(statuses, [400, 400, 400, 400, 401, 200, 200, 200]);
     // The server has refused a line by then, and the log says so.
-    let told = async {
-        while !gateway.log().contains("InfluxDB refused a line") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), told)
-        .await
-        .expect("it is logged");
+    gateway.until_logged("InfluxDB refused a line").await;
     gateway.signal("TERM");
     let ended = tokio::time::timeout(Duration::from_mins(1), gateway.ended());
     assert!(ended.await.expect("it ends").success());
@@ -100,4 +93,22 @@ async fn no_token_and_no_line_shows_in_a_log() {
         let line = log.lines().find(|line| line.contains(private));
         assert_eq!(line, None, "{private}");
     }
+}
+
+#[tokio::test]
+async fn a_push_of_which_every_line_is_refused_is_one_short_line_of_the_log() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let gateway = process::start(&mut process::program(), dir.path()).await;
+    let client = Client::new();
+    let push = client.post(format!("{}/write?db=d", gateway.base));
+    let answer = push.body("m f=\n".repeat(5_000)).send().await;
+    assert_eq!(answer.expect("an answer").status(), 400);
+    gateway.until_logged("lines of a batch were refused").await;
+    // What is logged behind the answer is there before a later request's.
+    let unknown = client.get(format!("{}/nowhere", gateway.base)).send().await;
+    assert_eq!(unknown.expect("an answer").status(), 404);
+    gateway.until_logged("a request was refused").await;
+    let longest = gateway.log().lines().map(str::len).max();
+    assert!(longest < Some(1_000), "{longest:?}");
 }

@@ -26,6 +26,18 @@ impl Gateway {
         self.log.lock().expect("no panic").clone()
     }
 
+    /// Waits until it has logged something, for a minute at most.
+    pub(crate) async fn until_logged(&self, words: &str) {
+        let wait = async {
+            while !self.log().contains(words) {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait)
+            .await
+            .unwrap_or_else(|_| panic!("never logged: {words}"));
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();

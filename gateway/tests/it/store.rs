@@ -231,6 +231,34 @@ fn points_go_when_they_are_older_than_the_retention() {
 }
 
 #[test]
+fn what_retention_has_taken_teaches_a_replay_no_type() {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    store
+        .create_policy("db", "day", DAY_NS, true)
+        .expect("a policy");
+    // Thursday and Saturday are of one week; by Saturday, Thursday's points are gone.
+    let journalled = [(1, "m v=1i 1"), (2, "m v=1.5 172800000000000")];
+    for (sequence, text) in journalled {
+        let intake = store.intake("db", None, 0, text.as_bytes(), Precision::Nanoseconds);
+        let mut intake = intake.refusing_expired_at(2 * DAY_NS);
+        let mut scanner = Scanner::new(text.as_bytes(), Precision::Nanoseconds);
+        let line = scanner.next_line().expect("a line");
+        let taken = intake.take(line.verdict.expect("a good line"), Some(line.bytes));
+        assert_eq!(taken.is_ok(), sequence == 2, "{taken:?}");
+        let batch = intake.finish();
+        let applied = store.apply(sequence, "db", None, 0, &batch);
+        applied.expect("the store takes points");
+    }
+    let view = store.view("db", None).expect("a database");
+    let columns = view
+        .scan("m", &[0], &["v"], i64::MIN, i64::MAX)
+        .expect("the store reads");
+    assert_eq!(columns[0][0][0].values, Values::Float(vec![1.5]));
+}
+
+#[test]
 fn the_oldest_points_go_when_the_file_reaches_its_bound() {
     const MAX_BYTES: u64 = 64 << 20;
     let dir = tempfile::tempdir().expect("a folder");

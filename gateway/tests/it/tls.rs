@@ -117,14 +117,7 @@ async fn a_wrong_replacement_leaves_the_certificate_in_use() {
     let gateway = files.serve(&client).await;
     fs::write(&files.key, "no key").expect("writable");
     gateway.signal("HUP");
-    let complained = async {
-        while !gateway.log().contains("HEADROOM_TLS_KEY_FILE") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), complained)
-        .await
-        .expect("the log says what is wrong");
+    gateway.until_logged("HEADROOM_TLS_KEY_FILE").await;
     assert_eq!(push(&client, &gateway).await.expect("an answer").0, 204);
 }
 

@@ -1,0 +1,79 @@
+//! Applies to the store what the journal holds beyond the last seal.
+
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::{
+    body::{self, Encoding},
+    journal::{Batch, Journal},
+    lines::Scanner,
+    store::{self, Store, Unfit},
+};
+
+/// How the journal is replayed.
+pub(super) struct Replay<'a> {
+    /// Points that their retention has taken by then are passed over: a seal, or what forgets empty series, may have met
+    /// them already, and a field that came anew since may have another type. Without it, as in a backup that is read, all
+    /// points are taken.
+    pub(super) now_ns: Option<i64>,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Replay<'_> {
+    pub(super) fn run(&self, journal: &Journal, store: &Store) -> Result<(), StartError> {
+        let mut reader = journal.reader(store.sealed_through() + 1);
+        let mut batches = 0_u64;
+        while let Some((sequence, batch)) = reader.next_committed()? {
+            if self.stop.is_cancelled() {
+                return Err(StartError::Interrupted);
+            }
+            // What was taken was within the limit of its day; today's may be smaller.
+            let text = match batch.encoding {
+                Encoding::Identity => Ok(batch.body.to_vec()),
+                Encoding::Gzip => body::decode(&batch.body, u64::from(u32::MAX)),
+            };
+            match text {
+                Ok(text) => {
+                    let (database, policy) = (&batch.database, batch.retention_policy.as_deref());
+                    let taken = self.accepted_lines(store, &batch, &text);
+                    store.apply(sequence, database, policy, batch.received_ns, &taken)?;
+                    store.end_claims();
+                }
+                Err(error) => {
+                    tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
+                }
+            }
+            batches += 1;
+        }
+        tracing::info!(batches, "the journal is replayed");
+        Ok(())
+    }
+
+    fn accepted_lines<'b>(
+        &self,
+        store: &'b Store,
+        batch: &'b Batch,
+        text: &'b [u8],
+    ) -> store::Batch<'b> {
+        let policy = batch.retention_policy.as_deref();
+        let (database, received_ns) = (&batch.database, batch.received_ns);
+        let mut intake = store.intake(database, policy, received_ns, text, batch.precision);
+        if let Some(now_ns) = self.now_ns {
+            intake = intake.refusing_expired_at(now_ns);
+        }
+        let mut scanner = Scanner::new(text, batch.precision);
+        while let Some(line) = scanner.next_line() {
+            let Ok(parts) = line.verdict else { continue };
+            if batch.refuses(&line.bytes) {
+                continue;
+            }
+            match intake.take(parts, Some(line.bytes)) {
+                Ok(()) | Err(Unfit::Expired(_)) => {}
+                Err(Unfit::Type(unfit)) => {
+                    tracing::error!(%unfit, "a journalled line is passed over; check the disk");
+                }
+            }
+        }
+        intake.finish()
+    }
+}
