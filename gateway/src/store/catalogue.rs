@@ -17,11 +17,9 @@ use foldhash::fast::RandomState;
 use super::{
     column::FieldType,
     error::Expired,
-    head::{ChunkMeta, Head, Shape},
+    head::{ChunkMeta, Shape},
+    series::{Series, Tags},
 };
-
-/// A series' tags, sorted by key.
-pub type Tags = Vec<(Arc<str>, Arc<str>)>;
 
 const WEEK_NS: i64 = 7 * 86_400 * 1_000_000_000;
 /// Weeks start on Mondays, and 1970 on a Thursday.
@@ -93,58 +91,6 @@ pub(super) struct Field {
     pub(super) columns: Vec<u32>,
 }
 
-/// A series: its tags and its points.
-pub(super) struct Series {
-    pub(super) tags: Arc<Tags>,
-    pub(super) key: Arc<str>,
-    /// Its number on disk once it has one.
-    pub(super) id: Option<i64>,
-    /// What is in memory.
-    pub(super) head: Head,
-    /// The shape of the last row.
-    pub(super) last_shape: u32,
-    /// What is on disk, by the columns' indexes, the oldest first.
-    chunks: Vec<Vec<ChunkMeta>>,
-}
-
-/// Escapes what separates a series key's parts.
-fn push_escaped(key: &mut String, text: &str, separators: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| separators.contains(&byte)) {
-        key.push_str(&rest[..at]);
-        key.push('\\');
-        key.push_str(&rest[at..=at]);
-        rest = &rest[at + 1..];
-    }
-    key.push_str(rest);
-}
-
-/// Writes a series' key as InfluxDB does: `measurement,tag=value,…`.
-#[must_use]
-pub fn series_key<'a>(
-    measurement: &str,
-    tags: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> String {
-    let mut key = String::with_capacity(64);
-    push_series_key(&mut key, measurement, tags);
-    key
-}
-
-/// Writes a series' key behind what a text holds.
-pub(super) fn push_series_key<'a>(
-    key: &mut String,
-    measurement: &str,
-    tags: impl IntoIterator<Item = (&'a str, &'a str)>,
-) {
-    push_escaped(key, measurement, b", ");
-    for (name, value) in tags {
-        key.push(',');
-        push_escaped(key, name, b", =");
-        key.push('=');
-        push_escaped(key, value, b", =");
-    }
-}
-
 impl Field {
     /// Finds the column of a week.
     fn column_in(&self, week: i64) -> Option<u32> {
@@ -152,69 +98,65 @@ impl Field {
     }
 }
 
-impl Series {
-    /// Lists a column's chunks.
-    pub(super) fn chunks(&self, column: u32) -> &[ChunkMeta] {
-        self.chunks.get(column as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// Lists a column's chunks, to change them.
-    pub(super) fn chunks_mut(&mut self, column: u32) -> &mut Vec<ChunkMeta> {
-        let index = column as usize;
-        if self.chunks.len() <= index {
-            self.chunks.resize_with(index + 1, Vec::new);
-        }
-        &mut self.chunks[index]
-    }
-
-    /// Lists the columns that have chunks.
-    pub(super) fn each_chunks(&self) -> impl Iterator<Item = (u32, &[ChunkMeta])> {
-        let all = (0..).zip(&self.chunks);
-        all.filter(|(_, chunks)| !chunks.is_empty())
-            .map(|(column, chunks)| (column, chunks.as_slice()))
-    }
-
-    /// Says whether there are no points at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.chunks.iter().all(Vec::is_empty)
-    }
-}
-
 impl Measurement {
-    /// Finds a series by its key, or adds it.
-    pub(super) fn series_mut(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> &mut Series {
-        let number = self.series_number(key, tags);
-        &mut self.series[number as usize]
-    }
-
     /// Returns the number of the series of a key, which is added if it is not there.
     pub(super) fn series_number(&mut self, key: &str, tags: impl FnOnce() -> Tags) -> u32 {
         if let Some(number) = self.numbers.get(key) {
             *number
         } else {
             let number = self.series.len() as u32;
-            let tags = tags();
-            for (name, value) in &tags {
-                self.index
-                    .entry(Arc::clone(name))
-                    .or_default()
-                    .entry(Arc::clone(value))
-                    .or_default()
-                    .push(number);
-            }
-            let key: Arc<str> = key.into();
-            self.order.insert(Arc::clone(&key), number);
-            self.numbers.insert(Arc::clone(&key), number);
-            self.series.push(Series {
-                tags: Arc::new(tags),
-                key,
-                id: None,
-                head: Head::default(),
-                last_shape: 0,
-                chunks: Vec::new(),
-            });
+            let tags = tags().into_iter();
+            let tags = tags.map(|(name, value)| self.index_tag(name, value, number));
+            let series = Series::new(key.into(), tags.collect(), None);
+            self.order.insert(Arc::clone(&series.key), number);
+            self.numbers.insert(Arc::clone(&series.key), number);
+            self.series.push(series);
             number
         }
+    }
+
+    /// Notes a series' tag; returns the texts under which it is known, so that many series share them.
+    fn index_tag(&mut self, name: Arc<str>, value: Arc<str>, number: u32) -> (Arc<str>, Arc<str>) {
+        let known = self.index.get_key_value(&name);
+        let name = known.map_or(name, |(name, _)| Arc::clone(name));
+        let values = self.index.entry(Arc::clone(&name)).or_default();
+        let known = values.get_key_value(&value);
+        let value = known.map_or(value, |(value, _)| Arc::clone(value));
+        let numbers = values.entry(Arc::clone(&value)).or_default();
+        if numbers.is_empty() {
+            numbers.reserve_exact(1);
+        }
+        numbers.push(number);
+        (name, value)
+    }
+
+    /// Takes in the series of a measurement that has none. To sort them all at once takes less than to find a place for
+    /// each.
+    pub(super) fn fill(&mut self, series: Vec<Series>) {
+        let numbered = || series.iter().zip(0_u32..);
+        let by_key = || numbered().map(|(series, number)| (Arc::clone(&series.key), number));
+        self.order = by_key().collect();
+        self.numbers = by_key().collect();
+        let mut tags: BTreeMap<Arc<str>, Vec<(Arc<str>, u32)>> = BTreeMap::new();
+        for (series, number) in numbered() {
+            for (name, value) in series.tags.iter() {
+                let value = (Arc::clone(value), number);
+                match tags.get_mut(name) {
+                    Some(values) => values.push(value),
+                    None => drop(tags.insert(Arc::clone(name), vec![value])),
+                }
+            }
+        }
+        for (name, mut values) in tags {
+            values.sort();
+            let grouped = values.chunk_by(|(one, _), (other, _)| one == other);
+            let grouped = grouped.map(|group| {
+                let numbers = group.iter().map(|(_, number)| *number);
+                (Arc::clone(&group[0].0), numbers.collect())
+            });
+            self.index.insert(name, grouped.collect());
+        }
+        self.series = series;
     }
 
     /// Finds a series by its key.
@@ -260,9 +202,8 @@ impl Measurement {
     /// Forgets a series; its number stays taken. Returns its number on disk.
     pub(super) fn remove_series(&mut self, number: u32) -> Option<i64> {
         let series = &mut self.series[number as usize];
-        let (tags, key) = (std::mem::take(&mut series.tags), Arc::clone(&series.key));
-        series.chunks = Vec::new();
-        let id = series.id.take();
+        let (tags, key) = (Arc::clone(&series.tags), Arc::clone(&series.key));
+        let id = series.forget();
         if self.order.get(&key) == Some(&number) {
             self.order.remove(&key);
             self.numbers.remove(&key);

@@ -263,7 +263,7 @@ impl Store {
             .iter()
             .flat_map(|policy| policy.measurements.values())
             .flat_map(|measurement| &measurement.series)
-            .flat_map(super::catalogue::Series::each_chunks)
+            .flat_map(super::series::Series::each_chunks)
             .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.id));
         self.0.disk.write(|transaction| {
             rows::add_deletion(transaction, deletion)?;

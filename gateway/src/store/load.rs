@@ -1,19 +1,52 @@
 //! Loads the catalogue, and where the chunks lie, at the start.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use rusqlite::Connection;
+use foldhash::fast::RandomState;
+use rusqlite::{Connection, Row};
+use serde::Deserialize;
 
 use super::{
     StoreError, Tags,
-    catalogue::{Database, Measurement, Policy, series_key},
+    catalogue::{Database, Measurement, Policy},
     column::FieldType,
     disk::rows,
     head::ChunkMeta,
+    series::{Series, series_key},
 };
 
-type Place = (i64, Arc<str>);
-type Measurements = HashMap<Place, Measurement>;
+/// The measurements that were met, each with its policy's number and its name.
+#[derive(Default)]
+struct Met {
+    all: Vec<(i64, Arc<str>, Measurement)>,
+    numbers: HashMap<i64, HashMap<Arc<str>, u32>>,
+}
+
+impl Met {
+    /// Returns where a measurement stands in the list, which it is added to if it is not there.
+    fn number_of(&mut self, policy_id: i64, name: &str) -> u32 {
+        let numbers = self.numbers.entry(policy_id).or_default();
+        if let Some(number) = numbers.get(name) {
+            return *number;
+        }
+        let (number, name): (u32, Arc<str>) = (self.all.len() as u32, name.into());
+        numbers.insert(Arc::clone(&name), number);
+        self.all.push((policy_id, name, Measurement::default()));
+        number
+    }
+}
+
+/// For the numbers of series or columns in the file: which measurement's they are, and which of its own.
+type Places = HashMap<i64, (u32, u32), RandomState>;
+
+/// A text in JSON, copied only where something is escaped in it.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Reads a text where it stands.
+fn text<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<&'a str> {
+    Ok(row.get_ref(at)?.as_str()?)
+}
 
 /// Reads what the tables hold and refuses what does not fit together.
 pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError> {
@@ -34,11 +67,11 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError>
         let policy = Policy::new(row.id, row.name, row.duration_ns, row.is_default);
         database.policies.push(policy);
     }
-    let mut measurements = Measurements::new();
-    let columns = load_columns(connection, &mut measurements)?;
-    let series = load_series(connection, &mut measurements)?;
-    load_chunks(connection, &mut measurements, &columns, &series)?;
-    for ((policy_id, name), measurement) in measurements {
+    let mut met = Met::default();
+    let columns = load_columns(connection, &mut met)?;
+    let series = load_series(connection, &mut met)?;
+    load_chunks(connection, &mut met, &columns, &series)?;
+    for (policy_id, name, measurement) in met.all {
         let policy = databases
             .iter_mut()
             .flat_map(|database| &mut database.policies)
@@ -49,17 +82,14 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError>
     Ok(databases)
 }
 
-fn load_columns(
-    connection: &Connection,
-    measurements: &mut Measurements,
-) -> Result<HashMap<i64, u32>, StoreError> {
+fn load_columns(connection: &Connection, met: &mut Met) -> Result<Places, StoreError> {
     let mut weeks: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut statement = connection.prepare("SELECT column_id, week FROM weeks")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         weeks.entry(row.get(0)?).or_default().push(row.get(1)?);
     }
-    let mut columns = HashMap::new();
+    let mut columns = Places::default();
     let mut statement = connection
         .prepare("SELECT id, policy_id, measurement, field, type FROM columns ORDER BY id")?;
     let mut found = statement.query([])?;
@@ -68,61 +98,62 @@ fn load_columns(
         let field: String = row.get(3)?;
         let field_type = FieldType::from_byte(byte)
             .ok_or_else(|| StoreError::Catalogue(format!("the field {field} has type {byte}")))?;
-        let place = (row.get(1)?, row.get::<_, String>(2)?.into());
-        let measurement = measurements.entry(place).or_default();
+        let number = met.number_of(row.get(1)?, text(row, 2)?);
+        let measurement = &mut met.all[number as usize].2;
         let column = measurement.column_of(&field, field_type, Some(id));
         for week in weeks.remove(&id).unwrap_or_default() {
             measurement.add_week(&field, week, column);
         }
-        columns.insert(id, column);
+        columns.insert(id, (number, column));
     }
     Ok(columns)
 }
 
-fn load_series(
-    connection: &Connection,
-    measurements: &mut Measurements,
-) -> Result<HashMap<i64, (Place, u32)>, StoreError> {
-    let mut series = HashMap::new();
+fn load_series(connection: &Connection, met: &mut Met) -> Result<Places, StoreError> {
+    let mut places = Places::default();
     let mut statement =
         connection.prepare("SELECT id, policy_id, measurement, tags FROM series ORDER BY id")?;
     let mut found = statement.query([])?;
-    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    let mut all: Vec<Vec<Series>> = Vec::new();
     while let Some(row) = found.next()? {
-        let id: i64 = row.get(0)?;
-        let name: String = row.get(2)?;
-        let name = names
-            .entry(name)
-            .or_insert_with_key(|name| name.as_str().into());
-        let name = Arc::clone(name);
-        let text: String = row.get(3)?;
-        let tags: Vec<(String, String)> = serde_json::from_str(&text)
+        let (id, name): (i64, &str) = (row.get(0)?, text(row, 2)?);
+        let number = met.number_of(row.get(1)?, name);
+        all.resize_with(met.all.len(), Vec::new);
+        let series = &mut all[number as usize];
+        let tags: Vec<(Text<'_>, Text<'_>)> = serde_json::from_str(text(row, 3)?)
             .map_err(|error| StoreError::Catalogue(format!("the tags of series {id}: {error}")))?;
-        let key = series_key(&name, tags.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        let place = (row.get(1)?, name);
-        let tags = || -> Tags {
-            let pairs = tags.iter();
-            pairs
-                .map(|(k, v)| (k.as_str().into(), v.as_str().into()))
-                .collect()
-        };
-        let measurement = measurements.entry(place.clone()).or_default();
-        measurement.series_mut(&key, tags).id = Some(id);
-        let number = measurement
-            .order
-            .get(key.as_str())
-            .copied()
-            .unwrap_or_default();
-        series.insert(id, (place, number));
+        let key = series_key(name, tags.iter().map(|(k, v)| (k.0.as_ref(), v.0.as_ref())));
+        let tags = shared(&tags, series.last());
+        places.insert(id, (number, series.len() as u32));
+        series.push(Series::new(key.into(), tags, Some(id)));
     }
-    Ok(series)
+    for (series, (_, _, measurement)) in all.into_iter().zip(&mut met.all) {
+        measurement.fill(series);
+    }
+    Ok(places)
+}
+
+/// Makes tags, of which those are shared that the series before has as well.
+fn shared(tags: &[(Text<'_>, Text<'_>)], before: Option<&Series>) -> Tags {
+    let text = |text: &Text<'_>, before: Option<&Arc<str>>| match before {
+        Some(before) if before.as_ref() == text.0 => Arc::clone(before),
+        _ => text.0.as_ref().into(),
+    };
+    let tags = tags.iter().enumerate().map(|(at, (name, value))| {
+        let before = before.and_then(|before| before.tags.get(at));
+        (
+            text(name, before.map(|(name, _)| name)),
+            text(value, before.map(|(_, value)| value)),
+        )
+    });
+    tags.collect()
 }
 
 fn load_chunks(
     connection: &Connection,
-    measurements: &mut Measurements,
-    columns: &HashMap<i64, u32>,
-    series: &HashMap<i64, (Place, u32)>,
+    met: &mut Met,
+    columns: &Places,
+    series: &Places,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
         "SELECT c.id, series_id, column_id, first, last, points, size_bytes, coalesce(r.resolutions, 0) \
@@ -139,14 +170,13 @@ fn load_chunks(
             resolutions: row.get(7)?,
         };
         let unknown = || StoreError::Catalogue(format!("chunk {} belongs nowhere", meta.id));
-        let column = columns.get(&row.get(2)?).ok_or_else(unknown)?;
         let (place, number) = series.get(&row.get(1)?).ok_or_else(unknown)?;
-        measurements
-            .get_mut(place)
-            .and_then(|measurement| measurement.series.get_mut(*number as usize))
-            .ok_or_else(unknown)?
-            .chunks_mut(*column)
-            .push(meta);
+        let (columns_place, column) = columns.get(&row.get(2)?).ok_or_else(unknown)?;
+        if place != columns_place {
+            return Err(unknown());
+        }
+        let measurement = &mut met.all[*place as usize].2;
+        measurement.series[*number as usize].push_chunk(*column, meta);
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ mod read;
 mod retire;
 mod rollup;
 mod seal;
+mod series;
 mod slice;
 
 use std::{
@@ -48,7 +49,6 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use catalogue::{Database, Policy};
-pub use catalogue::{Tags, series_key};
 pub use check::CheckReport;
 use claims::Claims;
 pub use column::{Column, FieldType, Value, Values};
@@ -63,6 +63,7 @@ pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, Summed, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
 pub use rollup::{Cells, RESOLUTIONS_NS};
 pub use seal::SealReport;
+pub use series::{Tags, series_key};
 
 use crate::lines::FieldValue;
 

@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     FieldType, Store, StoreError, Tags,
     catalogue::Measurement,
-    catalogue::Series,
     chunk,
     column::Column,
     disk::rows,
     head::{ChunkMeta, Parts},
     rollup::{self, Cells, RESOLUTIONS_NS},
+    series::Series,
 };
 
 /// How often, and how long after one another, a read tries again that met a merge of chunks: the merge is on disk then,

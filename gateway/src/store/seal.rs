@@ -238,7 +238,7 @@ impl Store {
             let series = &mut measurement.series[job.series as usize];
             series.id = Some(sealed.series_id);
             for (column, meta) in sealed.chunks {
-                series.chunks_mut(column).push(meta);
+                series.push_chunk(column, meta);
             }
             series.head.end_seal();
         }
