@@ -1,6 +1,6 @@
 """The embedded store beside InfluxDB 1.x and VictoriaMetrics, on the same points in one run: `make bench-store`.
 
-usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--days N] [--only NAME,…] [--gateway PROGRAM] [--data FOLDER] [--batches FOLDER]
+usage: python3 -m bench [--hosts N] [--hours N] [--series N] [--days N] [--only NAME,…] [--servers NAME,…] [--gateway PROGRAM] [--data FOLDER] [--batches FOLDER]
 
 Ingest: Telegraf-shaped batches over HTTP until all is answered, and until the store is sealed (Headroom) or has merged
 what it merges (the others). CPU and memory are those of the whole server from its start to its end; the client's are
@@ -145,6 +145,7 @@ def main():
     arguments.add_argument("--days", type=int, default=MONTH_DAYS)
     arguments.add_argument("--series", type=int, default=100_000)
     arguments.add_argument("--only", default=",".join(PARTS), help="parts of the run: " + ", ".join(PARTS))
+    arguments.add_argument("--servers", default="headroom,influxdb,victoria", help="which of them run; headroom always does")
     arguments.add_argument("--gateway", default="target/release/headroom-gateway")
     arguments.add_argument("--influxd", default="influxd")
     arguments.add_argument("--victoria", default="victoria-metrics")
@@ -154,6 +155,7 @@ def main():
     servers: dict[str, Server] = {"headroom": headroom(args.gateway), "influxdb": influxdb(args.influxd),
                                   "victoria": victoriametrics(args.victoria)}
     found = {name: {} for name in servers}
+    servers = {name: make for name, make in servers.items() if name == "headroom" or name in args.servers.split(",")}
     for part in args.only.split(","):
         if part == "files" and not args.batches:
             continue

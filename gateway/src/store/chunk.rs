@@ -12,8 +12,8 @@
 //!
 //! Numbers stand behind a byte that names their encoding: packed (`pack`) as they are, as the digits of decimals
 //! (a byte of scale before them) or as turned bits (`decimal`); or the same by pco, which finds patterns that
-//! packing does not see and takes ten times as long. Small chunks, which are merged soon, are packed; for large ones
-//! both are tried and the smaller is kept. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
+//! packing does not see and takes ten times as long where there are any. Small chunks, which are merged soon, are packed;
+//! for large ones both are tried and the smaller is kept. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
 //! are, and each behind its length, as varints), and for each point the number of its text, packed.
 
 use std::{collections::HashMap, sync::Arc};
@@ -40,6 +40,12 @@ const TEXT_BYTES_MAX: usize = 1 << 30;
 const POINTS_MAX: usize = 1 << 24;
 /// Chunks of so many points and more are not written again soon, and are worth the time that it takes to make them small.
 const PCO_FROM_POINTS: usize = 1_024;
+/// pco's level at the first try: some four times as fast as the second, and of noise it makes no more.
+const PCO_FIRST_LEVEL: usize = 4;
+/// The level where that found patterns.
+const PCO_LEVEL: usize = 8;
+/// Packed numbers of which the first try leaves less than this hold patterns.
+const PCO_PATTERN_SHARE: f64 = 0.9;
 
 /// How numbers are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,9 +223,9 @@ impl Encoder {
         let start = out.len();
         out.push(Encoding::Packed as u8);
         self.packer.pack(list, out);
-        self.try_pco(out, start, |out| {
+        self.try_pco(out, start, |level, out| {
             out.push(Encoding::Pco as u8);
-            push_pco(list, out)
+            push_pco(list, level, out)
         })
     }
 
@@ -235,13 +241,13 @@ impl Encoder {
             out.push(Encoding::PackedBits as u8);
         }
         self.packer.pack(&numbers, out);
-        let tried = self.try_pco(out, start, |out| {
+        let tried = self.try_pco(out, start, |level, out| {
             if let Some(scale) = scale {
                 out.extend_from_slice(&[Encoding::PcoDigits as u8, scale]);
-                push_pco(&numbers, out)
+                push_pco(&numbers, level, out)
             } else {
                 out.push(Encoding::PcoFloats as u8);
-                push_pco(list, out)
+                push_pco(list, level, out)
             }
         });
         self.numbers = numbers;
@@ -253,14 +259,24 @@ impl Encoder {
         &self,
         out: &mut Vec<u8>,
         start: usize,
-        compress: impl FnOnce(&mut Vec<u8>) -> Result<(), ChunkError>,
+        compress: impl Fn(usize, &mut Vec<u8>) -> Result<(), ChunkError>,
     ) -> Result<(), ChunkError> {
         if self.points < self.pco_from_points {
             return Ok(());
         }
+        let packed_bytes = out.len() - start;
         let mut other = Vec::new();
-        compress(&mut other)?;
-        if other.len() < out.len() - start {
+        compress(PCO_FIRST_LEVEL, &mut other)?;
+        if (other.len() as f64) < PCO_PATTERN_SHARE * packed_bytes as f64 {
+            let first_bytes = other.len();
+            compress(PCO_LEVEL, &mut other)?;
+            if other.len() - first_bytes < first_bytes {
+                other.drain(..first_bytes);
+            } else {
+                other.truncate(first_bytes);
+            }
+        }
+        if other.len() < packed_bytes {
             out.truncate(start);
             out.append(&mut other);
         }
@@ -288,8 +304,9 @@ impl Encoder {
     }
 }
 
-fn push_pco<T: Number>(list: &[T], out: &mut Vec<u8>) -> Result<(), ChunkError> {
-    let packed = standalone::simple_compress(list, &ChunkConfig::default());
+fn push_pco<T: Number>(list: &[T], level: usize, out: &mut Vec<u8>) -> Result<(), ChunkError> {
+    let config = ChunkConfig::default().with_compression_level(level);
+    let packed = standalone::simple_compress(list, &config);
     out.extend_from_slice(&packed.map_err(|e| damaged(&[], e))?);
     Ok(())
 }

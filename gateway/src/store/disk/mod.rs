@@ -22,8 +22,9 @@ const FORMAT: i64 = 3;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle reader connections that are kept; more are opened as queries need them.
 const READERS_KEPT: usize = 8;
-/// Chunks are some hundred bytes and more: on large pages less room is left over behind the last one.
-const PAGE_BYTES: i64 = 16 << 10;
+/// Chunks are some hundred bytes to some thousand: of pages of 16 KiB a fifth is left over where a chunk is a fifth of one
+/// and a little more.
+const PAGE_BYTES: i64 = 32 << 10;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_KEPT_BYTES: i64 = 8 << 20;
 /// A file up to this size is read through at the start; `headroom-gateway check` reads any.
