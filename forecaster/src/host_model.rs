@@ -5,14 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tch::TchError;
-
-use super::{
-    Base, Device, EncoderKind, NetworkEntry, Series, SeriesName, WeightsError, answer, digest,
-    network::Network, to_bytes, use_one_thread, weights,
-};
 use crate::{
-    manifest::{Manifest, ModelKind},
+    manifest::Manifest,
+    model::{
+        self, Base, Device, ModelRefusal, Network, NetworkEntry, Series, SeriesName, WeightsError,
+    },
+    model_kind::{EncoderKind, ModelKind},
     quantile::QuantilePath,
     widening::Widening,
 };
@@ -129,14 +127,14 @@ impl HostModel {
             let bytes = weights
                 .get(&kind)
                 .ok_or(ModelError::WeightsMissing { kind })?;
-            let found = digest(bytes);
+            let found = model::digest(bytes);
             if found != entry.weights_sha256 {
                 return Err(ModelError::DigestUnlike {
                     named: entry.weights_sha256.clone(),
                     found,
                 });
             }
-            Ok(weights::from_bytes(entry.shape, bytes, device)?)
+            Ok(model::from_bytes(entry.shape, bytes, device)?)
         };
         let networks: Result<Vec<Network>, ModelError> = manifest.networks().map(network).collect();
         Ok(Self::new(manifest, networks?))
@@ -156,7 +154,7 @@ impl HostModel {
     pub fn weights(&self) -> Result<HostWeights, WeightsError> {
         let bytes = |(kind, network): (&EncoderKind, &Mutex<Network>)| {
             let network = network.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok((*kind, to_bytes(&network)?))
+            Ok((*kind, model::to_bytes(&network)?))
         };
         self.networks.iter().map(bytes).collect()
     }
@@ -167,18 +165,18 @@ impl HostModel {
         &self,
         kind: EncoderKind,
         asked: &[(&Series, usize)],
-    ) -> Result<Vec<Option<QuantilePath>>, TchError> {
+    ) -> Result<Vec<Option<QuantilePath>>, ModelRefusal> {
         let (network, entry) = match (self.networks.get(&kind), self.manifest.entry(kind)) {
             (Some(network), Some(entry)) => (network, entry),
             (None, Some(_)) => {
-                return Err(TchError::FileFormat(
+                return Err(ModelRefusal::FileFormat(
                     "its weights cannot be read".to_owned(),
                 ));
             }
             (_, None) => return Ok(vec![None; asked.len()]),
         };
-        use_one_thread();
+        model::use_one_thread();
         let network = network.lock().unwrap_or_else(PoisonError::into_inner);
-        answer(&network, &entry.widening, asked)
+        model::answer(&network, &entry.widening, asked)
     }
 }

@@ -31,13 +31,17 @@ pub mod backtest;
 
 pub mod ad_hoc;
 
+pub mod model_kind;
+
 pub mod widening;
 
 pub mod ensemble;
 
+pub mod model;
+
 pub mod manifest;
 
-pub mod model;
+pub mod host_model;
 
 pub mod forecast;
 

@@ -419,7 +419,7 @@ fn outlook(forecast: &TargetForecast, value: f64, issued_at_s: i64) -> Outlook {
 mod tests {
     use super::*;
     use crate::{
-        manifest::ModelKind,
+        model_kind::ModelKind,
         quantile::{LEVELS, QuantilePath},
         target::Kind,
     };

@@ -7,8 +7,8 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 
 use crate::{
+    host_model::HostModel,
     manifest::Manifest,
-    model::HostModel,
     registry::{Registry, RegistryError},
 };
 

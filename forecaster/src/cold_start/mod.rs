@@ -13,8 +13,9 @@ pub use self::peers::choose;
 use crate::{
     forecast::{self, PredictError, TargetForecast},
     grid::Grid,
+    host_model::HostModel,
     manifest::{Manifest, Refused, TargetModel},
-    model::{Base, HostModel, NEWCOMER_STEPS_MIN, SeriesName},
+    model::{Base, NEWCOMER_STEPS_MIN, SeriesName},
     target::Target,
 };
 
@@ -148,7 +149,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{config::default_rules, grid::STEP_S, manifest::ModelKind};
+    use crate::{config::default_rules, grid::STEP_S, model_kind::ModelKind};
 
     fn recent(steps: usize, value: impl Fn(usize) -> f32) -> Vec<(Target, Grid)> {
         let target = default_rules()[0].target.target(&BTreeMap::new());

@@ -21,8 +21,9 @@ use crate::{
     gateway::Gateway,
     grid::{Grid, STEP_S},
     history::{self, Span},
-    manifest::{ModelKind, TargetModel},
-    model::{Base, Device, EncoderKind},
+    manifest::TargetModel,
+    model::{Base, Device, Shape},
+    model_kind::{EncoderKind, ModelKind},
     progress::{Event, Progress},
     quantile::HORIZON_STEPS,
     target::Target,
@@ -140,7 +141,7 @@ impl Evaluation {
         let base = match &self.base {
             Some(path) => read_base(path, own)?,
             None if own == EncoderKind::Lstm => Base::shipped()?,
-            None => Base::untaught(own.shape(), self.seed)?,
+            None => Base::untaught(Shape::of(own), self.seed)?,
         };
         let extra = self
             .beside()

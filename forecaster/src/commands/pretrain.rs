@@ -16,7 +16,8 @@ use crate::{
     corpus,
     evaluation::{self, Files},
     grid::Grid,
-    model::{Base, Device, EncoderKind},
+    model::{Base, Device, Shape},
+    model_kind::EncoderKind,
     progress::{Event, Progress},
     target::{Target, TargetRule},
     training::{
@@ -69,7 +70,7 @@ impl Progress for Shown {
 /// When a folder cannot be read, there is nothing to learn from, or the base cannot be written.
 pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let untaught = Base::untaught(pretraining.encoder.shape(), pretraining.seed)?;
+    let untaught = Base::untaught(Shape::of(pretraining.encoder), pretraining.seed)?;
     let untaught = Arc::new(untaught.on(pretraining.device));
     let mut hosts = synthetic_hosts(pretraining);
     for folder in &pretraining.folders {

@@ -6,8 +6,8 @@ use super::{DEVICE, Raw, SEED, Settings, SettingsError};
 use crate::{
     commands::backtest::Evaluation,
     evaluation::{Files, Served},
-    manifest::ModelKind,
     model::Device,
+    model_kind::ModelKind,
     training::{ExtraNetwork, Part},
 };
 

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use super::{DEVICE, SEED};
-use crate::{
-    commands::pretrain::Pretraining,
-    model::{Device, EncoderKind},
-};
+use crate::{commands::pretrain::Pretraining, model::Device, model_kind::EncoderKind};
 
 /// Enough kinds of series that no single one rules.
 const SYNTHETIC_SERIES: usize = 600;

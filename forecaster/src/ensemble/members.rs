@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     baseline::SeasonalNaive,
-    manifest::ModelKind,
+    model_kind::ModelKind,
     quantile::QuantilePath,
     statistical::{AutoTheta, Fit, Newest, NewestValue, Past, Predict, Theta, WithSpread},
     target::Kind,

@@ -9,6 +9,9 @@
 //!    and all intervals grow or shrink with the share of values that fell outside: so the ensemble follows a series that
 //!    drifts, without being trained anew (in the sense of the scale tracker of Angelopoulos, Candès & Tibshirani 2023;
 //!    Gibbs & Candès 2021).
+//! 5. Where the series has stood still for these four hours, the median is the value that it stands at, wherever the pool
+//!    is no further from it than the network usually errs. A network ends near such a value and never on it, and the
+//!    likeliest value of a series that rests is exactly that one; a change that the members foresee is larger and stays.
 //!
 //! Training and service ask by the same code.
 
@@ -17,7 +20,7 @@ mod pool;
 mod standing;
 mod weights;
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +31,7 @@ pub use self::{
 use crate::{
     backtest::ScoreSheet,
     baseline::Rhythm,
-    manifest::ModelKind,
+    model_kind::ModelKind,
     quantile::{LEVELS, MEDIAN, QuantilePath},
     target::Kind,
     widening::Widening,
@@ -52,6 +55,9 @@ const WATCHED: (usize, usize) = (1, LEVELS.len() - 2);
 
 /// The share of values that may lie outside it.
 const OUTSIDE: f64 = 0.2;
+
+/// Of so many equal values among the recent ones, and no other, a series is taken to stand still.
+const STILL_MIN: usize = RECENT_STEPS / 2;
 
 /// What the members answered at an origin, and what came behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +132,7 @@ impl Ensemble {
         Standing {
             errors: recent.map_or_else(BTreeMap::new, recent_crps),
             drift: self.drift(recent),
+            still: recent.and_then(still),
         }
     }
 
@@ -143,8 +150,18 @@ impl Ensemble {
         }
         let values = pool::pooled(&members, pool::all_steps());
         let drawn = self.drawn(&values, standing.drift);
+        let rests_at = |step: usize| {
+            let is_near = |still: &f64| (values[step][MEDIAN] - still).abs() <= self.usual_crps;
+            standing.still.filter(is_near)
+        };
         Some(QuantilePath::from_fn(values.len(), kind, |level, step| {
-            drawn(step, level)
+            let value = drawn(step, level);
+            match (rests_at(step), level.cmp(&MEDIAN)) {
+                (None, _) => value,
+                (Some(still), Ordering::Less) => value.min(still),
+                (Some(still), Ordering::Equal) => still,
+                (Some(still), Ordering::Greater) => value.max(still),
+            }
         }))
     }
 
@@ -262,6 +279,16 @@ pub fn recent_of(sittings: &[Sitting], origin: usize) -> Option<&Sitting> {
     place.ok().map(|place| &sittings[place])
 }
 
+/// The value that a series has stood at since a sitting; `None` where it moved, or too little came.
+fn still(recent: &Sitting) -> Option<f64> {
+    let known = recent.came.len().min(RECENT_STEPS);
+    let mut observed = recent.came[..known].iter().filter(|value| !value.is_nan());
+    let first = observed.next()?;
+    let others: Vec<&f32> = observed.collect();
+    let is_it = |value: &&f32| value.total_cmp(first).is_eq();
+    (others.iter().all(is_it) && others.len() + 1 >= STILL_MIN).then_some(f64::from(*first))
+}
+
 /// The CRPS of each member in what came right behind a sitting; empty where nothing did.
 fn recent_crps(recent: &Sitting) -> BTreeMap<ModelKind, f64> {
     let known = recent.came.len().min(RECENT_STEPS);
@@ -368,6 +395,24 @@ mod tests {
         assert!((ensemble.drift(Some(&none)) - 1.0).abs() < 1e-12);
         let calm = answer(&ensemble, sittings(0.1).first());
         assert!(width(&calm) < width(&answer(&ensemble, None)));
+    }
+
+    #[test]
+    fn a_series_that_stands_still_is_expected_to_where_nothing_else_is_foreseen() {
+        let ensemble = fitted(2.0);
+        let near = 10.0 + 0.5 * ensemble.usual_crps as f32;
+        let far = 10.0 + 5.0 * ensemble.usual_crps as f32;
+        for (value, rests) in [(near, true), (far, false)] {
+            let mut recent = sittings(2.0).remove(0);
+            recent.came.fill(value);
+            let path = answer(&ensemble, Some(&recent));
+            let is_there = |median: &f64| (median - f64::from(value)).abs() < f64::EPSILON;
+            assert_eq!(path.median().iter().all(is_there), rests, "{value}");
+            assert!(path.column(0).is_sorted());
+            recent.came[17] += 0.01;
+            let moved = answer(&ensemble, Some(&recent));
+            assert!(!moved.median().iter().any(is_there), "{value}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
-use crate::{grid::Grid, manifest::ModelKind};
+use crate::{grid::Grid, model_kind::ModelKind};
 
 /// How right the members were lately.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Standing {
     pub(super) errors: BTreeMap<ModelKind, f64>,
     /// By what the intervals are drawn for what fell outside them.
     pub(super) drift: f64,
+    /// The value that the series has stood at all the while.
+    pub(super) still: Option<f64>,
 }
 
 impl Default for Standing {
@@ -28,6 +30,7 @@ impl Default for Standing {
         Self {
             errors: BTreeMap::new(),
             drift: 1.0,
+            still: None,
         }
     }
 }

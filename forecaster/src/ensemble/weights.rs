@@ -13,7 +13,7 @@
 use super::{Sitting, pool::MASSES};
 use crate::{
     baseline::Rhythm,
-    manifest::ModelKind,
+    model_kind::ModelKind,
     quantile::{LEVELS, QuantilePath},
 };
 

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EvaluatedHost, Served, WindowForecast};
 use crate::{
-    model::{Base, FitError, HostModel, WeightsError},
+    host_model::HostModel,
+    model::{Base, FitError, WeightsError},
     progress::Progress,
     training::{
         Budget, Part, Recipe, TrainError, TrainRequest,

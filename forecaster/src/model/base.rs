@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::SafeTensors;
 
-use super::{Device, EncoderKind, Network, Shape, WeightsError, weights};
+use super::{Device, Network, Shape, WeightsError, weights};
+use crate::model_kind::EncoderKind;
 
 /// What `headroom-forecaster pretrain` made of public and synthetic series; `forecaster/base/README.md` tells of it.
 const SHIPPED: &[u8] = include_bytes!("../../base/base.safetensors");

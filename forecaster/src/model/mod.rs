@@ -1,14 +1,13 @@
-//! A host's model: the manifest, and the networks with their weights.
+//! The networks: what they see, how they learn and what they answer.
 //!
-//! A network serves a host over all its targets; networks of other kinds stand beside it where they are asked for.
+//! One serves a host over all its targets; networks of other kinds stand beside it where they are asked for.
 //! libtorch appears in this module alone. In the order in which data flows: `device` says where is computed, `base` is
 //! where a fit begins, `scale` normalises, `window` makes inputs, `network` answers, `loss` judges, `fit` learns,
-//! `weights` carries to disk and back, `host` is what serves.
+//! `weights` carries to disk and back.
 
 mod base;
 mod device;
 mod fit;
-mod host;
 mod loss;
 mod network;
 mod scale;
@@ -25,15 +24,14 @@ pub(crate) use self::{
     base::SeriesName,
     fit::{Course, Lesson, fit},
     network::Network,
-    weights::{digest, to_bytes},
+    weights::{digest, from_bytes, to_bytes},
     window::Series,
 };
 pub use self::{
     base::{Base, BaseError},
     device::{Device, DeviceError, TOLERANCE},
     fit::FitError,
-    host::{HostModel, HostWeights, ModelError},
-    network::{EncoderKind, Shape},
+    network::Shape,
     scale::SeriesScale,
     weights::WeightsError,
     window::NEWCOMER_STEPS_MIN,

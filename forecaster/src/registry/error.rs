@@ -6,8 +6,9 @@ use std::{
 };
 
 use crate::{
+    host_model::ModelError,
     manifest::FORMAT,
-    model::{BaseError, ModelError, WeightsError},
+    model::{BaseError, WeightsError},
 };
 
 /// Why models could not be read or written.

@@ -38,8 +38,10 @@ use std::{
 };
 
 use crate::{
+    host_model::{HostModel, HostWeights},
     manifest::{FORMAT, Manifest},
-    model::{Base, Device, EncoderKind, HostModel, HostWeights},
+    model::{Base, Device},
+    model_kind::EncoderKind,
 };
 
 use alias::{alias_of, point, pointed};

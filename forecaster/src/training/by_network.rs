@@ -8,8 +8,9 @@ use super::{Budget, Recipe, TrainRequest, train_host};
 use crate::{
     forecast,
     grid::{Grid, STEP_S},
-    manifest::ModelKind,
-    model::{Base, HostModel},
+    host_model::HostModel,
+    model::Base,
+    model_kind::ModelKind,
     quantile::QuantilePath,
     statistical::{Fit, Past, Predict},
     target::{Kind, Target, TargetRule},

@@ -8,8 +8,8 @@ use crate::{
     baseline::{Rhythm, SeasonalNaive},
     ensemble::{self, Ensemble, RECENT_STEPS, Sitting, Statistical, recent_of},
     forecast::HISTORY_STEPS,
-    manifest::ModelKind,
     model::FitError,
+    model_kind::ModelKind,
     quantile::HORIZON_STEPS,
     statistical::Past,
 };

@@ -1,10 +1,7 @@
 //! Choosing what serves a target.
 
 use super::NETWORK_STEPS_MIN;
-use crate::{
-    backtest::Scores,
-    manifest::{ModelKind, TargetModel},
-};
+use crate::{backtest::Scores, manifest::TargetModel, model_kind::ModelKind};
 
 /// What is no difference: this share of the mean absolute seasonal difference of the training part. Where the newest
 /// part of a series is all but flat, every candidate is right, and the smallest number says nothing.

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::model::{Base, BaseError, Device, EncoderKind, WeightsError};
+use crate::{
+    model::{Base, BaseError, Device, Shape, WeightsError},
+    model_kind::EncoderKind,
+};
 
 /// A kind of network that is asked for: `KIND`, or `KIND=FILE` where a base of that kind lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +100,7 @@ impl ExtraNetwork {
     /// When the file is no base of its kind.
     pub fn base(&self, seed: u64, device: Device) -> Result<Arc<Base>, BaseFileError> {
         let base = match &self.base {
-            None => Base::untaught(self.kind.shape(), seed)?,
+            None => Base::untaught(Shape::of(self.kind), seed)?,
             Some(path) => read_base(path, self.kind)?,
         };
         Ok(Arc::new(base.on(device)))
@@ -159,7 +162,7 @@ mod tests {
         assert!(message(EncoderKind::Tcn).contains("cannot be read"));
         fs::write(&path, "nothing").expect("written");
         assert!(message(EncoderKind::Tcn).contains("is no base"));
-        let base = Base::untaught(EncoderKind::Tcn.shape(), 1).expect("a base");
+        let base = Base::untaught(Shape::of(EncoderKind::Tcn), 1).expect("a base");
         fs::write(&path, base.to_bytes(HashMap::new()).expect("bytes")).expect("written");
         assert!(asked(EncoderKind::Tcn).is_ok_and(|base| base.is_taught()));
         assert!(message(EncoderKind::Attention).contains("pretrain --model attention"));

@@ -16,7 +16,8 @@ use crate::{
     baseline::SeasonalNaive,
     forecast::{HISTORY_STEPS, PredictError, TargetForecast},
     grid::Grid,
-    manifest::{Compared, Judged, Manifest, ModelKind, TargetModel, Verdict},
+    manifest::{Compared, Judged, Manifest, TargetModel, Verdict},
+    model_kind::ModelKind,
     quantile::{HORIZON_STEPS, QuantilePath},
     target::Target,
 };

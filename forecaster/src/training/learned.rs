@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Budget, Part, TrainRequest, history::History};
 use crate::{
-    manifest::ModelKind,
     model::{
         Base, CONTEXT_STEPS, Course, FitError, Lesson, Network, NetworkEntry, Series, SeriesEntry,
         SeriesName, SeriesScale, WeightsError, answer, calibrate, digest, fit, to_bytes,
         use_one_thread,
     },
+    model_kind::ModelKind,
     progress::{Event, Progress},
     quantile::{HORIZON_STEPS, QuantilePath},
     widening::Widening,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     baseline::{DAY_STEPS, SeasonalNaive, WEEK_STEPS},
-    manifest::ModelKind,
+    model_kind::ModelKind,
 };
 
 const SEASONS: [(ModelKind, usize); 2] = [

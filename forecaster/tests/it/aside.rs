@@ -9,7 +9,7 @@ use std::{
 };
 
 use headroom_forecaster::{
-    model::HostModel,
+    host_model::HostModel,
     progress::Progress,
     training::{Incumbent, TrainError, TrainRequest, train_host},
 };

@@ -15,8 +15,8 @@ use headroom_forecaster::{
     evaluation::{
         self, EvaluatedHost, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast,
     },
-    manifest::ModelKind,
-    model::{Base, Device, EncoderKind},
+    model::{Base, Device},
+    model_kind::{EncoderKind, ModelKind},
     progress::{Event, Progress},
     quantile::LEVELS,
     training::{Budget, ExtraNetwork, Recipe, fleet::Effort},

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use headroom_forecaster::{
     forecast::{PredictError, TargetForecast, predict},
     grid::Grid,
+    host_model::HostModel,
     manifest::{Manifest, Verdict},
-    model::HostModel,
     target::Target,
     training::{Incumbent, TrainRequest, train_host},
 };

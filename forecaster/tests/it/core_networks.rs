@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use headroom_forecaster::{
     forecast::predict,
-    manifest::ModelKind,
-    model::{Base, Device, EncoderKind, HostModel, ModelError},
+    host_model::{HostModel, ModelError},
+    model::{Base, Device},
+    model_kind::{EncoderKind, ModelKind},
     quantile::QuantilePath,
     registry::Registry,
     statistical::{Fit, Past, Predict, Season},

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use headroom_forecaster::{
     forecast::predict,
-    model::HostModel,
+    host_model::HostModel,
     registry::{Alias, Registry, RegistryError, VERSIONS_KEPT},
     training::{TrainRequest, train_host},
 };

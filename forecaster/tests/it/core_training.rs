@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use headroom_forecaster::{
     ensemble::Standings,
     forecast::{PredictError, predict, predict_by},
-    manifest::ModelKind,
-    model::HostModel,
+    host_model::HostModel,
+    model_kind::ModelKind,
     progress::{Event, Progress},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
     target::Kind,

@@ -32,10 +32,10 @@ use std::fmt;
 use tch::{Device, TchError, Tensor, nn};
 
 pub(crate) use self::batch::Batch;
-pub use self::shape::{EncoderKind, Shape};
+pub use self::shape::Shape;
 use self::{decoder::Decoder, layers::table};
 use super::{CONTEXT_STEPS, PATCH_STEPS};
-use crate::target;
+use crate::{model_kind::EncoderKind, target};
 
 const PATCHES: usize = CONTEXT_STEPS / PATCH_STEPS;
 /// The name of the series' embedding.
@@ -196,7 +196,7 @@ mod tests {
     fn weights_follow_from_the_seed_alone() {
         for kind in EncoderKind::ALL {
             let weights = |seed| {
-                let network = Network::new(kind.shape(), seed, Device::Cpu).expect("a network");
+                let network = Network::new(Shape::of(kind), seed, Device::Cpu).expect("a network");
                 to_bytes(&network).expect("bytes")
             };
             assert_eq!(weights(3), weights(3), "{kind}");
@@ -209,7 +209,7 @@ mod tests {
         let parameters = |kind: EncoderKind| {
             let shape = Shape {
                 series: 40,
-                ..kind.shape()
+                ..Shape::of(kind)
             };
             let network = Network::new(shape, 0, Device::Cpu).expect("a network");
             network.parameters()

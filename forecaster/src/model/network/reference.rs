@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tch::{Device, Tensor};
 
-use super::{Batch, EncoderKind, Network, PATCHES, Shape, assign};
-use crate::model::{
-    SEGMENT_STEPS, SEGMENTS,
-    weights::values,
-    window::{CANDIDATES, PATCH_FEATURES, SEGMENT_FEATURES},
+use super::{Batch, Network, PATCHES, Shape, assign};
+use crate::{
+    model::{
+        SEGMENT_STEPS, SEGMENTS,
+        weights::values,
+        window::{CANDIDATES, PATCH_FEATURES, SEGMENT_FEATURES},
+    },
+    model_kind::EncoderKind,
 };
 
 #[derive(Deserialize)]

@@ -20,8 +20,8 @@ use headroom_forecaster::{
     app::{self, Parts, Running},
     clock::Clock,
     config::{Raw, RawThreshold, Settings},
+    host_model::HostModel,
     jobs::trainer::Train,
-    model::HostModel,
     progress::Progress,
     training::{Budget, TrainError, TrainRequest, train_host},
 };
