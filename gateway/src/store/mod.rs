@@ -74,8 +74,8 @@ pub const DIR_NAME: &str = "store";
 /// The store's file in its folder.
 pub const FILE_NAME: &str = "store.sqlite";
 
-/// A head larger than this wants a seal: what a thousand hosts write at 10 s until a seal is due by the clock.
-const HEAD_MAX_BYTES_DEFAULT: usize = 128 << 20;
+/// A head larger than this wants a seal: what a thousand hosts write at 10 s in eleven minutes.
+const HEAD_MAX_BYTES_DEFAULT: usize = 96 << 20;
 /// Columns whose heads are swapped under one lock: about a millisecond of waiting for a write.
 const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
 /// Points of a slice: what a transaction writes stays within some megabytes.
