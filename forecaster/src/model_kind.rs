@@ -133,9 +133,9 @@ impl ModelKind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Lstm => "lstm",
-            Self::Tcn => "tcn",
-            Self::Attention => "attention",
+            Self::Lstm => EncoderKind::Lstm.name(),
+            Self::Tcn => EncoderKind::Tcn.name(),
+            Self::Attention => EncoderKind::Attention.name(),
             Self::Base => "base",
             Self::Ensemble => "ensemble",
             Self::SeasonalNaiveDay => "seasonal_naive_day",

@@ -282,11 +282,10 @@ pub fn recent_of(sittings: &[Sitting], origin: usize) -> Option<&Sitting> {
 /// The value that a series has stood at since a sitting; `None` where it moved, or too little came.
 fn still(recent: &Sitting) -> Option<f64> {
     let known = recent.came.len().min(RECENT_STEPS);
-    let mut observed = recent.came[..known].iter().filter(|value| !value.is_nan());
-    let first = observed.next()?;
-    let others: Vec<&f32> = observed.collect();
-    let is_it = |value: &&f32| value.total_cmp(first).is_eq();
-    (others.iter().all(is_it) && others.len() + 1 >= STILL_MIN).then_some(f64::from(*first))
+    let observed = || recent.came[..known].iter().filter(|value| !value.is_nan());
+    let first = observed().next()?;
+    let stands = observed().all(|value| value.total_cmp(first).is_eq());
+    (stands && observed().count() >= STILL_MIN).then_some(f64::from(*first))
 }
 
 /// The CRPS of each member in what came right behind a sitting; empty where nothing did.

@@ -131,14 +131,18 @@ impl Measurement {
     }
 
     /// Takes in the series of a measurement that has none. To sort them all at once takes less than to find a place for
-    /// each.
+    /// each. Of two with one key the later counts.
     pub(super) fn fill(&mut self, series: Vec<Series>) {
         let numbered = || series.iter().zip(0_u32..);
         let by_key = || numbered().map(|(series, number)| (Arc::clone(&series.key), number));
         self.order = by_key().collect();
         self.numbers = by_key().collect();
         let mut tags: BTreeMap<Arc<str>, Vec<(Arc<str>, u32)>> = BTreeMap::new();
+        let is_twice = self.order.len() < series.len();
         for (series, number) in numbered() {
+            if is_twice && self.order.get(&series.key) != Some(&number) {
+                continue;
+            }
             for (name, value) in series.tags.iter() {
                 let value = (Arc::clone(value), number);
                 match tags.get_mut(name) {

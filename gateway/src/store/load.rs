@@ -43,8 +43,8 @@ type Places = HashMap<i64, (u32, u32), RandomState>;
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Reads a text where it stands.
-fn text<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<&'a str> {
+/// Reads a row's text where it stands.
+fn text_at<'a>(row: &'a Row<'_>, at: usize) -> rusqlite::Result<&'a str> {
     Ok(row.get_ref(at)?.as_str()?)
 }
 
@@ -98,7 +98,7 @@ fn load_columns(connection: &Connection, met: &mut Met) -> Result<Places, StoreE
         let field: String = row.get(3)?;
         let field_type = FieldType::from_byte(byte)
             .ok_or_else(|| StoreError::Catalogue(format!("the field {field} has type {byte}")))?;
-        let number = met.number_of(row.get(1)?, text(row, 2)?);
+        let number = met.number_of(row.get(1)?, text_at(row, 2)?);
         let measurement = &mut met.all[number as usize].2;
         let column = measurement.column_of(&field, field_type, Some(id));
         for week in weeks.remove(&id).unwrap_or_default() {
@@ -116,11 +116,11 @@ fn load_series(connection: &Connection, met: &mut Met) -> Result<Places, StoreEr
     let mut found = statement.query([])?;
     let mut all: Vec<Vec<Series>> = Vec::new();
     while let Some(row) = found.next()? {
-        let (id, name): (i64, &str) = (row.get(0)?, text(row, 2)?);
+        let (id, name): (i64, &str) = (row.get(0)?, text_at(row, 2)?);
         let number = met.number_of(row.get(1)?, name);
         all.resize_with(met.all.len(), Vec::new);
         let series = &mut all[number as usize];
-        let tags: Vec<(Text<'_>, Text<'_>)> = serde_json::from_str(text(row, 3)?)
+        let tags: Vec<(Text<'_>, Text<'_>)> = serde_json::from_str(text_at(row, 3)?)
             .map_err(|error| StoreError::Catalogue(format!("the tags of series {id}: {error}")))?;
         let key = series_key(name, tags.iter().map(|(k, v)| (k.0.as_ref(), v.0.as_ref())));
         let tags = shared(&tags, series.last());
@@ -129,6 +129,14 @@ fn load_series(connection: &Connection, met: &mut Met) -> Result<Places, StoreEr
     }
     for (series, (_, _, measurement)) in all.into_iter().zip(&mut met.all) {
         measurement.fill(series);
+    }
+    // A series that went while the disk failed, and came again, stands there twice: the later row counts.
+    for (place, number) in places.values_mut() {
+        let measurement = &met.all[*place as usize].2;
+        if measurement.order.len() < measurement.series.len() {
+            let key = &measurement.series[*number as usize].key;
+            *number = measurement.number_of(key).unwrap_or(*number);
+        }
     }
     Ok(places)
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use headroom_gateway::{
     lines::{FieldValue, Point, Precision, Scanner},
-    store::{Batch, Doomed, PolicyChange, Store, StoreOptions, StoreUsage, Values},
+    store::{Batch, Doomed, FILE_NAME, PolicyChange, Store, StoreOptions, StoreUsage, Values},
 };
 use proptest::prelude::*;
 
@@ -256,6 +256,25 @@ fn what_retention_has_taken_teaches_a_replay_no_type() {
         .scan("m", &[0], &["v"], i64::MIN, i64::MAX)
         .expect("the store reads");
     assert_eq!(columns[0][0][0].values, Values::Float(vec![1.5]));
+}
+
+#[test]
+fn a_series_that_stands_twice_in_the_file_is_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    write(&store, 1, point(0, 1, 7));
+    store.seal().expect("the store seals");
+    let before = content(&store);
+    drop(store);
+    let file = rusqlite::Connection::open(dir.path().join(FILE_NAME)).expect("the file opens");
+    let again = "INSERT INTO series (policy_id, measurement, tags) SELECT policy_id, measurement, tags FROM series";
+    assert_eq!(file.execute(again, []).expect("a second row"), 1);
+    drop(file);
+    let store = open(dir.path());
+    assert_eq!(content(&store), before);
+    let view = store.view("db", None).expect("a database");
+    assert_eq!(view.series("m", &[]).len(), 1);
+    assert_eq!(view.series("m", &[("host", "h0")]).len(), 1);
 }
 
 #[test]
