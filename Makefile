@@ -31,25 +31,25 @@ test: libtorch ## run every test of both services
 	$(CARGO) test --locked --workspace
 
 .PHONY: crash
-crash: ## kill -9 the gateway under load and look for every acked line; ROUNDS=20
-	@HEADROOM_CRASH_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --quiet --locked --package headroom-gateway --test it crash -- --nocapture
+crash: libtorch ## kill -9 the gateway under load and look for every acked line; ROUNDS=20
+	@HEADROOM_CRASH_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --quiet --locked --workspace --test it crash -- --nocapture
 
 .PHONY: fuzz
 fuzz: ## fuzz scanner, gzip path and InfluxQL parser; SECONDS=20 each
-	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.dev/sancov $(CARGO) build --release --locked --package headroom-fuzz --features libfuzzer
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.dev/sancov $(CARGO) build --release --locked --workspace --features headroom-fuzz/libfuzzer --bin 'fuzz-*'
 	@$(PYTHON) .dev/fuzz.py --seconds $(or $(SECONDS),20) $(TARGETS)
 
 .PHONY: bench
 bench: ## the scanner's speed beside that of influxdb-line-protocol, in MB/s
-	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench scanner
+	@$(CARGO) bench --quiet --locked --workspace --bench scanner
 
 .PHONY: bench-guards
 bench-guards: ## what contract, series limits, types and float fields cost a line
-	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench guards
+	@$(CARGO) bench --quiet --locked --workspace --bench guards
 
 .PHONY: bench-journal
 bench-journal: ## the journal's segment files beside a SQLite table with the same promise
-	@$(CARGO) bench --quiet --locked --package headroom-gateway --bench journal
+	@$(CARGO) bench --quiet --locked --workspace --bench journal
 
 .PHONY: bench-store
 bench-store: build ## the embedded store beside InfluxDB 1.x and VictoriaMetrics; ARGS="--hosts 1000 --hours 10"
@@ -57,7 +57,7 @@ bench-store: build ## the embedded store beside InfluxDB 1.x and VictoriaMetrics
 
 .PHONY: bench-ingest
 bench-ingest: ## the gateway before VictoriaMetrics beside vmagent before the same (Debian's victoria-metrics); ARGS=…
-	$(CARGO) build --release --locked --package headroom-gateway
+	$(CARGO) build --release --locked --workspace --bin headroom-gateway
 	@PYTHONPATH=.dev $(PYTHON) -m ingest $(ARGS)
 
 .PHONY: bench-forecast
@@ -75,7 +75,7 @@ e2e: build servers ## run the whole way through real servers; ONLY=telegraf runs
 .PHONY: openapi
 openapi: libtorch ## write openapi/*.json anew from the code
 	@for service in gateway forecaster; do \
-	  $(CARGO) run --quiet --locked --package headroom-$$service -- openapi > openapi/$$service.json.new; \
+	  $(CARGO) run --quiet --locked --bin headroom-$$service -- openapi > openapi/$$service.json.new; \
 	  mv openapi/$$service.json.new openapi/$$service.json; \
 	  echo "openapi: wrote openapi/$$service.json"; \
 	done
