@@ -54,6 +54,8 @@ const MAX_DECODED_BYTES_DEFAULT: ByteSize = ByteSize(250 << 20);
 const JOURNAL_MAX_BYTES_DEFAULT: ByteSize = ByteSize(4 << 30);
 /// Below this a single batch could fill the journal.
 const JOURNAL_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
+/// Below this every batch would have to be sealed by itself.
+const STORE_MEMORY_MAX_BYTES_LEAST: ByteSize = ByteSize(1 << 20);
 
 /// A week: an outage of a weekend and a long repair.
 const JOURNAL_MAX_AGE_H_DEFAULT: u32 = 7 * 24;
@@ -126,6 +128,8 @@ pub struct Settings {
     pub journal_max_age: Duration,
     /// The most the embedded store may take on disk.
     pub store_max_bytes: Option<u64>,
+    /// The most that points of the embedded store may take in memory before they are sealed.
+    pub store_memory_max_bytes: usize,
     /// What a query of the embedded store may take.
     pub query_limits: QueryLimits,
     /// The InfluxDB behind the gateway; `None`: the embedded store.
@@ -198,6 +202,7 @@ struct Merged {
     journal_max_bytes: ByteSize,
     journal_max_age_h: u32,
     store_max_bytes: Option<ByteSize>,
+    store_memory_max_bytes: ByteSize,
     contract_file: Option<PathBuf>,
     float_fields: Option<String>,
     type_guard: bool,
@@ -243,6 +248,7 @@ impl Default for Merged {
             journal_max_bytes: JOURNAL_MAX_BYTES_DEFAULT,
             journal_max_age_h: JOURNAL_MAX_AGE_H_DEFAULT,
             store_max_bytes: None,
+            store_memory_max_bytes: ByteSize(store::MEMORY_MAX_BYTES_DEFAULT as u64),
             contract_file: None,
             float_fields: None,
             type_guard: true,
@@ -321,6 +327,11 @@ impl Merged {
         if self.store_max_bytes.is_some_and(|size| size < least) {
             return mismatch("HEADROOM_STORE_MAX_BYTES is under 64MiB; leave it out for no bound");
         }
+        if self.store_memory_max_bytes < STORE_MEMORY_MAX_BYTES_LEAST {
+            return mismatch(
+                "HEADROOM_STORE_MEMORY_MAX_BYTES is under 1MiB; every batch would wait for the one before it to be sealed",
+            );
+        }
         if self.journal_max_age_h == 0 {
             return mismatch("HEADROOM_JOURNAL_MAX_AGE_H is 0; every push would be turned away");
         }
@@ -342,6 +353,7 @@ impl Merged {
             journal_max_age: Duration::from_hours(self.journal_max_age_h.into()),
             guards: self.guards()?,
             store_max_bytes: self.store_max_bytes.map(|size| size.0),
+            store_memory_max_bytes: self.store_memory_max_bytes.0 as usize,
             query_limits: self.query_limits()?,
             log_format: self.log_format,
             influx: destinations::Given {

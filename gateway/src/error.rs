@@ -131,7 +131,7 @@ pub enum Failure {
         /// The limit.
         limit_s: u64,
     },
-    /// All bodies together take as much as they may.
+    /// Bodies, or points that are not on the store's disk, take as much as they may.
     #[error("{limit} {what}, the limit; send it again later, or raise {setting}")]
     IntakeFull {
         /// What there is too much of.
@@ -380,6 +380,11 @@ impl From<crate::ingest::IngestError> for Failure {
                 tracing::error!(%error, "a durable batch could not be applied to the store");
                 Self::Store(error.to_string())
             }
+            crate::ingest::IngestError::StoreFull { max_bytes } => Self::IntakeFull {
+                what: "bytes of points wait in memory for the store's disk",
+                limit: max_bytes as u64,
+                setting: "HEADROOM_STORE_MEMORY_MAX_BYTES",
+            },
         }
     }
 }

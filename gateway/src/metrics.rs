@@ -36,6 +36,10 @@ pub struct Metrics {
     pub store_bytes: IntGauge,
     /// What it may take; 0: without bound.
     pub store_max_bytes: IntGauge,
+    /// What points that are not in its file yet take of memory.
+    pub store_memory_bytes: IntGauge,
+    /// What they may take.
+    pub store_memory_max_bytes: IntGauge,
     /// Values that went with their bucket's retention.
     pub store_expired_values: IntGauge,
     /// Values that went for want of space.
@@ -111,6 +115,14 @@ impl Metrics {
             store_max_bytes: gauge(
                 "headroom_store_max_bytes",
                 "The most that the embedded store may take, 0 without a bound",
+            )?,
+            store_memory_bytes: gauge(
+                "headroom_store_memory_bytes",
+                "What points that are not in the embedded store's file yet take of memory",
+            )?,
+            store_memory_max_bytes: gauge(
+                "headroom_store_memory_max_bytes",
+                "What they may take before pushes are asked to come later",
             )?,
             store_expired_values: gauge(
                 "headroom_store_expired_values",

@@ -38,6 +38,7 @@ pub(super) async fn open(
     let query_limits = settings.query_limits;
     let options = StoreOptions {
         max_bytes: settings.store_max_bytes,
+        memory_max_bytes: settings.store_memory_max_bytes,
         ..StoreOptions::default()
     };
     let stop = stop.clone();

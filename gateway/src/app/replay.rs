@@ -1,4 +1,5 @@
-//! Applies to the store what the journal holds beyond the last seal.
+//! Applies to the store what the journal holds beyond the last seal, and seals on the way where that is more than memory
+//! may hold.
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use crate::{
 pub(super) struct Replay<'a> {
     /// Points that their retention has taken by then are passed over: a seal, or what forgets empty series, may have met
     /// them already, and a field that came anew since may have another type. Without it, as in a backup that is read, all
-    /// points are taken.
+    /// points are taken, and nothing is sealed.
     pub(super) now_ns: Option<i64>,
     pub(super) stop: &'a CancellationToken,
 }
@@ -23,6 +24,7 @@ impl Replay<'_> {
     pub(super) fn run(&self, journal: &Journal, store: &Store) -> Result<(), StartError> {
         let mut reader = journal.reader(store.sealed_through() + 1);
         let mut batches = 0_u64;
+        let mut may_seal = self.now_ns.is_some();
         while let Some((sequence, batch)) = reader.next_committed()? {
             if self.stop.is_cancelled() {
                 return Err(StartError::Interrupted);
@@ -38,6 +40,9 @@ impl Replay<'_> {
                     let taken = self.accepted_lines(store, &batch, &text);
                     store.apply(sequence, database, policy, batch.received_ns, &taken)?;
                     store.end_claims();
+                    if may_seal && store.is_full() {
+                        may_seal = sealed(store);
+                    }
                 }
                 Err(error) => {
                     tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
@@ -76,4 +81,14 @@ impl Replay<'_> {
         }
         intake.finish()
     }
+}
+
+/// Makes room for the rest of a long journal; says whether that went well. Where it did not, the points stay in memory, as
+/// they would with a seal that fails later.
+fn sealed(store: &Store) -> bool {
+    let outcome = store.seal();
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "sealing failed while the journal is read; it is tried again when that is done");
+    }
+    outcome.is_ok()
 }

@@ -97,6 +97,12 @@ pub enum IngestError {
     /// It is durable, and could not be made visible.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The points in memory wait for the store's disk, and are as many as may be.
+    #[error("points in memory take {max_bytes} bytes, the limit, until the store has sealed them")]
+    StoreFull {
+        /// The limit.
+        max_bytes: usize,
+    },
 }
 
 /// The way in.
@@ -144,6 +150,12 @@ impl Ingest {
     ///
     /// Fails if the batch could not be made durable and visible.
     pub async fn accept(&self, push: Push) -> Result<Receipt, IngestError> {
+        if let Sink::Embedded(embedded) = &self.sink
+            && embedded.store().is_full()
+        {
+            let max_bytes = embedded.store().memory_max_bytes();
+            return Err(IngestError::StoreFull { max_bytes });
+        }
         self.metrics.received_bytes.inc_by(push.text.len() as u64);
         let (verdicts, letters) = tracing::debug_span!("judge").in_scope(|| self.judge(&push));
         self.count(&verdicts);

@@ -74,8 +74,8 @@ pub(super) async fn health() -> Json<Health> {
 /// Ask whether pushes are taken
 ///
 /// Answers 503 until the journal is read, and while batches cannot be made durable. An InfluxDB that is away does not make the gateway unready: pushes are taken
-/// and delivered later; its check, `influxdb` or the name of the destination, says so. Nor does a store that cannot seal, whose points stay in the journal:
-/// the check `store` fails.
+/// and delivered later; its check, `influxdb` or the name of the destination, says so. Nor does a store that cannot seal, whose points stay in journal and
+/// memory: the check `store` fails, and the gateway becomes unready only when memory has no more room.
 #[utoipa::path(
     tag = "health",
     operation_id = "ready",
@@ -92,9 +92,10 @@ pub(super) async fn health() -> Json<Health> {
 pub(super) async fn ready(state: Data<State>) -> HttpResponse {
     let (code, answer) = match state.core() {
         Ok(core) => {
-            let (answered, status) = match core.journal.failing() {
-                None => (StatusCode::OK, ReadyStatus::Ready),
-                Some(_) => (StatusCode::SERVICE_UNAVAILABLE, ReadyStatus::Failing),
+            let (answered, status) = if takes_pushes(core) {
+                (StatusCode::OK, ReadyStatus::Ready)
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, ReadyStatus::Failing)
             };
             let mut checks = vec![journal_check(core)];
             if let Sink::Embedded(embedded) = &core.sink {
@@ -125,6 +126,15 @@ pub(super) async fn ready(state: Data<State>) -> HttpResponse {
         ),
     };
     HttpResponse::build(code).json(answer)
+}
+
+/// Says whether batches can be made durable, and the store has room for them or will make some.
+fn takes_pushes(core: &Core) -> bool {
+    let is_stuck = match &core.sink {
+        Sink::Embedded(embedded) => embedded.store().is_full() && embedded.seal_failed(),
+        Sink::Influx(_) => false,
+    };
+    core.journal.failing().is_none() && !is_stuck
 }
 
 fn journal_check(core: &Core) -> Check {
@@ -159,12 +169,21 @@ fn store_check(embedded: &Embedded) -> Check {
             DateTime::from_timestamp_nanos(newest).to_rfc3339_opts(SecondsFormat::Secs, true)
         )
     });
-    let (status, failed) = if embedded.seal_failed() {
-        let words =
-            "the last seal failed, the log says why; pushes are taken until the journal is full; ";
-        (Status::Fail, words)
-    } else {
-        (Status::Pass, "")
+    let (status, failed) = match (store.is_full(), embedded.seal_failed()) {
+        (true, true) => (
+            Status::Fail,
+            "the last seal failed, the log says why; no more pushes are taken until one succeeds, for as many points wait in \
+             memory as HEADROOM_STORE_MEMORY_MAX_BYTES allows; ",
+        ),
+        (true, false) => (
+            Status::Fail,
+            "points come faster than they are sealed, and pushes are asked to come later; ",
+        ),
+        (false, true) => (
+            Status::Fail,
+            "the last seal failed, the log says why; pushes are taken until memory or journal are full; ",
+        ),
+        (false, false) => (Status::Pass, ""),
     };
     Check {
         name: "store".to_owned(),

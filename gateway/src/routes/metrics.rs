@@ -49,6 +49,9 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
             metrics
                 .store_max_bytes
                 .set(usage.max_bytes.unwrap_or_default() as i64);
+            metrics.store_memory_bytes.set(usage.memory_bytes as i64);
+            let memory_max_bytes = embedded.store().memory_max_bytes();
+            metrics.store_memory_max_bytes.set(memory_max_bytes as i64);
             metrics
                 .store_expired_values
                 .set(usage.expired_values as i64);

@@ -5,6 +5,7 @@ use super::{
     catalogue::{Database, Policy},
     delete::Deletion,
     disk::rows,
+    series::Series,
 };
 
 /// The longest name of a database or retention policy.
@@ -259,11 +260,15 @@ impl Store {
         dropped: &[Policy],
         also: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let chunks = dropped
-            .iter()
-            .flat_map(|policy| policy.measurements.values())
-            .flat_map(|measurement| &measurement.series)
-            .flat_map(super::series::Series::each_chunks)
+        let series = || {
+            let measurements = dropped
+                .iter()
+                .flat_map(|policy| policy.measurements.values());
+            measurements.flat_map(|measurement| &measurement.series)
+        };
+        self.free(series().map(|series| series.head.memory_bytes()).sum());
+        let chunks = series()
+            .flat_map(Series::each_chunks)
             .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.id));
         self.0.disk.write(|transaction| {
             rows::add_deletion(transaction, deletion)?;

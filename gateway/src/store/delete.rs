@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use super::{
@@ -252,7 +252,7 @@ impl Store {
             }
         }
         drop(state);
-        self.0.head_bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.free(freed);
         Ok(found)
     }
 

@@ -289,11 +289,19 @@ impl Head {
         self.rows.is_empty() && self.sealing.is_none()
     }
 
-    /// Moves the rows aside to be sealed. What is already aside after a failed seal stays first.
-    pub(super) fn begin_seal(&mut self) -> Option<Arc<Rows>> {
+    /// Returns roughly how much memory the points take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let sealing = self.sealing.as_ref().map_or(0, |rows| rows.memory_bytes());
+        self.rows.memory_bytes() + sealing
+    }
+
+    /// Moves the rows aside to be sealed, and returns them with the memory that this saved: what is already aside after a
+    /// failed seal stays first, and takes less together with what came after.
+    pub(super) fn begin_seal(&mut self) -> Option<(Arc<Rows>, usize)> {
         if self.is_empty() {
             return None;
         }
+        let before = self.memory_bytes();
         let rows = std::mem::take(&mut self.rows);
         let taken = match self.sealing.take() {
             Some(left) => {
@@ -305,7 +313,7 @@ impl Head {
         };
         let taken = Arc::new(taken);
         self.sealing = Some(Arc::clone(&taken));
-        Some(taken)
+        Some((taken, before - self.memory_bytes()))
     }
 
     /// Ends a seal: chunks on disk have taken the place of what was aside.
@@ -396,7 +404,10 @@ mod tests {
         head.rows.push(&one, 5, &[1], &[]);
         assert!(head.begin_seal().is_some());
         head.rows.push(&one, 5, &[2], &[]);
-        let again = head.begin_seal().expect("both");
+        let before = head.memory_bytes();
+        let (again, saved) = head.begin_seal().expect("both");
+        assert!(saved > 0, "two runs of one shape are one");
+        assert_eq!(head.memory_bytes(), before - saved);
         assert_eq!(
             again.column(0, FieldType::Integer, 0, 9).values,
             Values::Integer(vec![1, 2])

@@ -12,6 +12,7 @@
 //! - [`Store::sealed_through`] names a sequence up to which everything is in the file; the journal may forget it. It is
 //!   written in a transaction of its own behind the chunks of a seal: a crash between them replays what is in the file
 //!   already, which changes nothing.
+//! - The head's size is counted to the byte of its rows; whoever applies points asks [`Store::is_full`] first.
 //! - Seals, compactions and retirements work in slices: writes wait for one slice's swap in memory, never for the disk.
 //!
 //! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
@@ -74,8 +75,10 @@ pub const DIR_NAME: &str = "store";
 /// The store's file in its folder.
 pub const FILE_NAME: &str = "store.sqlite";
 
-/// A head larger than this wants a seal: what a thousand hosts write at 10 s in eleven minutes.
-const HEAD_MAX_BYTES_DEFAULT: usize = 96 << 20;
+/// Four times what a thousand hosts write at 10 s in eleven minutes.
+pub const MEMORY_MAX_BYTES_DEFAULT: usize = 384 << 20;
+/// A seal is wanted when the head is this part of what it may be, long before pushes are turned away.
+const SEAL_AT_MEMORY_PART: usize = 4;
 /// Columns whose heads are swapped under one lock: about a millisecond of waiting for a write.
 const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
 /// Points of a slice: what a transaction writes stays within some megabytes.
@@ -87,8 +90,8 @@ const ROLLUP_FROM_POINTS_DEFAULT: usize = 1_024;
 /// How the store behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreOptions {
-    /// From which size of the head on [`Store::wants_seal`] says yes.
-    pub head_max_bytes: usize,
+    /// The most that the head may take: from there on [`Store::is_full`], from a quarter of it on [`Store::wants_seal`].
+    pub memory_max_bytes: usize,
     /// How many columns a slice of a seal takes.
     pub seal_slice_columns: usize,
     /// How many points a slice of a seal takes, a column more or less.
@@ -102,7 +105,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            head_max_bytes: HEAD_MAX_BYTES_DEFAULT,
+            memory_max_bytes: MEMORY_MAX_BYTES_DEFAULT,
             seal_slice_columns: SEAL_SLICE_COLUMNS_DEFAULT,
             seal_slice_points: SEAL_SLICE_POINTS_DEFAULT,
             rollup_from_points: ROLLUP_FROM_POINTS_DEFAULT,
@@ -250,7 +253,24 @@ impl Store {
     /// Says whether the head has grown so much that a seal is due.
     #[must_use]
     pub fn wants_seal(&self) -> bool {
-        self.head_bytes() >= self.0.options.head_max_bytes
+        self.head_bytes() >= self.memory_max_bytes() / SEAL_AT_MEMORY_PART
+    }
+
+    /// Returns how much memory the head may take.
+    #[must_use]
+    pub fn memory_max_bytes(&self) -> usize {
+        self.0.options.memory_max_bytes
+    }
+
+    /// Says whether the head has grown to its bound, so that no more points should come before a seal.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.head_bytes() >= self.memory_max_bytes()
+    }
+
+    /// Notes that the head takes so much less.
+    fn free(&self, bytes: usize) {
+        self.0.head_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Returns how often something went that lines may have been resolved to.

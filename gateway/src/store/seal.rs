@@ -80,6 +80,8 @@ struct Job {
     series_id: Option<i64>,
     tags: Arc<Tags>,
     rows: Arc<Rows>,
+    /// The memory that moving the rows aside has saved.
+    saved_bytes: usize,
 }
 
 /// A job's chunks, each with its column.
@@ -192,6 +194,7 @@ impl Store {
         }
         drop(state);
         report.longest_hold = report.longest_hold.max(locked.elapsed());
+        self.free(jobs.iter().map(|job| job.saved_bytes).sum());
         jobs
     }
 
@@ -244,7 +247,7 @@ impl Store {
         }
         drop(state);
         report.longest_hold = report.longest_hold.max(locked.elapsed());
-        self.0.head_bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.free(freed);
         Ok(())
     }
 }
@@ -284,7 +287,7 @@ fn fill_slice(
         }
         room.looked_at = room.looked_at.saturating_sub(1);
         let series = &mut measurement.series[number as usize];
-        let Some(rows) = series.head.begin_seal() else {
+        let Some((rows, saved_bytes)) = series.head.begin_seal() else {
             continue;
         };
         let shape = measurement.shapes.get(series.last_shape as usize);
@@ -297,6 +300,7 @@ fn fill_slice(
             series_id: series.id,
             tags: Arc::clone(&series.tags),
             rows,
+            saved_bytes,
         });
     }
     None

@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod influxql;
 mod limits;
+mod memory;
 mod openapi;
 mod private;
 mod process;

@@ -1,0 +1,135 @@
+//! The bound on points in memory: nobody's are lost at it, neither by pushes nor by a long journal.
+
+use headroom_gateway::config::{ByteSize, Flags};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    process,
+    support::{TestApp, init},
+};
+
+const MEMORY_MAX_BYTES: u64 = 1 << 20;
+/// What a line of [`line`] takes of it, and a little more.
+const LINE_BYTES: usize = 150_000;
+
+fn line(number: usize) -> String {
+    format!("m f=\"{number}{}\" {number}", "x".repeat(LINE_BYTES))
+}
+
+async fn status(app: &TestApp, path: &str) -> (u16, Value) {
+    let answer = app.get(path).await;
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+async fn count(app: &TestApp) -> u64 {
+    let answer = app.query("SELECT count(f) FROM m").await;
+    let count = &answer["results"][0]["series"][0]["values"][0][1];
+    count.as_u64().unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[tokio::test]
+async fn pushes_are_asked_to_come_later_while_memory_is_full_and_the_store_cannot_seal() {
+    let app = TestApp::start_with(Flags {
+        store_memory_max_bytes: Some(ByteSize(MEMORY_MAX_BYTES)),
+        ..Flags::default()
+    })
+    .await;
+    let file = rusqlite::Connection::open(app.data_dir().join("store/store.sqlite"));
+    let file = file.expect("a file");
+    file.execute_batch("ALTER TABLE blobs RENAME TO gone")
+        .expect("a change");
+    let mut taken = 0;
+    let refused = loop {
+        let push = app.post("/write?db=telegraf").body(line(taken));
+        let answer = push.send().await.expect("an answer");
+        if answer.status() != 204 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken <= 8, "more than memory may hold");
+    };
+    assert!(taken >= 6, "{taken} of them fit");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let words = refused.text().await.expect("text");
+    assert!(words.contains("HEADROOM_STORE_MEMORY_MAX_BYTES"), "{words}");
+    assert_eq!(count(&app).await, taken as u64);
+
+    app.until("a seal has failed", async |app| {
+        status(app, "/ready").await.0 == 503
+    })
+    .await;
+    let (_, ready) = status(&app, "/ready").await;
+    assert_eq!(ready["status"], "failing");
+    assert_eq!(ready["checks"][1]["status"], "fail");
+
+    file.execute_batch("ALTER TABLE gone RENAME TO blobs")
+        .expect("a change");
+    app.until("there is room again", async |app| {
+        app.push("/write?db=telegraf", line(taken)).await.0 == 204
+    })
+    .await;
+    assert_eq!(status(&app, "/ready").await.0, 200);
+    assert_eq!(count(&app).await, taken as u64 + 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_goes_gives_back_the_memory_of_its_points() {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", line(1)).await.0, 204);
+    let before = app.metric("headroom_store_memory_bytes").await;
+    assert!(before > LINE_BYTES as u64, "{before}");
+    assert_eq!(app.push("/write?db=other", line(1)).await.0, 204);
+    let dropped = app.query("DROP DATABASE other").await;
+    assert_eq!(dropped["results"][0].get("error"), None);
+    let after = app.metric("headroom_store_memory_bytes").await;
+    assert_eq!(after, before);
+    app.query("DROP DATABASE telegraf").await;
+    assert_eq!(app.metric("headroom_store_memory_bytes").await, 0);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let client = Client::new();
+    let lines = 20;
+    let gateway = process::start(&mut process::program(), dir.path()).await;
+    for number in 0..lines {
+        let push = client.post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = push.body(line(number)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 204);
+    }
+    drop(gateway);
+
+    let mut small = process::program();
+    small.args(["--store-memory-max-bytes", "1MiB"]);
+    let gateway = process::start(&mut small, dir.path()).await;
+    let log = gateway.log();
+    let read = log.find("the journal is replayed").expect("it is logged");
+    let sealed = log[..read].matches("\"sealed\"").count();
+    assert_eq!(
+        sealed,
+        lines * LINE_BYTES / MEMORY_MAX_BYTES as usize,
+        "{log}"
+    );
+    let url = format!(
+        "{}/query?db=telegraf&q=SELECT count(f) FROM m",
+        gateway.base
+    );
+    let answer: Value = client
+        .get(url)
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(
+        answer["results"][0]["series"][0]["values"][0][1],
+        json!(lines)
+    );
+}
