@@ -6,7 +6,8 @@ use super::ast::{Expr, Kind, Measurement, MeasurementName, PolicyOptions, Statem
 use super::condition::{self, Clock};
 use super::context::Context;
 use super::error::{Outcome, StatementError};
-use super::source::matching_series;
+use super::source::judged_series;
+use super::validate;
 use super::window::Span;
 use crate::store::{DEFAULT_POLICY, Doomed, PolicyChange, StoreError, View};
 
@@ -163,7 +164,8 @@ fn names(source: &Measurement, policy: &str, measurement: &str) -> bool {
         }
 }
 
-/// Returns the numbers of the series that a condition on tags leaves; `None`: all.
+/// Returns the numbers of the series that a condition on tags leaves; `None`: all. What tags and texts alone do not decide is
+/// an error, for nobody should lose points to a condition that was taken for another.
 fn series(
     view: &View,
     measurement: &Arc<str>,
@@ -172,18 +174,31 @@ fn series(
     let Some(condition) = condition else {
         return Ok(None);
     };
+    validate::tag_condition(condition)?;
     let is_field = |reference: &&super::ast::Ref| {
-        reference.kind != Some(Kind::Tag)
-            && !view.has_tag(measurement, &reference.name)
-            && view.field_type(measurement, &reference.name).is_some()
+        reference.kind != Some(Kind::Tag) && view.field_type(measurement, &reference.name).is_some()
     };
     if let Some(field) = condition.refs().into_iter().find(is_field) {
         return Err(StatementError::invalid(format!(
-            "fields not supported in WHERE clause during deletion: {field}; only tags and time can choose what goes"
+            "fields not supported in WHERE clause during deletion: {field}; only tags and time can choose what goes, \
+             and {}::tag is the tag where both are there",
+            field.name
         )));
     }
-    let found = matching_series(view, measurement, Some(condition));
+    let mut other = None;
+    condition.walk(&mut |expr| {
+        if matches!(expr, Expr::Integer(_) | Expr::Unsigned(_) | Expr::Number(_)) {
+            other = Some(expr.clone());
+        }
+    });
+    let found = judged_series(view, measurement, Some(condition));
+    let undecided = found.iter().find_map(|(_, rest)| rest.clone());
+    if let Some(other) = other.or(undecided) {
+        return Err(StatementError::invalid(format!(
+            "a deletion compares tags with texts and regular expressions, not with {other}"
+        )));
+    }
     Ok(Some(
-        found.into_iter().map(|series| series.number).collect(),
+        found.iter().map(|(series, _)| series.number).collect(),
     ))
 }

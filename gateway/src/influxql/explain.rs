@@ -8,7 +8,7 @@ use super::context::Context;
 use super::error::Outcome;
 use super::formula::text;
 use super::plan::{self, Prepared, Reader};
-use super::source::matching_series;
+use super::source::judged_series;
 
 /// Describes how a SELECT is answered, a line a row.
 pub(super) fn explain(
@@ -68,8 +68,8 @@ fn describe(
                 describe(inner, depth + 1, context, lines)?;
             }
             Reader::Measurement { view, name } => {
-                let series = matching_series(view, name, prepared.condition.as_ref());
-                let numbers: Vec<u32> = series.iter().map(|series| series.number).collect();
+                let series = judged_series(view, name, prepared.condition.as_ref());
+                let numbers: Vec<u32> = series.iter().map(|(series, _)| series.number).collect();
                 let extent = view.extent(name, &numbers, prepared.span.first, prepared.span.last);
                 lines.push(format!("{indent}MEASUREMENT: {name}"));
                 lines.push(format!("{indent}    NUMBER OF SERIES: {}", series.len()));

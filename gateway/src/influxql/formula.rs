@@ -87,9 +87,14 @@ impl Formula {
 }
 
 fn binary(operator: Operator, left: Cell, right: Cell, float_division: bool) -> Cell {
+    let joins = matches!(operator, Operator::And | Operator::Or);
     let (left, right) = match (left, right) {
-        (None, Some(Value::Boolean(right))) => (Value::Boolean(false), Value::Boolean(right)),
-        (Some(Value::Boolean(left)), None) => (Value::Boolean(left), Value::Boolean(false)),
+        (None, Some(Value::Boolean(right))) if joins => {
+            (Value::Boolean(false), Value::Boolean(right))
+        }
+        (Some(Value::Boolean(left)), None) if joins => {
+            (Value::Boolean(left), Value::Boolean(false))
+        }
         (Some(left), Some(right)) => (left, right),
         _ => return incomparable(operator),
     };
@@ -169,7 +174,7 @@ fn floats(operator: Operator, left: f64, right: f64) -> Cell {
         Operator::Add => left + right,
         Operator::Subtract => left - right,
         Operator::Multiply => left * right,
-        Operator::Divide | Operator::Remainder if right == 0.0 => 0.0,
+        Operator::Divide if right == 0.0 => 0.0,
         Operator::Divide => left / right,
         Operator::Remainder => left % right,
         _ => return compared(operator, &left, &right),

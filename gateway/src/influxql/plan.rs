@@ -284,7 +284,7 @@ pub(super) fn kind_of_expr(expr: &Expr) -> Outcome<Option<Kind>> {
                 | "integral"
                 | "derivative"
                 | "non_negative_derivative"
-                | "moving_average" => arg.map(|_| Kind::Float),
+                | "moving_average" => Some(Kind::Float),
                 "abs" | "ceil" | "floor" | "round" => arg,
                 name if is_math(name) => arg.map(|_| Kind::Float),
                 _ => arg,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ast::{Expr, Operator, Statement};
 use super::error::StatementError;
-use super::source::matching_series;
+use super::source::series_of_tags;
 use crate::store::{Doomed, Store};
 
 const MEASUREMENT: &str = "_measurement";
@@ -51,7 +51,7 @@ pub fn delete(
                 right: Box::new(right),
             });
         let series = condition.map(|condition| {
-            let found = matching_series(&view, &measurement, Some(&condition));
+            let found = series_of_tags(&view, &measurement, Some(&condition));
             found.into_iter().map(|series| series.number).collect()
         });
         doomed.push(Doomed {

@@ -83,8 +83,7 @@ pub(super) fn each(
         return Ok(());
     }
     let mut maker = Maker::new(columns, prepared.fill);
-    let at_first = slices(prepared, pieces, 1);
-    for (key, cursors) in source::open(prepared, scope, at_first, context)? {
+    for (key, cursors) in source::open(prepared, scope, context)? {
         context.check()?;
         let group = Group {
             slices: slices(prepared, pieces, cursors.len() * columns.aux.len()),

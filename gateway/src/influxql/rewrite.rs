@@ -30,9 +30,6 @@ fn names_of(sources: &[Reader]) -> (BTreeMap<String, Kind>, BTreeSet<Arc<str>>) 
                     if let Ok(Some(kind)) = kind_of_expr(&field.expr) {
                         fields.insert(field_name(field), kind);
                     }
-                    for extra in super::names::extra_refs(&field.expr) {
-                        fields.insert(extra.name.clone(), Kind::Text);
-                    }
                 }
                 tags.extend(inner.dimensions.iter().cloned());
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::ast::{Call, Expr, Fill, Kind, Ref};
+use super::ast::{Call, Expr, Fill, Kind, Limits, Ref};
 use super::context::Context;
 use super::error::Outcome;
 use super::formula::{Cell, Formula, cast, is_math};
@@ -34,6 +34,7 @@ pub(super) struct Outer<'a> {
     pub(super) group_by: &'a [Arc<str>],
     pub(super) interval: i64,
     pub(super) offset: i64,
+    pub(super) limits: Limits,
 }
 
 /// Takes rows, and whether they belong to the group of those before them.
@@ -171,8 +172,11 @@ pub(super) fn each(
         prepared.offset,
         prepared.fill,
     );
+    let mut groups = prepared.limits;
     if let Some(outer) = outer {
         span = span.and(outer.span);
+        groups.slimit = groups.slimit.saturating_add(outer.limits.slimit);
+        groups.soffset = groups.soffset.saturating_add(outer.limits.soffset);
         group_by.extend(outer.group_by.iter().cloned());
         group_by.sort();
         group_by.dedup();
@@ -192,6 +196,7 @@ pub(super) fn each(
         condition: prepared.condition.as_ref(),
         span,
         group_by: &group_by,
+        limits: groups,
         ascending: prepared.ascending,
         resolution: None,
         interval,
@@ -229,7 +234,8 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Returns what stands for null where a fill says so.
+/// Returns what stands for null where a fill says so: as in InfluxDB a number, whatever the column, cut where that holds
+/// integers.
 pub(super) fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
     let value = match fill {
         Fill::Number(value) => Value::Float(value),
@@ -237,15 +243,18 @@ pub(super) fn default_cell(fill: Fill, kind: Option<Kind>) -> Cell {
         _ => return None,
     };
     match kind {
-        Some(Kind::Text | Kind::Tag) => Some(super::formula::text("")),
-        Some(Kind::Boolean) => Some(Value::Boolean(false)),
-        Some(kind) => cast(&value, kind).or(Some(value)),
-        None => Some(value),
+        Some(kind) if kind.is_number() => cast(&value, kind).or(Some(value)),
+        _ => Some(value),
     }
 }
 
+/// Returns what stands for a call that has no point at a row's time.
+fn default_of_call(fill: Fill, kind: Option<Kind>) -> Cell {
+    typed_cell(default_cell(fill, Some(kind?))?, kind)
+}
+
 /// Returns a value in its column's type; a number that fills a gap in texts is an empty text.
-fn typed_cell(value: Value, kind: Option<Kind>) -> Cell {
+pub(super) fn typed_cell(value: Value, kind: Option<Kind>) -> Cell {
     match (kind, &value) {
         (Some(Kind::Text), Value::Text(_)) | (None, _) => Some(value),
         (Some(Kind::Text), _) => Some(super::formula::text("")),
@@ -270,13 +279,10 @@ fn joined(
                 .or_insert_with(|| vec![Vec::new(); count])[number] = stream.points;
         }
     }
-    let defaults: Vec<Cell> = columns
-        .kinds
-        .iter()
-        .copied()
-        .chain(columns.aux.iter().map(|aux| aux.kind))
-        .map(|kind| default_cell(fill, kind))
-        .collect();
+    let of_calls = columns.kinds.iter();
+    let of_calls = of_calls.map(|kind| default_of_call(fill, *kind));
+    let of_aux = columns.aux.iter().map(|aux| default_cell(fill, aux.kind));
+    let defaults: Vec<Cell> = of_calls.chain(of_aux).collect();
     // As in InfluxDB, fill(previous) keeps what the row before had.
     let keeps = fill == Fill::Previous;
     let mut cells: Vec<Cell> = vec![None; defaults.len()];
@@ -308,8 +314,10 @@ fn joined(
                 let Some(point) = points.next_if(|point| point.time == time) else {
                     continue;
                 };
-                if let Some(value) = point.value {
-                    cells[slot] = typed_cell(value, columns.kinds[slot]);
+                match point.value {
+                    Some(value) => cells[slot] = typed_cell(value, columns.kinds[slot]),
+                    None if keeps => {}
+                    None => cells[slot] = None,
                 }
                 for (index, cell) in point.aux.into_iter().enumerate() {
                     if cell.is_some() {

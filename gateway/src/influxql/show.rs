@@ -12,7 +12,8 @@ use super::error::{Outcome, StatementError};
 use super::formula::{Cell, text};
 use super::function::limit;
 use super::plan::resolve;
-use super::source::matching_series;
+use super::source::series_of_tags;
+use super::validate;
 use crate::store::{Value, View};
 
 /// The shard duration that policies are shown with: the store has no shards, and clients expect the column.
@@ -44,6 +45,9 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
         zone: None,
     };
     let condition = condition::split(clauses.condition.as_ref(), clock)?.rest;
+    if let Some(condition) = &condition {
+        validate::tag_condition(condition)?;
+    }
     let mut places = Vec::new();
     let place = |(view, names): (View, Vec<Arc<str>>)| Place {
         view,
@@ -81,7 +85,7 @@ impl Place {
         if self.condition.is_none() {
             return self.view.tag_keys(name);
         }
-        let keys: BTreeSet<Arc<str>> = matching_series(&self.view, name, self.condition.as_ref())
+        let keys: BTreeSet<Arc<str>> = series_of_tags(&self.view, name, self.condition.as_ref())
             .iter()
             .flat_map(|series| {
                 series
@@ -115,7 +119,7 @@ impl Place {
                 values.extend(list.into_iter().map(|value| (Arc::clone(&key), value)));
             }
         } else {
-            for series in matching_series(&self.view, name, self.condition.as_ref()) {
+            for series in series_of_tags(&self.view, name, self.condition.as_ref()) {
                 values.extend(
                     series
                         .tags
@@ -333,7 +337,7 @@ pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outco
     for place in places(clauses, context)? {
         for name in &place.names {
             context.check()?;
-            let list = matching_series(&place.view, name, place.condition.as_ref());
+            let list = series_of_tags(&place.view, name, place.condition.as_ref());
             keys.extend(
                 list.into_iter()
                     .map(|series| (Arc::clone(name), series.key)),
@@ -385,7 +389,7 @@ pub(super) fn cardinality(
             return Ok(whole("cardinality estimation", count));
         }
         Counted::Series => per_measurement(&unlimited, context, &["key"], |place, name| {
-            let found = matching_series(&place.view, name, place.condition.as_ref());
+            let found = series_of_tags(&place.view, name, place.condition.as_ref());
             found.iter().map(|series| one(&series.key)).collect()
         })?,
         Counted::TagKeys => tag_keys(&unlimited, context)?,

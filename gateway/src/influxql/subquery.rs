@@ -62,6 +62,7 @@ pub(super) fn read(
         group_by: scope.group_by,
         interval: scope.interval,
         offset: scope.offset,
+        limits: scope.limits,
     };
     let filter = scope.condition.map(|condition| {
         let mut wheres = Vec::new();

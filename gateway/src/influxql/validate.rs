@@ -1,10 +1,9 @@
 //! Checks the rules of SELECT that the grammar does not know.
 
-use super::ast::{Call, Expr, Limits, Select};
+use super::ast::{Call, Expr, Fill, Kind, Limits, Operator, Select};
 use super::condition::{self, Clock};
 use super::error::{Outcome, StatementError};
 use super::formula::is_math;
-use crate::store::FieldType;
 
 /// Functions of all points of a bucket.
 const AGGREGATES: &[&str] = &[
@@ -97,7 +96,7 @@ fn time_dimension(call: &Call, clock: Clock) -> Outcome<TimeDimension> {
         Some(Expr::Duration(offset)) => *offset,
         Some(other @ (Expr::Text(_) | Expr::Call(_))) => {
             let compared = Expr::Binary {
-                operator: super::ast::Operator::Equal,
+                operator: Operator::Equal,
                 left: Box::new(Expr::Ref(super::ast::Ref {
                     name: "time".to_owned(),
                     kind: None,
@@ -128,6 +127,30 @@ pub(super) fn condition(condition: &Expr) -> Outcome<()> {
     match bad {
         Some(call) => fail(format!(
             "invalid function call in condition: {call}; select it in a subquery and compare it outside"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks WHERE of a statement that looks at tags alone.
+pub(super) fn tag_condition(condition: &Expr) -> Outcome<()> {
+    let mut bad = None;
+    condition.walk(&mut |expr| {
+        if let Expr::Binary { operator, .. } = expr
+            && matches!(
+                operator,
+                Operator::Less
+                    | Operator::LessOrEqual
+                    | Operator::Greater
+                    | Operator::GreaterOrEqual
+            )
+        {
+            bad = Some(expr.clone());
+        }
+    });
+    match bad {
+        Some(expr) => fail(format!(
+            "invalid tag comparison operator: {expr}; tags are compared by =, !=, =~ and !~"
         )),
         None => Ok(()),
     }
@@ -178,10 +201,11 @@ pub(super) fn fields(select: &Select, has_interval: bool) -> Outcome<()> {
         }
     }
     if seen.calls.is_empty() {
-        return if has_interval {
-            fail("GROUP BY requires at least one aggregate function")
-        } else {
-            Ok(())
+        return match select.fill {
+            Fill::None => fail("fill(none) must be used with a function"),
+            Fill::Linear => fail("fill(linear) must be used with a function"),
+            _ if has_interval => fail("GROUP BY requires at least one aggregate function"),
+            _ => Ok(()),
         };
     }
     if seen.has_plain && !seen.only_selectors {
@@ -405,15 +429,15 @@ fn transformation(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()
     }
 }
 
-/// Checks that a function can work on values of a type.
-pub(super) fn argument_type(function: &str, field: &str, found: FieldType) -> Outcome<()> {
+/// Checks that a function can work on values of a kind.
+pub(super) fn argument_type(function: &str, field: &str, found: Kind) -> Outcome<()> {
     let takes_all = matches!(
         function,
         "count" | "distinct" | "elapsed" | "first" | "last" | "mode" | "sample"
     );
     let fits = match found {
-        FieldType::Text => takes_all,
-        FieldType::Boolean => takes_all || matches!(function, "min" | "max"),
+        Kind::Text => takes_all,
+        Kind::Boolean => takes_all || matches!(function, "min" | "max"),
         _ => true,
     };
     if fits {
@@ -421,6 +445,6 @@ pub(super) fn argument_type(function: &str, field: &str, found: FieldType) -> Ou
     }
     fail(format!(
         "{function}() works on numbers, and {field} is a {}",
-        found.name()
+        found.word()
     ))
 }

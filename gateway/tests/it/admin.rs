@@ -58,6 +58,34 @@ async fn points_are_deleted_by_tag_and_time_in_memory_and_on_disk() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn a_deletion_that_tags_and_texts_do_not_decide_takes_nothing() {
+    let app = TestApp::start().await;
+    let lines = "cpu,host=a,v=x v=1 1\ncpu,host=b,v=y v=2 1";
+    assert_eq!(app.push("/write?db=telegraf", lines).await.0, 204);
+    for condition in [
+        "v = 'x'",
+        "v =~ /x/",
+        "v::field = 1",
+        "v > 'x'",
+        "host = v",
+        "host > 'a'",
+        "host = 5",
+    ] {
+        for statement in ["DELETE", "DROP SERIES"] {
+            let q = format!("{statement} FROM cpu WHERE {condition}");
+            assert!(change(&app, &q).await.get("error").is_some(), "{q}");
+            let left = values(&app, "SELECT count(v) FROM cpu").await;
+            assert_eq!(left, json!([[0, 2]]), "{q}");
+        }
+    }
+    let decided = change(&app, "DELETE FROM cpu WHERE v::tag = 'x'").await;
+    assert_eq!(decided, json!({"statement_id": 0}));
+    let left = values(&app, "SHOW SERIES").await;
+    assert_eq!(left, json!([["cpu,host=b,v=y"]]));
+    app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn retention_policies_are_made_changed_shown_and_dropped() {
     let app = TestApp::start().await;

@@ -14,6 +14,7 @@ mod disk_full;
 mod guard;
 mod health;
 mod influxql;
+mod influxql_rules;
 mod limits;
 mod memory;
 mod openapi;

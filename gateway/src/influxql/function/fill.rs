@@ -3,6 +3,8 @@
 use super::super::ast::Fill;
 use super::super::error::Outcome;
 use super::super::formula::Cell;
+use super::super::select::typed_cell;
+use super::super::source::kind_of;
 use super::super::window::TIME_MIN;
 use super::{Point, Run, Stream};
 use crate::store::Value;
@@ -39,6 +41,7 @@ fn filled(points: Vec<Point>, fill: Fill, run: &Run<'_>) -> Outcome<Vec<Point>> 
     };
     let mut ahead = run.windows.ahead_at(start);
     let aux_count = points[0].aux.len();
+    let constant = constant(fill, &points);
     let mut filled: Vec<Point> = Vec::new();
     let mut previous: Option<(i64, Value)> = None;
     let mut points = points.into_iter().peekable();
@@ -64,6 +67,7 @@ fn filled(points: Vec<Point>, fill: Fill, run: &Run<'_>) -> Outcome<Vec<Point>> 
             run.context.count_buckets(1)?;
             let value = value_of_gap(
                 fill,
+                &constant,
                 previous.as_ref(),
                 points.peek(),
                 start,
@@ -83,8 +87,20 @@ fn filled(points: Vec<Point>, fill: Fill, run: &Run<'_>) -> Outcome<Vec<Point>> 
     Ok(filled)
 }
 
+/// Returns what a number stands for among a function's values: one of their type.
+fn constant(fill: Fill, points: &[Point]) -> Cell {
+    let value = match fill {
+        Fill::Number(value) => Value::Float(value),
+        Fill::Integer(value) => Value::Integer(value),
+        _ => return None,
+    };
+    let known = points.iter().find_map(|point| point.value.as_ref());
+    typed_cell(value, known.map(|value| kind_of(value.field_type())))
+}
+
 fn value_of_gap(
     fill: Fill,
+    constant: &Cell,
     previous: Option<&(i64, Value)>,
     next: Option<&Point>,
     start: i64,
@@ -103,9 +119,7 @@ fn value_of_gap(
                 next.value.as_ref()?,
             )
         }
-        Fill::Number(value) => Some(Value::Float(value)),
-        Fill::Integer(value) => Some(Value::Integer(value)),
-        Fill::Unset | Fill::Null | Fill::None => None,
+        _ => constant.clone(),
     }
 }
 

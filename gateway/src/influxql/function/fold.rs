@@ -238,8 +238,16 @@ fn pick(
 ) -> Outcome<Best> {
     let first = range.start;
     let index = match fold {
-        Fold::First => first,
-        Fold::Last => range.end - 1,
+        Fold::First => {
+            let time = part.times[first];
+            let same = range.clone().take_while(|index| part.times[*index] == time);
+            greatest(same, values)
+        }
+        Fold::Last => {
+            let time = part.times[range.end - 1];
+            let same = range.rev().take_while(|index| part.times[*index] == time);
+            greatest(same, values)
+        }
         _ => {
             let most = fold == Fold::Max;
             let offset = match values {
@@ -258,6 +266,15 @@ fn pick(
         part: number,
         index,
     })
+}
+
+/// Returns the index of the largest value; a subquery may have several of one time.
+fn greatest(indexes: impl Iterator<Item = usize>, values: &Values) -> usize {
+    let larger = |best: usize, other| {
+        let is_larger = less(&values.get(best), &values.get(other));
+        if is_larger { other } else { best }
+    };
+    indexes.reduce(larger).unwrap_or_default()
 }
 
 /// Returns the index of the first of the largest or smallest values.

@@ -5,13 +5,13 @@ mod fold;
 mod listed;
 mod transform;
 
-use super::ast::{Call, Expr, Fill, Limits, Ref};
+use super::ast::{Call, Expr, Fill, Kind, Limits, Ref};
 use super::context::Context;
 use super::error::{Outcome, StatementError};
 use super::formula::Cell;
 use super::merge;
-use super::plan::Prepared;
-use super::source::{self, Group, Key, Scope, main_value};
+use super::plan::{Prepared, kind_of_expr};
+use super::source::{self, Group, Key, Scope, kind_of, main_value};
 use super::validate::{self, is_selector, is_transformation};
 use super::window::{TIME_MIN, Windows};
 
@@ -51,13 +51,31 @@ impl<'a> Run<'a> {
             aux,
             ..self.scope.clone()
         };
+        let takes = |kind: Kind| validate::argument_type(function, &field.name, kind);
         let groups = source::read(self.prepared, &scope, self.context)?;
         for part in groups.iter().flat_map(|group| &group.parts) {
             if let Some(values) = &part.main {
-                validate::argument_type(function, &field.name, values.field_type())?;
+                takes(kind_of(values.field_type()))?;
             }
         }
+        // Where no point is left, the field's own type is what there is to judge.
+        if let Some(Err(error)) = field.kind.map(takes) {
+            self.unless_unread(field, error)?;
+        }
         Ok(groups)
+    }
+
+    /// Fails with an error of a field's type, unless no series has the field at all.
+    fn unless_unread(&self, field: &'a Ref, error: StatementError) -> Outcome<()> {
+        let scope = Scope {
+            driver: Some(field),
+            ..self.scope.clone()
+        };
+        if source::has_series(self.prepared, &scope) {
+            Err(error)
+        } else {
+            Ok(())
+        }
     }
 
     /// Moves the far end of the span, so that transformations know what came before.
@@ -112,6 +130,8 @@ fn answer<'a>(call: &'a Call, run: &Run<'a>) -> Outcome<Vec<Stream>> {
         return transformed(call, run);
     }
     match name {
+        // As in InfluxDB, the time of an integral without buckets is 0, wherever the query begins.
+        "integral" if run.windows.interval == 0 => listed::run(call, field_of(call)?, run),
         "distinct" | "integral" => {
             let mut streams = listed::run(call, field_of(call)?, run)?;
             at_window_starts(&mut streams, run);
@@ -182,7 +202,14 @@ fn transformed<'a>(call: &'a Call, run: &Run<'a>) -> Outcome<Vec<Stream>> {
     };
     let wider = run.widened(back);
     let mut streams = match &call.args[0] {
-        Expr::Call(inner) => answer(inner, &wider)?,
+        Expr::Call(inner) => {
+            let streams = answer(inner, &wider)?;
+            let takes = |kind| validate::argument_type(&call.name, &inner.name, kind);
+            if let Some(Err(error)) = kind_of_expr(&call.args[0])?.map(takes) {
+                run.unless_unread(field_of(inner)?, error)?;
+            }
+            streams
+        }
         Expr::Ref(reference) => ordered(&call.name, reference, &wider)?,
         other => {
             return Err(StatementError::invalid(format!(

@@ -10,7 +10,7 @@ use super::super::formula::Cell;
 use super::super::plan::{Prepared, Reader};
 use super::super::window::Span;
 use super::rows::SeriesRows;
-use super::{Key, Part, Scope, Wanted, all_null, limited, store_error};
+use super::{Key, Part, Scope, Wanted, all_null, store_error};
 use crate::store::{SeriesInfo, View};
 
 /// How much is read of each series at a time.
@@ -159,7 +159,6 @@ impl Unread<'_> {
 pub(in crate::influxql) fn open<'a>(
     prepared: &'a Prepared,
     scope: &Scope<'a>,
-    slices: Slices,
     context: &Context<'_>,
 ) -> Outcome<Vec<(Key, Vec<Cursor<'a>>)>> {
     let mut groups: BTreeMap<Key, Vec<Cursor<'a>>> = BTreeMap::new();
@@ -197,20 +196,6 @@ pub(in crate::influxql) fn open<'a>(
         }
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    if prepared.limits.slimit > 0 || prepared.limits.soffset > 0 {
-        // Groups without rows do not count.
-        let mut filled = Vec::with_capacity(groups.len());
-        for (key, mut cursors) in groups {
-            let mut has_rows = false;
-            for cursor in &mut cursors {
-                has_rows |= cursor.time(scope, slices, context)?.is_some();
-            }
-            if has_rows {
-                filled.push((key, cursors));
-            }
-        }
-        groups = limited(filled, prepared.limits);
-    }
     if !scope.ascending {
         groups.reverse();
     }

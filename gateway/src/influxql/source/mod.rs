@@ -4,7 +4,10 @@ mod cursor;
 mod rows;
 mod series;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::ast::{Expr, Kind, Limits, Ref};
 use super::context::Context;
@@ -15,8 +18,7 @@ use super::window::Span;
 use crate::store::{Cells, FieldType, SeriesInfo, Value, Values, View};
 pub(super) use cursor::{Cursor, Slices, open};
 use rows::SeriesRows;
-use series::judged_series;
-pub(super) use series::matching_series;
+pub(super) use series::{judged_series, series_of_tags};
 
 /// A group's measurement and its tags, which sort as answers are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,15 @@ impl Key {
             name: Arc::clone(name),
             tags: group_by.iter().map(tag).collect(),
         }
+    }
+
+    /// Lists the names of the tags that are there, then their values.
+    fn names_first(&self) -> Vec<Arc<str>> {
+        let there = || self.tags.iter().filter(|(_, value)| !value.is_empty());
+        let names = there().map(|(name, _)| Arc::clone(name));
+        names
+            .chain(there().map(|(_, value)| Arc::clone(value)))
+            .collect()
     }
 }
 
@@ -85,6 +96,8 @@ pub(super) struct Scope<'a> {
     pub(super) span: Span,
     /// The tags that make groups, sorted.
     pub(super) group_by: &'a [Arc<str>],
+    /// Of which the limits of groups hold here.
+    pub(super) limits: Limits,
     pub(super) ascending: bool,
     /// The length of the cells that may stand for points, if any may.
     pub(super) resolution: Option<i64>,
@@ -121,8 +134,7 @@ pub(super) fn read(
             }
         }
     }
-    let groups = groups.into_iter();
-    let mut groups = limited(groups.collect(), prepared.limits);
+    let mut groups: Vec<_> = groups.into_iter().collect();
     if !scope.ascending {
         groups.reverse();
     }
@@ -130,23 +142,38 @@ pub(super) fn read(
     Ok(groups.into_iter().map(group).collect())
 }
 
-/// Keeps `slimit` groups of each measurement behind the first `soffset`.
-fn limited<T>(groups: Vec<(Key, T)>, limits: Limits) -> Vec<(Key, T)> {
+/// Keeps the series of `slimit` groups behind the first `soffset`. As in InfluxDB, every group of the measurement counts,
+/// whether it has points in the span or not, groups go by the names of the tags that they have before their values, and
+/// SOFFSET without SLIMIT leaves none.
+fn limit_groups(name: &str, selected: &mut Vec<(SeriesInfo, Option<Expr>)>, scope: &Scope<'_>) {
     let Limits {
         slimit, soffset, ..
-    } = limits;
+    } = scope.limits;
     if slimit == 0 && soffset == 0 {
-        return groups;
+        return;
     }
-    let mut seen: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    groups
-        .into_iter()
-        .filter(|(key, _)| {
-            let index = seen.entry(Arc::clone(&key.name)).or_default();
-            *index += 1;
-            *index > soffset && (slimit == 0 || *index <= soffset + slimit)
-        })
-        .collect()
+    let name: Arc<str> = name.into();
+    let key = |(series, _): &(SeriesInfo, Option<Expr>)| Key::of(&name, series, scope.group_by);
+    let all = selected.iter().map(key).map(|key| (key.names_first(), key));
+    let all: BTreeMap<Vec<Arc<str>>, Key> = all.collect();
+    let kept: BTreeSet<Key> = all.into_values().skip(soffset).take(slimit).collect();
+    selected.retain(|one| kept.contains(&key(one)));
+}
+
+/// Says whether any series of a measurement that has the driving field, of the type that it is read as, is to be read, even
+/// if none of its points is.
+pub(super) fn has_series(prepared: &Prepared, scope: &Scope<'_>) -> bool {
+    prepared.sources.iter().any(|source| match source {
+        Reader::Measurement { view, name } => {
+            let field = scope.driver.filter(|field| {
+                let stored = view.field_type(name, &field.name).map(kind_of);
+                stored.is_some() && stored == field.kind
+            });
+            let wanted = field.and_then(|_| Wanted::of(view, name, scope));
+            wanted.is_some_and(|wanted| !wanted.selected.is_empty())
+        }
+        Reader::Subquery(_) => false,
+    })
 }
 
 fn store_error(error: &crate::store::StoreError) -> StatementError {
@@ -177,7 +204,8 @@ impl<'a> Wanted<'a> {
         if fields.is_empty() {
             return None;
         }
-        let selected = judged_series(view, name, scope.condition);
+        let mut selected = judged_series(view, name, scope.condition);
+        limit_groups(name, &mut selected, scope);
         if selected.iter().any(|(_, rest)| rest.is_some()) {
             for reference in scope.condition.map(Expr::refs).unwrap_or_default() {
                 let is_known = fields.contains(&reference.name.as_str());

@@ -16,12 +16,15 @@ enum Verdict {
 struct Names<'a> {
     view: &'a View,
     measurement: &'a str,
+    /// Whether every name is a tag's, be there a field of that name or not.
+    tags_only: bool,
 }
 
 impl Names<'_> {
     fn is_field(&self, reference: &Ref) -> bool {
         match reference.kind {
             Some(Kind::Tag) => false,
+            _ if self.tags_only => false,
             None => self
                 .view
                 .field_type(self.measurement, &reference.name)
@@ -85,12 +88,37 @@ impl Names<'_> {
             (Operator::NotEqual, Expr::Text(text)) => tag != text,
             (Operator::Matches, Expr::Pattern(pattern)) => pattern.matches(tag),
             (Operator::MatchesNot, Expr::Pattern(pattern)) => !pattern.matches(tag),
-            (Operator::Equal, Expr::Ref(other)) => tag == series.tag(&other.name),
-            (Operator::NotEqual, Expr::Ref(other)) => tag != series.tag(&other.name),
+            (Operator::Equal | Operator::NotEqual, Expr::Ref(_)) if self.tags_only => true,
+            // A tag that is missing equals none, itself included.
+            (Operator::Equal, Expr::Ref(other)) => {
+                !tag.is_empty() && tag == series.tag(&other.name)
+            }
+            (Operator::NotEqual, Expr::Ref(other)) => {
+                tag.is_empty() || tag != series.tag(&other.name)
+            }
             (Operator::NotEqual | Operator::MatchesNot, _) => true,
-            _ => false,
+            _ => self.tags_only,
         };
         if holds { Verdict::All } else { Verdict::None }
+    }
+
+    /// Judges every series that may be left.
+    fn judged<'a>(
+        &'a self,
+        condition: Option<&'a Expr>,
+    ) -> impl Iterator<Item = (SeriesInfo, Option<Expr>)> + 'a {
+        let mut required = Vec::new();
+        if let Some(condition) = condition {
+            self.required(condition, &mut required);
+        }
+        let found = self.view.series(self.measurement, &required).into_iter();
+        found.filter_map(move |series| {
+            match condition.map(|condition| self.judge(condition, &series)) {
+                None | Some(Verdict::All) => Some((series, None)),
+                Some(Verdict::None) => None,
+                Some(Verdict::Rows(rest)) => Some((series, Some(rest))),
+            }
+        })
     }
 
     /// Collects the tags that every answer must have, to ask the index for them.
@@ -132,36 +160,31 @@ fn both(operator: Operator, left: Expr, right: Expr) -> Verdict {
     })
 }
 
-/// Lists a measurement's series that a condition on tags leaves; conditions on fields leave all.
-pub(in crate::influxql) fn matching_series(
+/// Lists a measurement's series that a condition leaves whose every name is a tag's; what is not about tags and texts leaves
+/// all.
+pub(in crate::influxql) fn series_of_tags(
     view: &View,
     measurement: &str,
     condition: Option<&Expr>,
 ) -> Vec<SeriesInfo> {
-    judged_series(view, measurement, condition)
-        .into_iter()
-        .map(|(series, _)| series)
-        .collect()
+    let names = Names {
+        view,
+        measurement,
+        tags_only: true,
+    };
+    names.judged(condition).map(|(series, _)| series).collect()
 }
 
-pub(super) fn judged_series(
+/// Lists a measurement's series that a condition leaves, or that it has to be asked about row by row.
+pub(in crate::influxql) fn judged_series(
     view: &View,
     measurement: &str,
     condition: Option<&Expr>,
 ) -> Vec<(SeriesInfo, Option<Expr>)> {
-    let names = Names { view, measurement };
-    let mut required = Vec::new();
-    if let Some(condition) = condition {
-        names.required(condition, &mut required);
-    }
-    view.series(measurement, &required)
-        .into_iter()
-        .filter_map(
-            |series| match condition.map(|condition| names.judge(condition, &series)) {
-                None | Some(Verdict::All) => Some((series, None)),
-                Some(Verdict::None) => None,
-                Some(Verdict::Rows(rest)) => Some((series, Some(rest))),
-            },
-        )
-        .collect()
+    let names = Names {
+        view,
+        measurement,
+        tags_only: false,
+    };
+    names.judged(condition).collect()
 }

@@ -1,0 +1,203 @@
+//! Rules of InfluxQL that the recorded queries do not reach, as InfluxDB 1.6 answered each of these queries on these points.
+
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+const POINTS: &str = r#"w,host=a,dc=e x=1,n=1i,s="p",b=true 1000000000
+w,host=a,dc=e x=3 61000000000
+w,host=b x=5,n=4i 601000000000
+w,host=b x=2 61000000000
+w,host=c y=7 1000000000"#;
+
+/// Asks, and returns each series as its tags' values and its rows; the word "error" for an error.
+async fn answer(app: &TestApp, query: &str) -> Value {
+    let mut answer = app.query(query).await;
+    let result = answer["results"][0].take();
+    if result.get("error").is_some() {
+        return json!("error");
+    }
+    let series = result["series"].as_array().cloned().unwrap_or_default();
+    let shown = series.into_iter().map(|mut series| {
+        let tags = series["tags"].as_object().cloned().unwrap_or_default();
+        let tags: Vec<Value> = tags.into_iter().map(|(_, value)| value).collect();
+        json!([tags, seconds(series["values"].take())])
+    });
+    shown.collect()
+}
+
+/// Turns the times of rows from nanoseconds into seconds.
+fn seconds(mut rows: Value) -> Value {
+    for row in rows.as_array_mut().expect("rows") {
+        row[0] = json!(row[0].as_i64().expect("a time") / 1_000_000_000);
+    }
+    rows
+}
+
+async fn assert_answers(cases: &[(&str, Value)]) {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", POINTS).await.0, 204);
+    for (query, want) in cases {
+        assert_eq!(answer(&app, query).await, *want, "{query}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_fill_is_of_its_columns_type_and_leaves_what_a_function_says_is_null() {
+    let buckets = "FROM w WHERE time >= 0s AND time < 20m GROUP BY time(10m)";
+    assert_answers(&[
+        (
+            &format!("SELECT stddev(x), count(n) {buckets} fill(9)"),
+            json!([[[], [[0, 1, 1], [600, null, 1]]]]),
+        ),
+        (
+            &format!("SELECT first(nothere), count(nothere), first(s) {buckets} fill(3.5)"),
+            json!([[[], [[0, null, 3, "p"], [600, null, 3, ""]]]]),
+        ),
+        (
+            "SELECT cumulative_sum(max(n)) FROM w WHERE time >= 0s AND time < 15m GROUP BY time(5m) fill(3.5)",
+            json!([[[], [[0, 1], [300, 4], [600, 8]]]]),
+        ),
+        (
+            "SELECT x, n, s, b FROM w WHERE host = 'a' fill(2.5)",
+            json!([[[], [[1, 1, 1, "p", true], [61, 3, 2, 2.5, 2.5]]]]),
+        ),
+        ("SELECT x FROM w fill(none)", json!("error")),
+        ("SELECT x FROM w fill(linear)", json!("error")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn groups_are_limited_whether_they_have_points_or_not() {
+    assert_answers(&[
+        ("SELECT x FROM w GROUP BY host SOFFSET 1", json!([])),
+        ("SELECT y FROM w GROUP BY host SLIMIT 1", json!([])),
+        (
+            "SELECT y FROM w GROUP BY host SLIMIT 1 SOFFSET 2",
+            json!([[["c"], [[1, 7]]]]),
+        ),
+        ("SELECT sum(y) FROM w GROUP BY host SLIMIT 2", json!([])),
+        (
+            "SELECT max(x) FROM w GROUP BY dc SLIMIT 1",
+            json!([[[""], [[601, 5]]]]),
+        ),
+        (
+            "SELECT max(x) FROM w GROUP BY dc, host SLIMIT 1",
+            json!([[["e", "a"], [[61, 3]]]]),
+        ),
+        (
+            "SELECT m FROM (SELECT max(x) AS m FROM w GROUP BY host) GROUP BY host SLIMIT 1",
+            json!([[["a"], [[61, 3]]]]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_field_of_the_wrong_type_is_an_error_where_no_point_shows_it() {
+    assert_answers(&[
+        ("SELECT sum(s) FROM w WHERE s = 'nothing'", json!("error")),
+        ("SELECT sum(s) FROM w WHERE host = 'nobody'", json!([])),
+        (
+            "SELECT difference(last(s)) FROM w WHERE time >= 0s AND time < 20m GROUP BY time(10m)",
+            json!("error"),
+        ),
+        ("SELECT stddev(nothere) + min(host) FROM w", json!("error")),
+        ("SELECT mean(x) & mean(nothere) FROM w", json!("error")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn of_points_of_one_time_in_a_subquery_the_greatest_is_first_and_last() {
+    assert_answers(&[
+        (
+            "SELECT first(x) FROM (SELECT x FROM w WHERE time > 1s)",
+            json!([[[], [[61, 3]]]]),
+        ),
+        (
+            "SELECT last(x) FROM (SELECT x FROM w WHERE time < 10m)",
+            json!([[[], [[61, 3]]]]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_wildcard_passes_over_the_tags_that_top_has_added() {
+    assert_answers(&[
+        (
+            "SELECT count(*) FROM (SELECT top(x, host, 2) FROM w)",
+            json!([[[], [[0, 2]]]]),
+        ),
+        (
+            "SELECT * FROM (SELECT top(x, host, 2) FROM w)",
+            json!([[[], [[61, 3], [601, 5]]]]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_remainder_by_zero_is_null_of_floats_and_zero_of_integers() {
+    assert_answers(&[(
+        "SELECT x % 0, n % 0 FROM w WHERE host = 'b'",
+        json!([[[], [[61, null, null], [601, null, 0]]]]),
+    )])
+    .await;
+}
+
+#[tokio::test]
+async fn an_integral_without_buckets_is_at_the_beginning_of_time() {
+    assert_answers(&[(
+        "SELECT integral(x) FROM w WHERE time >= 1s AND time < 20m AND host = 'a'",
+        json!([[[], [[0, 120]]]]),
+    )])
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_value_is_neither_true_nor_false_and_a_missing_tag_equals_none() {
+    assert_answers(&[
+        ("SELECT x FROM w WHERE b = false", json!([])),
+        ("SELECT x FROM w WHERE b != false", json!([[[], [[1, 1]]]])),
+        ("SELECT count(x) FROM w WHERE b != true", json!([])),
+        (
+            "SELECT count(x) FROM w WHERE dc = dc",
+            json!([[[], [[0, 2]]]]),
+        ),
+        ("SELECT x FROM w WHERE dc = nothere", json!([])),
+        (
+            "SELECT count(x) FROM w WHERE dc != host",
+            json!([[[], [[0, 4]]]]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn show_takes_every_name_for_a_tags() {
+    let app = TestApp::start().await;
+    let points = "v,value=t0 value=1 1\nv,value=t1 value=2 1";
+    assert_eq!(app.push("/write?db=telegraf", points).await.0, 204);
+    let keys = async |query: &str| {
+        let answer = app.query(query).await;
+        let values = answer["results"][0]["series"][0]["values"].clone();
+        (values, answer["results"][0].get("error").is_some())
+    };
+    let other = "SHOW SERIES FROM v WHERE value != 't0'";
+    assert_eq!(keys(other).await, (json!([["v,value=t1"]]), false));
+    let all = "SHOW TAG VALUES FROM v WITH KEY = value WHERE value = 1";
+    let all = keys(&all.replace("value", "\"value\"")).await;
+    assert_eq!(all, (json!([["value", "t0"], ["value", "t1"]]), false));
+    for query in [
+        "SHOW SERIES FROM v WHERE value > 't0'",
+        "SHOW TAG KEYS WHERE value < 't0'",
+        "SHOW MEASUREMENTS WHERE value >= 1",
+    ] {
+        assert_eq!(keys(query).await, (Value::Null, true), "{query}");
+    }
+    app.stop().await;
+}
