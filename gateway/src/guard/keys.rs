@@ -11,10 +11,7 @@ use std::{
 
 use twox_hash::XxHash3_64;
 
-use crate::{
-    lines::{Kind, Parts},
-    store::series_key,
-};
+use crate::lines::{Kind, Parts, series_key};
 
 /// Maps and sets of what is a hash already.
 pub(super) type KeyMap<V> = HashMap<u64, V, BuildHasherDefault<Hashed>>;

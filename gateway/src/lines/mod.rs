@@ -35,6 +35,8 @@ mod parts;
 
 mod point;
 
+mod key;
+
 mod precision;
 
 mod refusal;
@@ -44,6 +46,8 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use key::push_series_key;
+pub use key::series_key;
 pub use parts::{FieldSpan, Kind, Parts, Span, TagSpan};
 pub use point::{FieldValue, Point};
 pub use precision::{Precision, PrecisionUnknown};

@@ -15,7 +15,6 @@ use super::{
     FieldType, Store, Unfit,
     catalogue::{self, Database, Measurement, Policy},
     head::cell_of,
-    series,
 };
 use crate::lines::{self, FieldValue, Kind, Parts, Point, Precision};
 
@@ -395,7 +394,7 @@ fn insert_point(
         texts,
     } = scratch;
     key.clear();
-    series::push_series_key(key, name, tags.iter().copied());
+    lines::push_series_key(key, name, tags.iter().copied());
     if passes.is_some_and(|passes| passes([&policy.name, name, key], time)) {
         return 0;
     }

@@ -12,8 +12,9 @@ use super::{
     column::FieldType,
     disk::rows,
     head::ChunkMeta,
-    series::{Series, series_key},
+    series::Series,
 };
+use crate::lines::series_key;
 
 /// The measurements that were met, each with its policy's number and its name.
 #[derive(Default)]

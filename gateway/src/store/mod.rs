@@ -64,7 +64,7 @@ pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, Summed, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
 pub use rollup::{Cells, RESOLUTIONS_NS};
 pub use seal::SealReport;
-pub use series::{Tags, series_key};
+pub use series::Tags;
 
 use crate::lines::FieldValue;
 

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{Epoch, QueryAnswer, Series, Style, Table, number_text};
 use crate::influxql::formula::Cell;
-use crate::store::{Value, series_key};
+use crate::{lines::series_key, store::Value};
 
 pub(super) fn write(answer: &QueryAnswer, style: &Style) -> Vec<u8> {
     let mut writer = Writer::default();
