@@ -100,7 +100,7 @@ def prepare(folder, gateway, settings, args, now):
         names = found(forecaster, args.hosts)
         retrain(forecaster, gateway, names, args)
     backfill(gateway, args.served, args.served_days, now)
-    copy_models(folder / "forecaster" / "registry", names, args.served)
+    copy_models(folder / "forecaster" / "registry", names, heard_of(gateway))
 
 
 def say(text):
@@ -145,26 +145,28 @@ def retrain(forecaster, gateway, names, args):
     say(f"  peak memory {peak_mb(forecaster):.0f} MB")
 
 
+def heard_of(gateway):
+    """The names of all hosts that have sent anything."""
+    series = gateway.query('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"')
+    return [name for _, name in series[0]["values"]]
+
+
 def copy_models(registry, trained, served):
     """Gives every further host a copy of the model of a trained one with the same profile."""
     by_profile = {}
     for name in trained:
-        by_profile.setdefault(name.rsplit("-", 1)[0], []).append(name)
-    width = 2
-    made = len(trained)
-    place = 0
-    while made < served:
-        place += 1
-        for profile, sources in by_profile.items():
-            name = f"{profile}-{place:0{width}}"
-            if name in trained or made >= served:
-                continue
-            source, target = registry / sources[place % len(sources)], registry / name
-            shutil.copytree(source, target)
-            for manifest in target.glob("*/manifest.json"):
-                text = json.loads(manifest.read_text())
-                manifest.write_text(json.dumps(text | {"host": name}))
-            made += 1
+        by_profile.setdefault(profile(name), []).append(name)
+    for place, name in enumerate(sorted(set(served) - set(trained))):
+        sources = by_profile.get(profile(name), trained)
+        source, target = registry / sources[place % len(sources)], registry / name
+        shutil.copytree(source, target)
+        for manifest in target.glob("*/manifest.json"):
+            text = json.loads(manifest.read_text())
+            manifest.write_text(json.dumps(text | {"host": name}))
+
+
+def profile(name):
+    return name.rsplit("-", 1)[0]
 
 
 def serve(forecaster, gateway, names, args):

@@ -23,7 +23,10 @@ const PAUSE: Duration = Duration::from_millis(40);
 async fn spawn(data_dir: &Path) -> Gateway {
     // A seal is due at a quarter of it: after some ten batches.
     let small_journal = ["--journal-max-bytes", "4MiB"];
-    process::start(process::program().args(small_journal), data_dir).await
+    // All that a folder holds is counted in one query.
+    let patient = ["--query-timeout-s", "600"];
+    let mut program = process::program();
+    process::start(program.args(small_journal).args(patient), data_dir).await
 }
 
 /// A point of every series at the time of a number.
