@@ -14,7 +14,7 @@ const SERIES: u64 = 3_000;
 /// `make crash` runs as many as it is told.
 const ROUNDS_DEFAULT: u64 = 2;
 /// A folder serves so many rounds: every one of them looks at all that came before.
-const ROUNDS_A_FOLDER: u64 = 50;
+const ROUNDS_A_FOLDER: u64 = 10;
 /// The times of batches lie apart by this.
 const STEP_NS: u64 = 1_000;
 /// While merges are waited for, pushes leave them time.
@@ -121,6 +121,7 @@ async fn a_kill_in_the_middle_of_a_seal_or_a_merge_loses_and_doubles_nothing() {
     for begun in (0..rounds).step_by(ROUNDS_A_FOLDER as usize) {
         let end = rounds.min(begun + ROUNDS_A_FOLDER);
         batches += kill_in_one_folder(begun..end).await;
+        println!("{end} of {rounds} kills in seals and merges, {batches} acked batches so far");
     }
     println!(
         "{rounds} kills in seals and merges, {batches} acked batches of {SERIES} lines, none lost, none doubled"
