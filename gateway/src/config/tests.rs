@@ -100,6 +100,13 @@ fn what_is_wrong_is_named() {
         ),
         (
             load(&Flags {
+                store_memory_max_bytes: Some(ByteSize(1)),
+                ..flags()
+            }),
+            "HEADROOM_STORE_MEMORY_MAX_BYTES is under 1MiB",
+        ),
+        (
+            load(&Flags {
                 query_max_concurrent: Some(0),
                 ..flags()
             }),

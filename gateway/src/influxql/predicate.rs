@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ast::{Expr, Operator, Statement};
 use super::error::StatementError;
-use super::source::series_of_tags;
+use super::source::judged_series;
 use crate::store::{Doomed, Store};
 
 const MEASUREMENT: &str = "_measurement";
@@ -51,8 +51,8 @@ pub fn delete(
                 right: Box::new(right),
             });
         let series = condition.map(|condition| {
-            let found = series_of_tags(&view, &measurement, Some(&condition));
-            found.into_iter().map(|series| series.number).collect()
+            let found = judged_series(&view, &measurement, Some(&condition));
+            found.iter().map(|(series, _)| series.number).collect()
         });
         doomed.push(Doomed {
             policy: view.names().1.to_owned(),

@@ -10,7 +10,7 @@
 //!
 //! The text is passed once: `separators` finds the bytes that may separate something, `scanner` walks over them from
 //! line to line, `series`, `fields` and `value` judge the parts, `parts` what holds between them. [`Scanner`] stops there,
-//! without an allocation; [`scan`] goes on to build a [`Point`] of every accepted line.
+//! without an allocation; [`scan`] goes on to build a [`Point`] of every accepted line. `key` writes by what a series is known.
 //!
 //! # Where a verdict differs from InfluxDB 2's, on purpose
 //!

@@ -44,13 +44,14 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
             counts.lag_seconds.set(lag as i64);
         }
         if let Sink::Embedded(embedded) = &core.sink {
-            let usage = embedded.store().usage();
+            let store = embedded.store();
+            let usage = store.usage();
             metrics.store_bytes.set(usage.file_bytes as i64);
             metrics
                 .store_max_bytes
                 .set(usage.max_bytes.unwrap_or_default() as i64);
-            metrics.store_memory_bytes.set(usage.memory_bytes as i64);
-            let memory_max_bytes = embedded.store().memory_max_bytes();
+            metrics.store_memory_bytes.set(store.head_bytes() as i64);
+            let memory_max_bytes = store.memory_max_bytes();
             metrics.store_memory_max_bytes.set(memory_max_bytes as i64);
             metrics
                 .store_expired_values

@@ -33,8 +33,6 @@ pub struct StoreUsage {
     pub file_bytes: u64,
     /// The bound, if there is one.
     pub max_bytes: Option<u64>,
-    /// What points that are not in the file yet take of memory.
-    pub memory_bytes: usize,
     /// Values that went because they were older than their bucket's retention.
     pub expired_values: u64,
     /// Values that went because the file reached its bound.
@@ -60,7 +58,6 @@ impl Store {
         StoreUsage {
             file_bytes: self.0.disk.size().map_or(0, |size| size.file_bytes),
             max_bytes: self.0.options.max_bytes,
-            memory_bytes: self.head_bytes(),
             expired_values: self.0.expired_values.load(Ordering::Relaxed),
             evicted_values,
             evicted_through_ns: (evicted_values > 0)

@@ -110,19 +110,7 @@ async fn killed_under_load(dir: &Path, round: u64) -> Vec<u64> {
 
 /// Every acked line is there once, with its values; what is there besides was pushed and not answered.
 async fn check(gateway: &Gateway, round: u64, acked: &[u64]) {
-    let answer: serde_json::Value = Client::new()
-        .get(format!("{}/query", gateway.base))
-        .query(&[
-            ("db", "telegraf"),
-            ("epoch", "ns"),
-            ("q", &format!("SELECT f, g FROM m{round}")),
-        ])
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
+    let answer = gateway.query(&format!("SELECT f, g FROM m{round}")).await;
     let rows = answer["results"][0]["series"][0]["values"]
         .as_array()
         .expect("rows");

@@ -96,10 +96,7 @@ async fn assert_whole(gateway: &Gateway, acked: &BTreeSet<u64>, end: u64) {
         "SELECT count(a), count(b), sum(a) FROM s WHERE time >= 0 AND time < {} GROUP BY time(1u) fill(none)",
         end * STEP_NS
     );
-    let request = Client::new().get(format!("{}/query", gateway.base));
-    let request = request.query(&[("db", "telegraf"), ("epoch", "ns"), ("q", &q)]);
-    let answer = request.send().await.expect("an answer");
-    let answer: serde_json::Value = answer.json().await.expect("JSON");
+    let answer = gateway.query(&q).await;
     let rows = answer["results"][0]["series"][0]["values"].as_array();
     let mut found = BTreeSet::new();
     for row in rows.unwrap_or_else(|| panic!("no rows: {answer}")) {

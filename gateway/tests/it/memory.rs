@@ -17,8 +17,8 @@ fn line(number: usize) -> String {
     format!("m f=\"{number}{}\" {number}", "x".repeat(LINE_BYTES))
 }
 
-async fn status(app: &TestApp, path: &str) -> (u16, Value) {
-    let answer = app.get(path).await;
+async fn readiness(app: &TestApp) -> (u16, Value) {
+    let answer = app.get("/ready").await;
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
@@ -57,10 +57,10 @@ async fn pushes_are_asked_to_come_later_while_memory_is_full_and_the_store_canno
     assert_eq!(count(&app).await, taken as u64);
 
     app.until("a seal has failed", async |app| {
-        status(app, "/ready").await.0 == 503
+        readiness(app).await.0 == 503
     })
     .await;
-    let (_, ready) = status(&app, "/ready").await;
+    let (_, ready) = readiness(&app).await;
     assert_eq!(ready["status"], "failing");
     assert_eq!(ready["checks"][1]["status"], "fail");
 
@@ -70,7 +70,7 @@ async fn pushes_are_asked_to_come_later_while_memory_is_full_and_the_store_canno
         app.push("/write?db=telegraf", line(taken)).await.0 == 204
     })
     .await;
-    assert_eq!(status(&app, "/ready").await.0, 200);
+    assert_eq!(readiness(&app).await.0, 200);
     assert_eq!(count(&app).await, taken as u64 + 1);
     app.stop().await;
 }
@@ -116,18 +116,7 @@ async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
         lines * LINE_BYTES / MEMORY_MAX_BYTES as usize,
         "{log}"
     );
-    let url = format!(
-        "{}/query?db=telegraf&q=SELECT count(f) FROM m",
-        gateway.base
-    );
-    let answer: Value = client
-        .get(url)
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
+    let answer = gateway.query("SELECT count(f) FROM m").await;
     assert_eq!(
         answer["results"][0]["series"][0]["values"][0][1],
         json!(lines)

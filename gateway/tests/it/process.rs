@@ -38,6 +38,14 @@ impl Gateway {
             .unwrap_or_else(|_| panic!("never logged: {words}"));
     }
 
+    /// Answers a query of its database `telegraf`, times in nanoseconds.
+    pub(crate) async fn query(&self, q: &str) -> serde_json::Value {
+        let request = Client::new().get(format!("{}/query", self.base));
+        let request = request.query(&[("db", "telegraf"), ("epoch", "ns"), ("q", q)]);
+        let answer = request.send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    }
+
     /// Sends it a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();

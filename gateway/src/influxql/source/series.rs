@@ -160,8 +160,8 @@ fn both(operator: Operator, left: Expr, right: Expr) -> Verdict {
     })
 }
 
-/// Lists a measurement's series that a condition leaves whose every name is a tag's; what is not about tags and texts leaves
-/// all.
+/// Lists the series of a measurement that a condition of SHOW leaves: every name is a tag's, and what is not about tags and
+/// texts leaves all. Not for what deletes.
 pub(in crate::influxql) fn series_of_tags(
     view: &View,
     measurement: &str,
