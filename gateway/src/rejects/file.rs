@@ -111,6 +111,12 @@ impl File {
         )
     }
 
+    /// Says whether lines of so many bytes find room; with what stands beside them they may take twice as much.
+    pub(super) fn has_room(&self, line_bytes: u64) -> bool {
+        let wanted = line_bytes.saturating_mul(2);
+        self.used_bytes.load(Ordering::Relaxed) + wanted <= self.limits.max_bytes
+    }
+
     /// Keeps rejects, and lets the oldest go where there is no room; says how many went.
     pub(super) fn insert(&self, rejects: &[Reject]) -> Result<u64, RejectsError> {
         self.write(|transaction| {

@@ -138,7 +138,11 @@ impl Reject {
 
     /// About what it takes in memory and in the file.
     fn size_bytes(&self) -> usize {
-        128 + self.line.len() + self.message.len() + self.measurement.len()
+        size_of::<Self>()
+            + self.line.len()
+            + self.message.len()
+            + self.measurement.len()
+            + self.reason.len()
     }
 }
 
@@ -205,33 +209,46 @@ impl Rejects {
                 self.0.metrics.count_dropped_rejects("too_long", 1);
                 continue;
             }
-            if !self.0.queue.reserve(line.len()) {
+            let reject = Reject::new(&source, source.received_ns, number, refusal, line);
+            if self.0.queue.reserve(&reject) {
+                kept.push(reject);
+            } else {
                 self.0.metrics.count_dropped_rejects("queue_full", 1);
-                continue;
             }
-            kept.push(Reject::new(
-                &source,
-                source.received_ns,
-                number,
-                refusal,
-                line,
-            ));
         }
         self.0.queue.put(kept);
     }
 
-    /// Keeps a line that InfluxDB refused; it is on disk when this returns. What cannot be kept is counted.
-    pub async fn keep(&self, source: Source, number: usize, refusal: &Refusal, line: &[u8]) {
-        if line.len() > LINE_MAX_BYTES {
-            self.0.metrics.count_dropped_rejects("too_long", 1);
-            return;
+    /// Keeps lines that InfluxDB refused, with their numbers; they are on disk when this returns. What cannot be kept is counted.
+    pub async fn keep<'a>(
+        &self,
+        source: Source,
+        refusal: &Refusal,
+        lines: impl Iterator<Item = (usize, &'a [u8])>,
+    ) {
+        let (source, now_ns) = (Arc::new(source), (self.0.clock)());
+        let mut kept = Vec::new();
+        for (number, line) in lines {
+            if line.len() > LINE_MAX_BYTES {
+                self.0.metrics.count_dropped_rejects("too_long", 1);
+            } else {
+                kept.push(Reject::new(&source, now_ns, number, refusal, line));
+            }
         }
-        let reject = Reject::new(&Arc::new(source), (self.0.clock)(), number, refusal, line);
-        let outcome = self.work(move |file| file.insert(&[reject])).await;
-        if let Err(error) = outcome {
-            self.0.metrics.count_dropped_rejects("disk", 1);
-            tracing::error!(%error, "a line that InfluxDB refused could not be kept");
+        let count = kept.len() as u64;
+        match self.work(move |file| file.insert(&kept)).await {
+            Ok(gone) => self.0.metrics.count_dropped_rejects("size", gone),
+            Err(error) => {
+                self.0.metrics.count_dropped_rejects("disk", count);
+                tracing::error!(%error, lines = count, "lines that InfluxDB refused could not be kept");
+            }
         }
+    }
+
+    /// Says whether so many bytes of lines can be kept without that others go.
+    #[must_use]
+    pub fn has_room(&self, line_bytes: usize) -> bool {
+        self.0.file.has_room(line_bytes as u64)
     }
 
     /// Lists the newest rejects with an id below `before`.

@@ -18,8 +18,6 @@ use crate::{app::Clock, metrics::Metrics};
 
 /// What may wait: the rejects of one very bad batch, and little memory.
 const QUEUE_MAX_BYTES: usize = 8 << 20;
-/// What a reject takes beside its line, at most: a message and names.
-const BESIDE_LINE_BYTES: usize = 512;
 /// One transaction takes about so much.
 const TRANSACTION_BYTES: usize = 1 << 20;
 /// After each transaction the thread rests for this many times as long …
@@ -77,9 +75,9 @@ impl Queue {
         }
     }
 
-    /// Takes room for a line; says whether there was enough.
-    pub(super) fn reserve(&self, line_bytes: usize) -> bool {
-        let bytes = line_bytes + BESIDE_LINE_BYTES;
+    /// Takes room for a reject; says whether there was enough.
+    pub(super) fn reserve(&self, reject: &Reject) -> bool {
+        let bytes = reject.size_bytes();
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= QUEUE_MAX_BYTES;
         if !fits {
@@ -93,7 +91,7 @@ impl Queue {
         if rejects.is_empty() {
             return;
         }
-        let bytes = reserved_bytes(&rejects);
+        let bytes = size_bytes(&rejects);
         if !self.send(Waiting::Rejects(rejects)) {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -151,17 +149,17 @@ impl Worker {
     /// Writes rejects, and as many of those that wait as fit into the same transaction.
     fn keep(&self, first: Waiting) {
         let (mut rejects, mut readers) = (Vec::new(), Vec::new());
-        let mut size_bytes = 0;
+        let mut waiting_bytes = 0;
         let mut next = Some(first);
         while let Some(waiting) = next {
             match waiting {
                 Waiting::Rejects(more) => {
-                    size_bytes += more.iter().map(Reject::size_bytes).sum::<usize>();
+                    waiting_bytes += size_bytes(&more);
                     rejects.extend(more);
                 }
                 Waiting::Reader(reader) => readers.push(reader),
             }
-            let room = size_bytes < TRANSACTION_BYTES;
+            let room = waiting_bytes < TRANSACTION_BYTES;
             next = room.then(|| self.exit.try_recv().ok()).flatten();
         }
         if !rejects.is_empty() {
@@ -183,7 +181,7 @@ impl Worker {
             }
         }
         self.waiting_bytes
-            .fetch_sub(reserved_bytes(rejects), Ordering::Relaxed);
+            .fetch_sub(size_bytes(rejects), Ordering::Relaxed);
     }
 
     fn expire(&self) {
@@ -194,7 +192,6 @@ impl Worker {
     }
 }
 
-fn reserved_bytes(rejects: &[Reject]) -> usize {
-    let lines: usize = rejects.iter().map(|reject| reject.line.len()).sum();
-    lines + rejects.len() * BESIDE_LINE_BYTES
+fn size_bytes(rejects: &[Reject]) -> usize {
+    rejects.iter().map(Reject::size_bytes).sum()
 }

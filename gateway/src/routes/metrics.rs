@@ -39,8 +39,10 @@ pub(super) async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError
         metrics.guard_series.set(guards.series as i64);
         metrics.guard_fields.set(guards.fields as i64);
         for destination in &core.destinations {
-            let lag = destination.lag(state.now_ns()).as_secs();
             let counts = metrics.destinations.of(destination.name());
+            let behind = destination.behind(core.journal.last_sequence());
+            counts.lag_batches.set(behind as i64);
+            let lag = destination.lag(state.now_ns()).as_secs();
             counts.lag_seconds.set(lag as i64);
         }
         if let Sink::Embedded(embedded) = &core.sink {

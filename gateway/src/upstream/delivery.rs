@@ -1,26 +1,32 @@
 //! The way of one load: until every line of it is taken, or refused for its content.
 //!
-//! A batch that the server refuses for its content is halved until the refused lines stand alone; these are counted,
-//! logged and left, so that nothing behind them waits. Everything else is tried again until it succeeds.
+//! A batch that the server refuses for its content is halved until the refused lines stand alone; these become rejects, so that
+//! nothing behind them waits. So do lines for a bucket that is missing and that the server refuses to make. Everything else is
+//! tried again until it succeeds.
 
 use std::{io::Write, ops::Range, sync::atomic::Ordering, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Upstream, Version,
+    bucket::BucketError,
     lanes::Numbered,
-    outgoing::Outgoing,
-    shipment::{Load, Shipment},
+    outgoing::{Outgoing, Piece},
+    shipment::{Load, Shipment, TEXT_MAX_BYTES},
     write::{Answer, Payload},
 };
 use crate::{
-    body::Encoding,
+    body::{self, Encoding},
     config::OwnEncoding,
+    error::Failure,
     journal::Batch,
     lines::{Precision, Refusal, Rule},
     metrics::{Destination, Metrics},
@@ -31,6 +37,8 @@ use crate::{
 const PAUSE_LEAST: Duration = Duration::from_millis(250);
 /// … to this: an InfluxDB that is back is noticed within the time of one push.
 pub(super) const PAUSE_MOST: Duration = Duration::from_secs(10);
+/// A bucket that a client names is given up when the server has refused to make it so often in a row.
+const BUCKET_REFUSALS: u32 = 5;
 
 /// What a load needs on its way.
 #[derive(Clone)]
@@ -47,6 +55,8 @@ pub(super) struct Delivery {
 enum Unsent {
     /// The server will never take one of them; its words.
     Refused(String),
+    /// Their bucket is missing, and the server refuses to make it; its words.
+    NoBucket(String),
     /// The server does not take them now, and the gateway stops.
     Stopped,
 }
@@ -75,7 +85,7 @@ impl Delivery {
         match sent {
             Ok(()) => self.counts.lines.inc_by(shipment.lines),
             Err(Unsent::Stopped) => return Err(Stopped),
-            Err(Unsent::Refused(_)) => {
+            Err(Unsent::Refused(_) | Unsent::NoBucket(_)) => {
                 for (sequence, batch) in &shipment.batches {
                     self.deliver(*sequence, batch, version).await?;
                 }
@@ -86,37 +96,69 @@ impl Delivery {
 
     /// Sends a batch until every line of it is taken or refused for its content.
     async fn deliver(&self, sequence: u64, batch: &Batch, version: Version) -> Result<(), Stopped> {
-        let outgoing = match Outgoing::of(batch, version) {
-            Ok(outgoing) => outgoing,
+        let (body, _alone) = match self.unpack(batch).await? {
+            Ok(unpacked) => unpacked,
             Err(error) => {
                 tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
                 return Ok(());
             }
         };
+        let mut outgoing = Outgoing::new(batch, body, version, TEXT_MAX_BYTES);
+        while let Some(piece) = outgoing.next_piece() {
+            self.deliver_piece(sequence, batch, &piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a batch. One that is larger than a request is unpacked while no other such is in memory.
+    async fn unpack(
+        &self,
+        batch: &Batch,
+    ) -> Result<Result<(Bytes, Option<SemaphorePermit<'_>>), Failure>, Stopped> {
+        if batch.encoding == Encoding::Identity {
+            return Ok(Ok((batch.body.clone(), None)));
+        }
+        if let Ok(text) = body::decode(&batch.body, TEXT_MAX_BYTES as u64) {
+            return Ok(Ok((text.into(), None)));
+        }
+        let alone = self.upstream.0.unpacking.acquire();
+        let Some(alone) = self.stop.run_until_cancelled(alone).await else {
+            return Err(Stopped);
+        };
+        let packed = batch.body.clone();
+        let unpacked =
+            tokio::task::spawn_blocking(move || body::decode(&packed, u64::from(u32::MAX))).await;
+        let text = unpacked.unwrap_or(Err(Failure::Internal));
+        Ok(text.map(|text| (text.into(), alone.ok())))
+    }
+
+    /// Sends lines of a batch until each is taken or refused for its content.
+    async fn deliver_piece(
+        &self,
+        sequence: u64,
+        batch: &Batch,
+        piece: &Piece,
+    ) -> Result<(), Stopped> {
         let bucket = self.upstream.bucket_of(batch);
         // The parts still to send, the first one last.
         let mut parts = Vec::from([Range {
             start: 0,
-            end: outgoing.len(),
+            end: piece.len(),
         }]);
         while let Some(part) = parts.pop() {
-            if part.is_empty() {
-                continue;
-            }
-            let payload = self.encoded(outgoing.text(part.clone()));
-            match self.send(&bucket, outgoing.precision, payload).await {
+            let payload = self.encoded(piece.text(part.clone()));
+            match self.send(&bucket, piece.precision, payload).await {
                 Ok(()) => self.counts.lines.inc_by(part.len() as u64),
                 Err(Unsent::Stopped) => return Err(Stopped),
-                Err(Unsent::Refused(_)) if part.len() > 1 => {
+                Err(Unsent::Refused(message))
+                    if part.len() > 1 && !refuses_all(&message, part.len()) =>
+                {
                     let middle = part.start + part.len() / 2;
                     parts.push(middle..part.end);
                     parts.push(part.start..middle);
                 }
-                Err(Unsent::Refused(message)) => {
-                    let line = outgoing.text(part.clone()).trim_ascii_end();
-                    self.keep(batch, outgoing.precision, part.start, &message, line)
-                        .await;
-                    self.leave(sequence, part.start, &message);
+                Err(Unsent::Refused(message) | Unsent::NoBucket(message)) => {
+                    self.leave(sequence, batch, piece, part, &message).await;
                 }
             }
         }
@@ -162,6 +204,7 @@ impl Delivery {
             self.counts.in_flight.dec();
             let (reason, after) = match answer {
                 Answer::Taken => {
+                    self.upstream.0.refused_buckets.lock().remove(bucket);
                     self.report(None);
                     return Ok(());
                 }
@@ -171,7 +214,10 @@ impl Delivery {
                 }
                 Answer::BucketMissing => match self.upstream.ensure_bucket(bucket).await {
                     Ok(()) => ("the bucket was missing and is made".to_owned(), None),
-                    Err(reason) => (format!("the bucket {bucket:?} is missing: {reason}"), None),
+                    Err(error) if self.gives_up(&error, payload.size_bytes()) => {
+                        return Err(Unsent::NoBucket(error.to_string()));
+                    }
+                    Err(error) => (format!("a bucket is missing: {error}"), None),
                 },
                 Answer::Later { reason, after } => (reason, after),
             };
@@ -184,6 +230,21 @@ impl Delivery {
             self.unless_stopped(sleep(pauses.next().unwrap_or(PAUSE_MOST)))
                 .await?;
         }
+    }
+
+    /// Says whether lines for a bucket that cannot be made are set aside. A bucket that the settings name is waited for, for
+    /// nothing goes elsewhere; so is any where rejects have no room for the lines without losing others.
+    fn gives_up(&self, error: &BucketError, size_bytes: usize) -> bool {
+        let BucketError::Refused { bucket, .. } = error else {
+            return false;
+        };
+        if self.upstream.0.settings.bucket.is_some() {
+            return false;
+        }
+        let mut refused_buckets = self.upstream.0.refused_buckets.lock();
+        let refusals = refused_buckets.entry(bucket.clone()).or_default();
+        *refusals = refusals.saturating_add(1);
+        *refusals >= BUCKET_REFUSALS && self.rejects.has_room(size_bytes)
     }
 
     /// Waits for something that is given up when the gateway stops.
@@ -203,42 +264,42 @@ impl Delivery {
         }
     }
 
-    /// Makes a reject, with the server's words, of a line that the server will never take.
-    async fn keep(
+    /// Makes rejects, with the server's words, of lines that the server will not take; counts and logs them.
+    async fn leave(
         &self,
+        sequence: u64,
         batch: &Batch,
-        precision: Precision,
-        index: usize,
+        piece: &Piece,
+        part: Range<usize>,
         message: &str,
-        line: &[u8],
     ) {
         let source = Source {
             client: String::new(),
             peer: String::new(),
             database: batch.database.clone(),
             retention_policy: batch.retention_policy.clone(),
-            precision,
+            precision: piece.precision,
             received_ns: batch.received_ns,
         };
+        let count = part.len() as u64;
         let refusal = Refusal::whole(Rule::Upstream, message.to_owned());
-        self.rejects.keep(source, index + 1, &refusal, line).await;
-    }
-
-    /// Counts and logs a line that the server will never take.
-    fn leave(&self, sequence: u64, index: usize, message: &str) {
-        self.counts.lines_rejected.inc();
+        self.rejects
+            .keep(source, &refusal, piece.lines(part.clone()))
+            .await;
+        self.counts.lines_rejected.inc_by(count);
         self.metrics
             .lines_rejected
             .with_label_values(&[Rule::Upstream.code()])
-            .inc();
+            .inc_by(count);
         // The server's message repeats the line; what stands before its first quote does not.
         let reason = message.split(['\'', '"']).next().unwrap_or_default();
         tracing::warn!(
             destination = self.upstream.name(),
             sequence,
-            line = index + 1,
+            lines = count,
+            first_line = piece.lines(part).next().map(|(number, _)| number),
             reason = reason_of(message).unwrap_or(reason),
-            "InfluxDB refused a line for its content; it is left out"
+            "InfluxDB refused lines; they are kept as rejects"
         );
     }
 
@@ -252,7 +313,6 @@ impl Delivery {
                 tracing::warn!(
                     destination,
                     reason,
-                    behind = self.counts.lag_batches.get(),
                     "InfluxDB does not take batches; they wait in the journal"
                 );
             } else {
@@ -270,6 +330,19 @@ impl Delivery {
             .oldest_ns
             .store(oldest_ns.unwrap_or_default(), Ordering::Relaxed);
     }
+}
+
+/// Says whether a server that takes the good lines of a request, and says how many it dropped, dropped all of them.
+fn refuses_all(message: &str, lines: usize) -> bool {
+    let dropped = message.split_once("dropped=").map(|(_, count)| count);
+    let digits = |count: &str| {
+        count
+            .split(|letter: char| !letter.is_ascii_digit())
+            .next()?
+            .parse()
+            .ok()
+    };
+    dropped.and_then(digits) == Some(lines)
 }
 
 /// The kind of refusal, in words that hold nothing of the line.

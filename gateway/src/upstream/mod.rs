@@ -6,7 +6,8 @@
 //!
 //! - Within every series, batches are delivered in the journal's order, and one is on its way only when those before it were
 //!   answered; batches without a series in common may be on their way together (`lanes`).
-//! - A batch is left only when every line of it was taken, or was refused for its content by the server and counted.
+//! - A batch is left only when every line of it was taken, or has become a reject: the server refused it for its content, or refuses
+//!   to make the bucket that the client named. The latter is waited for where rejects have no room without losing others.
 //! - The position is that of the last batch before the first that is not delivered. It is written behind the delivery, so a crash repeats deliveries and never skips one; points are
 //!   idempotent in InfluxDB.
 //! - What is sent is the client's own text with the precision made explicit: the body as it came, its gzip included, where
@@ -25,6 +26,7 @@ mod shipment;
 mod write;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -36,7 +38,7 @@ use std::{
 use headroom_openapi::health::Status;
 use parking_lot::Mutex;
 use reqwest::{RequestBuilder, header};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
 pub use query::{PassedQuery, QueryMethod};
@@ -93,6 +95,10 @@ struct Inner {
     oldest_ns: AtomicI64,
     /// The server asked to be left alone until then.
     quiet_until: Mutex<Option<Instant>>,
+    /// Buckets that are missing, and how often in a row the server has refused to make them.
+    refused_buckets: Mutex<HashMap<String, u32>>,
+    /// Held for a batch that is large once it is unpacked.
+    unpacking: Semaphore,
     /// Why the last try failed; `None` while the server takes batches.
     trouble: Mutex<Option<String>>,
 }
@@ -126,6 +132,8 @@ impl Upstream {
             sent_through: AtomicU64::new(sent_through),
             oldest_ns: AtomicI64::new(0),
             quiet_until: Mutex::default(),
+            refused_buckets: Mutex::default(),
+            unpacking: Semaphore::new(1),
             trouble: Mutex::new(Some("not asked yet".to_owned())),
         })))
     }
@@ -172,10 +180,16 @@ impl Upstream {
         self.0.sent_through.load(Ordering::Acquire)
     }
 
+    /// How many batches up to the journal's last one are not delivered.
+    #[must_use]
+    pub fn behind(&self, last_sequence: u64) -> u64 {
+        last_sequence.saturating_sub(self.sent_through())
+    }
+
     /// Says for `/ready` how delivery goes.
     #[must_use]
     pub fn describe(&self, last_sequence: u64, now_ns: i64) -> (Status, String) {
-        let behind = last_sequence.saturating_sub(self.sent_through());
+        let behind = self.behind(last_sequence);
         let age = match self.lag(now_ns).as_secs() {
             0 => String::new(),
             seconds => format!(", the oldest for {seconds} s"),

@@ -1,48 +1,95 @@
-//! A journalled batch as the text that is sent.
+//! A journalled batch as the text that is sent: its accepted lines, each with a timestamp in the precision that is sent, in pieces
+//! that fit into a request.
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::Version;
 use crate::{
-    body::{self, Encoding},
-    error::Failure,
     journal::Batch,
     lines::{Judged, Precision, Scanner},
 };
 
-/// The accepted lines of a batch, each with a timestamp in the precision that is sent.
+/// What is left of a batch to send.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) precision: Precision,
-    text: Vec<u8>,
-    lines: Vec<Range<usize>>,
+pub(super) struct Outgoing<'a> {
+    batch: &'a Batch,
+    precision: Precision,
+    /// The batch's body, unpacked.
+    body: Bytes,
+    /// Where the next piece begins in it, and how many of its lines stand before.
+    at: usize,
+    lines_before: usize,
+    piece_max_bytes: usize,
 }
 
-impl Outgoing {
-    /// Takes a batch's accepted lines as the client wrote them.
-    pub(super) fn of(batch: &Batch, version: Version) -> Result<Self, Failure> {
-        let decoded;
-        let body: &[u8] = match batch.encoding {
-            Encoding::Identity => &batch.body,
-            Encoding::Gzip => {
-                decoded = body::decode(&batch.body, u64::from(u32::MAX))?;
-                &decoded
-            }
-        };
-        let mut outgoing = Self {
+/// Lines that are sent together.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) precision: Precision,
+    text: Vec<u8>,
+    lines: Vec<Sent>,
+}
+
+/// A line of a piece.
+#[derive(Debug)]
+struct Sent {
+    /// Where it ends in the piece's text; the next one begins there.
+    end: usize,
+    /// Its number in the client's batch, from 1.
+    number: usize,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Takes a batch's accepted lines as the client wrote them, from its body as it is unpacked.
+    pub(super) fn new(
+        batch: &'a Batch,
+        body: Bytes,
+        version: Version,
+        piece_max_bytes: usize,
+    ) -> Self {
+        Self {
+            batch,
             precision: spoken(batch.precision, version),
-            text: Vec::with_capacity(body.len() + body.len() / 8),
-            lines: Vec::new(),
-        };
-        let mut lines = Scanner::new(body, batch.precision);
-        while let Some(line) = lines.next_line() {
-            if !batch.refuses(&line.bytes) {
-                outgoing.add(&line, body, batch);
-            }
+            body,
+            at: 0,
+            lines_before: 0,
+            piece_max_bytes,
         }
-        Ok(outgoing)
     }
 
+    /// The next lines, as many as fit into a request, but one at least; `None` behind the last one.
+    pub(super) fn next_piece(&mut self) -> Option<Piece> {
+        let mut piece = Piece {
+            precision: self.precision,
+            text: Vec::new(),
+            lines: Vec::new(),
+        };
+        let (begin, before) = (self.at, self.lines_before);
+        let body = self.body.slice(begin..);
+        let mut lines = Scanner::new(&body, self.batch.precision);
+        while piece.text.len() < self.piece_max_bytes
+            && let Some(line) = lines.next_line()
+        {
+            let range = begin + line.bytes.start..begin + line.bytes.end;
+            if self.batch.refuses(&range) {
+                continue;
+            }
+            // What comes next is scanned from here, so its first line is what is left of this one.
+            self.at = range.end;
+            self.lines_before = before + line.number - 1 + newlines(&body[line.bytes.clone()]);
+            piece.add(&line, &body, self.batch, before + line.number);
+        }
+        (!piece.lines.is_empty()).then_some(piece)
+    }
+}
+
+fn newlines(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
+}
+
+impl Piece {
     /// How many lines there are.
     pub(super) fn len(&self) -> usize {
         self.lines.len()
@@ -50,16 +97,24 @@ impl Outgoing {
 
     /// The text of some of the lines.
     pub(super) fn text(&self, lines: Range<usize>) -> &[u8] {
-        match (self.lines.get(lines.start), lines.end.checked_sub(1)) {
-            (Some(first), Some(last)) if last >= lines.start => {
-                &self.text[first.start..self.lines[last].end]
-            }
-            _ => &[],
-        }
+        let end_of = |count: usize| match count.checked_sub(1) {
+            Some(last) => self.lines[last].end,
+            None => 0,
+        };
+        &self.text[end_of(lines.start)..end_of(lines.end)]
     }
 
-    fn add(&mut self, line: &Judged<'_, '_>, body: &[u8], batch: &Batch) {
-        let start = self.text.len();
+    /// Some of the lines, each with its number in the client's batch and without its line end.
+    pub(super) fn lines(&self, lines: Range<usize>) -> impl Iterator<Item = (usize, &[u8])> {
+        lines.map(|at| {
+            (
+                self.lines[at].number,
+                self.text(at..at + 1).trim_ascii_end(),
+            )
+        })
+    }
+
+    fn add(&mut self, line: &Judged<'_, '_>, body: &[u8], batch: &Batch, number: usize) {
         let text = &body[line.bytes.clone()];
         let parts = line.verdict.as_ref().ok();
         match parts.and_then(|parts| Some((parts.timestamp?, parts.time_ns?))) {
@@ -77,7 +132,10 @@ impl Outgoing {
             Some(_) => self.text.extend_from_slice(text),
         }
         self.text.push(b'\n');
-        self.lines.push(start..self.text.len());
+        self.lines.push(Sent {
+            end: self.text.len(),
+            number,
+        });
     }
 }
 
@@ -113,9 +171,15 @@ mod tests {
         }
     }
 
+    fn whole(body: &str, precision: Precision, version: Version) -> Option<Piece> {
+        let batch = batch(body, precision);
+        Outgoing::new(&batch, batch.body.clone(), version, usize::MAX).next_piece()
+    }
+
     fn text(body: &str, precision: Precision, version: Version) -> String {
-        let outgoing = Outgoing::of(&batch(body, precision), version).expect("plain text");
-        String::from_utf8_lossy(outgoing.text(0..outgoing.len())).into_owned()
+        let piece = whole(body, precision, version);
+        let text = piece.map(|piece| String::from_utf8_lossy(piece.text(0..piece.len())).into());
+        text.unwrap_or_default()
     }
 
     #[test]
@@ -139,13 +203,37 @@ mod tests {
 
     #[test]
     fn a_part_of_the_lines_is_a_part_of_the_text() {
-        let outgoing = Outgoing::of(
-            &batch("a f=1 1\nb f=1 1\nc f=1 1", Precision::Seconds),
+        let piece = whole(
+            "a f=1 1\nb f=1 1\nc f=1 1",
+            Precision::Seconds,
             Version::Two,
         )
-        .expect("plain text");
-        assert_eq!(outgoing.text(1..2), b"b f=1 1\n");
-        assert_eq!(outgoing.text(1..3), b"b f=1 1\nc f=1 1\n");
-        assert_eq!(outgoing.text(1..1), b"");
+        .expect("three lines");
+        assert_eq!(piece.text(1..2), b"b f=1 1\n");
+        assert_eq!(piece.text(1..3), b"b f=1 1\nc f=1 1\n");
+        assert_eq!(piece.text(1..1), b"");
+    }
+
+    #[test]
+    fn pieces_together_are_the_whole_and_know_their_lines() {
+        let body =
+            "# one\n a f=\"x\ny\" 1 \r\nbad\n\nb f=1 1\nbad again\nc f=\"\n\n\"\n  d f=1 1\n";
+        let batch = batch(body, Precision::Seconds);
+        let whole = text(body, Precision::Seconds, Version::Two);
+        for piece_max_bytes in 1..=whole.len() {
+            let mut outgoing =
+                Outgoing::new(&batch, batch.body.clone(), Version::Two, piece_max_bytes);
+            let (mut sent, mut numbers) = (Vec::new(), Vec::new());
+            while let Some(piece) = outgoing.next_piece() {
+                sent.extend_from_slice(piece.text(0..piece.len()));
+                numbers.extend(piece.lines(0..piece.len()).map(|(number, _)| number));
+            }
+            assert_eq!(
+                String::from_utf8_lossy(&sent),
+                whole,
+                "in pieces of {piece_max_bytes}"
+            );
+            assert_eq!(numbers, [2, 6, 8, 11], "in pieces of {piece_max_bytes}");
+        }
     }
 }

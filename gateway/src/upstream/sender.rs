@@ -1,7 +1,7 @@
 //! A destination's reader of the journal: it reads ahead as far as memory is set aside for it, keeps every lane busy, and notes
 //! how far everything is delivered.
 
-use std::sync::Arc;
+use std::{future::pending, pin::pin, sync::Arc};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -73,18 +73,24 @@ impl Upstream {
 
 impl Sender {
     async fn run(&mut self) {
-        let version = self.reach_server().await;
+        let delivery = self.delivery.clone();
+        let mut reaching = pin!(reach_server(&delivery));
+        let mut version = None;
         let mut reader = self.journal.reader(self.read_through + 1);
         loop {
             let filled = self.fill(&mut reader);
             if let Err(error) = &filled {
                 tracing::error!(%error, "the journal cannot be read; it is tried again");
             }
-            while let Some(lane) = self.lanes.due() {
+            while let Some(version) = version
+                && let Some(lane) = self.lanes.due()
+            {
                 self.depart(lane, version);
             }
+            self.note_progress();
             let may_read = filled.is_ok() && self.waiting.is_none() && self.lanes.has_room();
             tokio::select! {
+                reached = &mut reaching, if version.is_none() => version = Some(reached),
                 Some((lane, delivered)) = self.flights.next() => self.landed(lane, delivered),
                 // What cannot be read is met again, and answered for, by the next turn.
                 Ok(read) = reader.next(), if may_read => match read {
@@ -92,7 +98,8 @@ impl Sender {
                     None => return,
                 },
                 () = sleep(PAUSE_MOST), if filled.is_err() => {}
-                else => {}
+                // The stop has ended every delivery, and ends this.
+                else => pending().await,
             }
         }
     }
@@ -112,7 +119,7 @@ impl Sender {
     }
 
     /// Takes a batch in that was read.
-    fn take(&mut self, (sequence, batch): (u64, Batch)) {
+    fn take(&mut self, (sequence, mut batch): (u64, Batch)) {
         let missing = sequence - self.read_through - 1;
         if missing > 0 {
             self.delivery.counts.passed_over.inc_by(missing);
@@ -123,6 +130,13 @@ impl Sender {
             );
         }
         self.read_through = sequence;
+        if self.delivery.upstream.0.settings.bucket.is_none() {
+            // In another database it is another series; policies may be one bucket by two names.
+            let database = crc32c::crc32c(batch.database.as_bytes());
+            for series in &mut batch.series {
+                *series ^= database;
+            }
+        }
         self.waiting = self.lanes.offer((sequence, Box::new(batch))).err();
     }
 
@@ -157,12 +171,13 @@ impl Sender {
     fn landed(&mut self, lane: usize, delivered: Option<Vec<Numbered>>) {
         if let Some(batches) = delivered {
             self.lanes.landed(lane, &batches);
-            self.note_arrival();
+            let sent_through = self.note_progress();
+            self.save(sent_through == self.journal.last_sequence());
         }
     }
 
-    /// Notes how far everything is delivered.
-    fn note_arrival(&mut self) {
+    /// Notes how far everything is delivered, and since when the oldest of the rest waits; answers the former.
+    fn note_progress(&self) -> u64 {
         let waiting = self
             .waiting
             .as_ref()
@@ -171,41 +186,7 @@ impl Sender {
         let sent_through = oldest.map_or(self.read_through, |(sequence, _)| sequence - 1);
         self.delivery
             .arrived_through(sent_through, oldest.map(|(_, received_ns)| received_ns));
-        let lag = self.journal.last_sequence().saturating_sub(sent_through);
-        self.delivery.counts.lag_batches.set(lag as i64);
-        self.save(lag == 0);
-    }
-
-    /// Makes the bucket as soon as the server can be reached, so that queries find it before the first push; answers the
-    /// server's version.
-    async fn reach_server(&mut self) -> Version {
-        let upstream = self.delivery.upstream.clone();
-        let mut pauses = pauses();
-        let version = loop {
-            match upstream.version().await {
-                Ok(version) => break version,
-                Err(reason) => self.delivery.report(Some(reason)),
-            }
-            sleep(pauses.next().unwrap_or(PAUSE_MOST)).await;
-        };
-        let bucket = upstream
-            .0
-            .settings
-            .bucket
-            .as_deref()
-            .unwrap_or(BUCKET_DEFAULT);
-        match upstream.ensure_bucket(bucket).await {
-            Ok(()) => self.delivery.report(None),
-            Err(reason) => {
-                tracing::warn!(
-                    destination = upstream.name(),
-                    bucket,
-                    reason,
-                    "the bucket could not be made; writes go on without"
-                );
-            }
-        }
-        version
+        sent_through
     }
 
     /// Writes the position and frees what is delivered; under load not after every batch.
@@ -223,4 +204,36 @@ impl Sender {
             }
         }
     }
+}
+
+/// Makes the bucket as soon as the server can be reached, so that queries find it before the first push; answers the
+/// server's version.
+async fn reach_server(delivery: &Delivery) -> Version {
+    let upstream = &delivery.upstream;
+    let mut pauses = pauses();
+    let version = loop {
+        match upstream.version().await {
+            Ok(version) => break version,
+            Err(reason) => delivery.report(Some(reason)),
+        }
+        sleep(pauses.next().unwrap_or(PAUSE_MOST)).await;
+    };
+    let bucket = upstream
+        .0
+        .settings
+        .bucket
+        .as_deref()
+        .unwrap_or(BUCKET_DEFAULT);
+    match upstream.ensure_bucket(bucket).await {
+        Ok(()) => delivery.report(None),
+        Err(error) => {
+            tracing::warn!(
+                destination = upstream.name(),
+                bucket,
+                %error,
+                "the bucket could not be made; writes go on without"
+            );
+        }
+    }
+    version
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// A request grows up to here: large enough that its overhead is small beside it, small enough for every server's limit,
 /// of which InfluxDB 3's is the least (`max-http-request-size`, 10 MiB).
-const TEXT_MAX_BYTES: usize = 8 << 20;
+pub(super) const TEXT_MAX_BYTES: usize = 8 << 20;
 /// Packed it holds more lines, which some servers unpack in memory.
 const GZIP_MAX_BYTES: usize = 4 << 20;
 

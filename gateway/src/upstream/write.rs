@@ -7,7 +7,7 @@ use chrono::DateTime;
 use futures_util::stream;
 use reqwest::{Body, Response, StatusCode, header};
 
-use super::{Upstream, Version, WRITE_TIMEOUT, probe::describe};
+use super::{Upstream, Version, WRITE_TIMEOUT, bucket, probe::describe};
 use crate::{body::Encoding, journal::Batch, lines::Precision};
 
 /// How much of an error answer is read: enough for its message.
@@ -35,7 +35,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    fn size_bytes(&self) -> usize {
+    pub(super) fn size_bytes(&self) -> usize {
         self.chunks.iter().map(Bytes::len).sum()
     }
 
@@ -160,10 +160,7 @@ fn address(
             query.append_pair("precision", precision_v2_v3);
         }
         Version::One => {
-            let (database, policy) = match bucket.split_once('/') {
-                Some((database, policy)) => (database, Some(policy)),
-                None => (bucket, None),
-            };
+            let (database, policy) = bucket::split(bucket);
             query.append_pair("db", database);
             if let Some(policy) = policy {
                 query.append_pair("rp", policy);
@@ -188,6 +185,8 @@ async fn judge(answer: Response) -> Answer {
     let about_content = CONTENT_WORDS.iter().any(|word| message.contains(word));
     match status {
         StatusCode::NOT_FOUND if message.contains("not found") => Answer::BucketMissing,
+        // InfluxDB 1 says of a database that it is not found, and of a policy that the server failed.
+        _ if message.contains("retention policy not found") => Answer::BucketMissing,
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
             Answer::ContentRefused(message)
         }
