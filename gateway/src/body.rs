@@ -92,9 +92,11 @@ impl Body {
 /// Decompresses a body, no more of them at once than may be.
 async fn unpack(raw: Bytes, mut held: Held, intake: &Intake) -> Result<(Bytes, Held), Failure> {
     let limit_bytes = intake.limits().max_decoded_bytes;
-    let _place = intake.place().await?;
+    let place = intake.place().await?;
     let is_small = raw.len() <= DECODE_INLINE_BYTES;
     let work = move || {
+        // The place is the work's: a client that leaves ends neither.
+        let _place = place;
         let text = decode_counting(&raw, limit_bytes, |bytes| held.grow(bytes))?;
         Ok((text.into(), held))
     };

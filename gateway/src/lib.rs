@@ -4,6 +4,8 @@ pub mod config;
 
 mod publish;
 
+pub mod glob;
+
 pub mod tls;
 
 pub mod access;

@@ -2,36 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Failure;
-
-/// A name, in which `*` stands for any characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Pattern(pub String);
-
-impl Pattern {
-    /// Says whether a name fits, which may be escaped as in a line.
-    pub(crate) fn fits(&self, name: &[u8]) -> bool {
-        let mut parts = self.0.as_bytes().split(|byte| *byte == b'*');
-        let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
-            return false;
-        };
-        let mut parts = parts.peekable();
-        if parts.peek().is_none() {
-            return rest.is_empty();
-        }
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return rest.ends_with(part);
-            }
-            match memchr::memmem::find(rest, part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        false
-    }
-}
+use crate::{error::Failure, glob::Glob};
 
 /// What a token is bound to; an empty list is no bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +13,7 @@ pub struct Bounds {
     pub buckets: Vec<String>,
     /// Measurements that may be written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub measurements: Vec<Pattern>,
+    pub measurements: Vec<Glob>,
     /// The value of the tag `host` that every line must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -102,27 +73,6 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_fits_as_its_stars_say() {
-        for (pattern, name, fits) in [
-            ("cpu", "cpu", true),
-            ("cpu", "cpu2", false),
-            ("*", "", true),
-            ("cpu*", "cpu_load", true),
-            ("*_load", "cpu_load", true),
-            ("*_load", "cpu_loads", false),
-            ("a*b*c", "aXbYc", true),
-            ("a*b*c", "aXc", false),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(
-                Pattern(pattern.into()).fits(name.as_bytes()),
-                fits,
-                "{pattern} {name}"
-            );
-        }
-    }
 
     #[test]
     fn a_database_is_bound_with_its_policies_and_a_policy_alone() {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Bounds, Rates};
-use crate::publish::publish;
+use crate::{glob::Glob, publish::publish};
 
 /// The file, in the data folder.
 pub const FILE_NAME: &str = "tokens.json";
@@ -112,7 +112,7 @@ impl NewToken {
             );
         }
         let empty = self.bounds.buckets.iter().any(String::is_empty)
-            || self.bounds.measurements.iter().any(|one| one.0.is_empty())
+            || self.bounds.measurements.iter().any(Glob::is_empty)
             || self.bounds.host.as_ref().is_some_and(String::is_empty);
         if empty {
             return invalid("a bucket, measurement or host that binds a token cannot be empty");

@@ -23,7 +23,7 @@ use actix_web::{
 };
 use headroom_openapi::access::{Scope, presented_secret};
 
-pub use bounds::{Bounds, Pattern};
+pub use bounds::Bounds;
 pub use grant::{Client, Grant};
 pub use issued::{
     FILE_NAME as TOKENS_FILE_NAME, Issued, IssuedError, IssuedFile, NewToken, Secret,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{config::BodyLimits, error::Failure};
 
@@ -21,7 +21,7 @@ pub struct Intake(Arc<Inner>);
 
 struct Inner {
     limits: BodyLimits,
-    decodes: Semaphore,
+    decodes: Arc<Semaphore>,
     decode_wait: Duration,
     held_bytes: AtomicU64,
 }
@@ -43,7 +43,7 @@ impl Intake {
         Self(Arc::new(Inner {
             limits,
             decode_wait,
-            decodes: Semaphore::new(limits.max_decodes),
+            decodes: Arc::new(Semaphore::new(limits.max_decodes)),
             held_bytes: AtomicU64::new(0),
         }))
     }
@@ -69,8 +69,8 @@ impl Intake {
     }
 
     /// Waits for a place to decompress in.
-    pub(super) async fn place(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        let place = self.0.decodes.acquire();
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = Arc::clone(&self.0.decodes).acquire_owned();
         match tokio::time::timeout(self.0.decode_wait, place).await {
             Ok(Ok(place)) => Ok(place),
             _ => Err(Failure::IntakeFull {

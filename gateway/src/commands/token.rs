@@ -7,8 +7,9 @@ use headroom_openapi::access::Scope;
 
 use super::CommandError;
 use crate::{
-    access::{Bounds, Issued, IssuedFile, NewToken, Pattern, Rates, Secret},
+    access::{Bounds, Issued, IssuedFile, NewToken, Rates, Secret},
     config::TokenCreateArgs,
+    glob::Glob,
 };
 
 /// Makes a token; returns its secret, which is to be shown once.
@@ -22,7 +23,11 @@ pub fn create_token(data_dir: &Path, args: TokenCreateArgs) -> Result<Secret, Co
         scopes: args.scopes,
         bounds: Bounds {
             buckets: args.buckets,
-            measurements: args.measurements.into_iter().map(Pattern).collect(),
+            measurements: args
+                .measurements
+                .iter()
+                .map(|name| Glob::new(name))
+                .collect(),
             host: args.host,
         },
         rates: Rates {
@@ -65,13 +70,13 @@ fn describe(token: &Issued) -> String {
     let mut text = scopes.join(",");
     let bounds = &token.bounds;
     let named = bounds.buckets.iter().map(|name| ("bucket", name.clone()));
-    let measurements = bounds.measurements.iter().map(|one| &one.0);
+    let measurements = bounds.measurements.iter().map(Glob::to_string);
     let limits = [
         ("lines-per-s", token.rates.lines_per_s),
         ("bytes-per-s", token.rates.bytes_per_s),
     ];
     for (what, value) in named
-        .chain(measurements.map(|name| ("measurement", name.clone())))
+        .chain(measurements.map(|name| ("measurement", name)))
         .chain(bounds.host.iter().map(|name| ("host", name.clone())))
         .chain(
             limits

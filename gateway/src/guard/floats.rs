@@ -5,8 +5,10 @@
 
 use std::str::FromStr;
 
-use super::Glob;
-use crate::lines::{Kind, Parts};
+use crate::{
+    glob::Glob,
+    lines::{Kind, Parts},
+};
 
 /// The fields that are meant, as pairs of measurement and field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

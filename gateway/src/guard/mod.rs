@@ -15,7 +15,6 @@
 
 pub mod contract;
 mod floats;
-mod glob;
 mod kept;
 mod keys;
 mod series;
@@ -31,7 +30,6 @@ use parking_lot::{Mutex, RwLock};
 
 pub use contract::{Contract, ContractError};
 pub use floats::{FloatFields, FloatFieldsInvalid};
-pub use glob::Glob;
 pub use kept::{FILE_NAME, GuardError};
 pub use series::SeriesLimits;
 pub use session::{Session, Source};

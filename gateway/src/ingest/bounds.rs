@@ -1,7 +1,8 @@
 //! What a token may write, line by line.
 
 use crate::{
-    access::{Bounds, Pattern},
+    access::Bounds,
+    glob::Glob,
     lines::{Parts, Refusal, Rule},
 };
 
@@ -19,14 +20,10 @@ pub(super) fn check_line(
     text: &[u8],
     start: usize,
 ) -> Result<(), Refusal> {
-    let measurement = parts.measurement.of(text);
-    let fits = |pattern: &Pattern| pattern.fits(measurement);
-    if !bounds.measurements.is_empty() && !bounds.measurements.iter().any(fits) {
-        let names: Vec<_> = bounds
-            .measurements
-            .iter()
-            .map(|one| one.0.as_str())
-            .collect();
+    let measurement = parts.measurement_name(text);
+    let is_meant = |name: &Glob| name.matches(&measurement);
+    if !bounds.measurements.is_empty() && !bounds.measurements.iter().any(is_meant) {
+        let names: Vec<_> = bounds.measurements.iter().map(Glob::to_string).collect();
         return Err(Refusal::at(
             Rule::TokenMeasurement,
             parts.measurement.start - start,
@@ -81,12 +78,13 @@ mod tests {
     fn lines_are_held_to_measurements_and_host() {
         let bounds = Bounds {
             buckets: Vec::new(),
-            measurements: vec![Pattern("cpu*".into())],
+            measurements: vec![Glob::new("cpu*"), Glob::new("my disk")],
             host: Some("web 1".into()),
         };
         for (line, rule) in [
             ("cpu,host=web\\ 1 f=1", None),
             ("cpu_load,a=b,host=web\\ 1 f=1", None),
+            ("my\\ disk,host=web\\ 1 f=1", None),
             ("mem,host=web\\ 1 f=1", Some(Rule::TokenMeasurement)),
             ("cpu,host=web\\ 10 f=1", Some(Rule::TokenHost)),
             ("cpu,host=web f=1", Some(Rule::TokenHost)),

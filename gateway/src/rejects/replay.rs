@@ -98,21 +98,22 @@ impl Replayer {
         let bound_by = self.access.grant_named(&rejects[0].source.client);
         for reject in rejects {
             let gone = bound_by.is_none() && reject.reason.starts_with("token_");
-            match fault(reject).or_else(|| gone.then(|| bounds_unknown(reject))) {
-                None => whole.push(reject),
-                Some(refusal) => refused.push(judgement(reject, &refusal)),
+            match alone(reject) {
+                Err(refusal) => refused.push(judgement(reject, &refusal)),
+                Ok(_) if gone => refused.push(judgement(reject, &bounds_unknown(reject))),
+                Ok(is_timed) => whole.push((reject, is_timed)),
             }
         }
         let mut accepted = Vec::new();
         if !whole.is_empty() {
-            let (push, numbers) = together(&whole, bound_by);
+            let (push, numbers) = together(&whole, bound_by, (self.rejects.0.clock)());
             let receipt = self.ingest.accept(push).await?;
             let mut verdicts: BTreeMap<usize, Refusal> = receipt
                 .refused
                 .into_iter()
                 .map(|line| (line.number, line.refusal))
                 .collect();
-            for (reject, number) in whole.iter().zip(numbers) {
+            for ((reject, _), number) in whole.iter().zip(numbers) {
                 match verdicts.remove(&number) {
                     None => accepted.push(reject.id),
                     Some(refusal) => refused.push(judgement(reject, &refusal)),
@@ -139,33 +140,39 @@ fn bounds_unknown(reject: &Reject) -> Refusal {
     Refusal::whole(rule, reason)
 }
 
-/// Why a line alone is no line of line protocol; `None`: it is one, and nothing behind it can change that.
-fn fault(reject: &Reject) -> Option<Refusal> {
+/// Judges whether a line by itself is one of line protocol, which nothing behind it can change; answers whether it has a timestamp.
+fn alone(reject: &Reject) -> Result<bool, Refusal> {
     let mut scanner = Scanner::new(&reject.line, reject.source.precision);
-    let not_one = || {
-        Refusal::whole(
+    let line = scanner
+        .next_line()
+        .filter(|line| line.verdict.is_err() || line.bytes == (0..reject.line.len()));
+    match line.map(|line| line.verdict) {
+        Some(verdict) => verdict.map(|parts| parts.timestamp.is_some()),
+        None => Err(Refusal::whole(
             Rule::Measurement,
             "the line cannot be told from those around it any more; push it again by hand",
-        )
-    };
-    match scanner.next_line() {
-        None => Some(not_one()),
-        Some(line) => match line.verdict {
-            Err(refusal) => Some(refusal),
-            Ok(_) => (line.bytes != (0..reject.line.len())).then(not_one),
-        },
+        )),
     }
 }
 
-/// One push of whole lines, and the number that each has in it.
-fn together(whole: &[&Reject], bound_by: Option<Arc<Grant>>) -> (Push, Vec<usize>) {
-    let source = &whole[0].source;
+/// One push of whole lines, and the number that each has in it. It comes now: guards and the journal go by the time of a push. A
+/// line without a timestamp gets the time at which it came first.
+fn together(
+    whole: &[(&Reject, bool)],
+    bound_by: Option<Arc<Grant>>,
+    now_ns: i64,
+) -> (Push, Vec<usize>) {
+    let source = &whole[0].0.source;
     let mut text = Vec::new();
     let mut numbers = Vec::new();
     let mut number = 1;
-    for reject in whole {
+    for (reject, is_timed) in whole {
         numbers.push(number);
         text.extend_from_slice(&reject.line);
+        if !is_timed {
+            let came = source.precision.from_ns(source.received_ns);
+            text.extend_from_slice(format!(" {came}").as_bytes());
+        }
         text.push(b'\n');
         number += 1 + memchr::memchr_iter(b'\n', &reject.line).count();
     }
@@ -178,7 +185,7 @@ fn together(whole: &[&Reject], bound_by: Option<Arc<Grant>>) -> (Push, Vec<usize
         client,
         bound_by,
         peer: None,
-        received_ns: source.received_ns,
+        received_ns: now_ns,
         encoding: Encoding::Identity,
         raw: text.clone(),
         text,

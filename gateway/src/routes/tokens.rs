@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    access::{self, Access, Bounds, Issued, IssuedError, NewToken, Pattern, Rates},
+    access::{self, Access, Bounds, Issued, IssuedError, NewToken, Rates},
     app::State,
     body::Body,
     error::{ApiError, Dialect, Failure},
+    glob::Glob,
 };
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {
@@ -72,7 +73,11 @@ impl Terms {
             name: self.name,
             bounds: Bounds {
                 buckets: self.buckets,
-                measurements: self.measurements.into_iter().map(Pattern).collect(),
+                measurements: self
+                    .measurements
+                    .iter()
+                    .map(|name| Glob::new(name))
+                    .collect(),
                 host: self.host,
             },
             rates: Rates {
@@ -91,7 +96,7 @@ impl From<&Issued> for Terms {
             name: token.name.clone(),
             scopes: scopes.iter().map(Scope::to_string).collect(),
             buckets: token.bounds.buckets.clone(),
-            measurements: measurements.map(|one| one.0.clone()).collect(),
+            measurements: measurements.map(Glob::to_string).collect(),
             host: token.bounds.host.clone(),
             lines_per_s: token.rates.lines_per_s,
             bytes_per_s: token.rates.bytes_per_s,

@@ -35,6 +35,37 @@ async fn text_that_is_no_influxql_is_refused_in_the_form_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_chain_of_operators_is_as_long_as_the_stack_bears() {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", "m,t=1 f=1 1").await.0, 204);
+    let chain = |operators: usize, part: &str, operator: &str| {
+        vec![part; operators + 1].join(&format!(" {operator} "))
+    };
+    let ask = async |query: String| {
+        let form = app
+            .post("/query")
+            .form(&[("db", "telegraf"), ("q", &query)]);
+        read(form).await
+    };
+    for (select, condition) in [
+        ("f".to_owned(), chain(499, "t = '1'", "OR")),
+        ("f".to_owned(), chain(499, "f = 1", "AND")),
+        (chain(999, "f", "+"), "t = '1'".to_owned()),
+    ] {
+        let (status, body) = ask(format!("SELECT {select} FROM m WHERE {condition}")).await;
+        assert!(status == 200 && body.contains("\"values\""), "{body}");
+    }
+    for operators in [1000, 100_000] {
+        let condition = chain(operators, "t", "OR");
+        let (status, body) = ask(format!("SELECT f FROM m WHERE f = 1 OR {condition}")).await;
+        assert!(
+            status == 400 && body.contains("more than 1000 operators"),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_query_over_a_limit_is_told_the_setting() {
     let limits = [
         (

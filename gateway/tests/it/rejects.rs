@@ -145,6 +145,28 @@ async fn what_is_right_by_now_is_replayed_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn an_old_reject_that_is_replayed_begins_no_day_anew() {
+    let app = TestApp::start_with(Flags {
+        guard: GuardFlags {
+            series_per_measurement_day: Some(1),
+            ..GuardFlags::default()
+        },
+        ..Flags::default()
+    })
+    .await;
+    assert_eq!(app.push("/write?db=telegraf", "m,t=a f=1").await.0, 204);
+    assert_eq!(app.push("/write?db=telegraf", "m,t=b f=1").await.0, 400);
+    kept(&app, 1).await;
+    let file = app.data_dir().join("rejects/rejects.sqlite");
+    let rejects = rusqlite::Connection::open(&file).expect("a file");
+    let aged = "UPDATE rejects SET received_ns = received_ns - 3 * 86400 * 1000000000";
+    assert_eq!(rejects.execute(aged, []).expect("writable"), 1);
+    assert_eq!(replay(&app, "").await, (0, 1), "today's series are counted");
+    assert_eq!(app.push("/write?db=telegraf", "m,t=c f=1").await.0, 400);
+    assert_eq!(app.metric("headroom_journal_age_seconds").await, 0);
+}
+
+#[tokio::test]
 async fn rejects_that_cannot_be_kept_sink_no_push() {
     let app = TestApp::start().await;
     let file = app.data_dir().join("rejects/rejects.sqlite");

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::{Bounds, Contract, ContractError, Field, Measurement, Tag, age::Age};
-use crate::{guard::Glob, lines::Kind};
+use crate::{glob::Glob, lines::Kind};
 
 /// Whether what the file does not name is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 
 use regex::Regex;
 
-use super::Glob;
-use crate::lines::{Kind, Parts, Refusal, Rule, Span};
+use crate::{
+    glob::Glob,
+    lines::{Kind, Parts, Refusal, Rule, Span},
+};
 
 /// Why a contract was refused.
 #[derive(Debug, thiserror::Error)]

@@ -24,6 +24,7 @@ impl Parser<'_> {
             if operator.precedence() <= floor {
                 break;
             }
+            self.count_operator()?;
             self.advance()?;
             let right = if matches!(operator, Operator::Matches | Operator::MatchesNot) {
                 match self.pattern()? {

@@ -15,6 +15,8 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// How deep parentheses, calls and subqueries may nest; deeper text is refused before the stack is.
 const DEPTH_MAX: usize = 64;
+/// How many operators a statement may have: a chain of them is a tree as deep as it is long.
+const OPERATORS_MAX: usize = 1000;
 
 /// The first words of a statement.
 const STATEMENTS: &[&str] = &[
@@ -35,6 +37,7 @@ pub fn parse(text: &str, parameters: &Map<String, Json>) -> Result<Vec<Statement
         peeked: None,
         parameters,
         depth: 0,
+        operators: 0,
     };
     let mut statements = Vec::new();
     let mut separated = true;
@@ -50,6 +53,7 @@ pub fn parse(text: &str, parameters: &Map<String, Json>) -> Result<Vec<Statement
                 return Err(ParseError::expected(&next.token.shown(), next.at, &[";"]));
             }
             _ => {
+                parser.operators = 0;
                 statements.push(parser.statement()?);
                 separated = false;
             }
@@ -62,6 +66,8 @@ struct Parser<'a> {
     peeked: Option<Placed>,
     parameters: &'a Map<String, Json>,
     depth: usize,
+    /// Of the statement in hand.
+    operators: usize,
 }
 
 impl Parser<'_> {
@@ -105,6 +111,20 @@ impl Parser<'_> {
         let parsed = parse(self);
         self.depth -= 1;
         parsed
+    }
+
+    fn count_operator(&mut self) -> Parsed<()> {
+        self.operators += 1;
+        if self.operators > OPERATORS_MAX {
+            let at = self.at()?;
+            return Err(ParseError::at(
+                at,
+                format!(
+                    "the statement has more than {OPERATORS_MAX} operators; a regular expression such as host =~ /^(a|b)$/ stands for many OR"
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn take_mark(&mut self, mark: &str) -> Parsed<bool> {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A pattern in which `*` stands for any characters, or none; everything else stands for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Glob(String);
 
 impl Glob {
@@ -11,6 +14,12 @@ impl Glob {
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         Self(pattern.to_owned())
+    }
+
+    /// Says whether it is no name at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Says whether the pattern is a plain name.
