@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# What the parts of a forecast are worth: the same evaluation with one of them left out at a time; or what the kinds of
-# network are worth, each from random weights.
+# What the parts of a forecast are worth: the same evaluation with one of them left out at a time; or what the network's inputs
+# or the kinds of network are worth, each from random weights.
 #
-# usage: ablation.sh FOLDER SCORER [BINARY] [parts|kinds]
+# usage: ablation.sh FOLDER SCORER [BINARY] [parts|inputs|kinds]
 #   FOLDER   series_5min.csv.gz, windows.csv.gz and series.csv
 #   SCORER   a program that takes a file of forecasts and --data FOLDER, run by $PYTHON (python3, with pandas)
 #   BINARY   target/release/headroom-forecaster
 #   parts    all hosts, about two minutes a row on two cores; the default
+#   inputs   every third host ($EVERY): the network alone, without a base, with one of its inputs left out at a time
 #   kinds    every eighth host ($EVERY), a fleet's base from random weights and each host's own fit
 #
 # Prints for each row the scorer's table and the seconds of processor time.
@@ -51,6 +52,15 @@ parts() {
   row --without refresh
   row --model auto_theta
   row --model seasonal_naive_day
+}
+
+inputs() {
+  local alone=(--model lstm --without base --every "${EVERY:-3}")
+  row "${alone[@]}"
+  row "${alone[@]}" --without transform
+  row "${alone[@]}" --without robust
+  row "${alone[@]}" --without calendar
+  row "${alone[@]}" --without candidates
 }
 
 kinds() {

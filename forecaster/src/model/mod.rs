@@ -8,6 +8,7 @@
 mod base;
 mod device;
 mod fit;
+mod inputs;
 mod loss;
 mod network;
 mod scale;
@@ -31,6 +32,7 @@ pub use self::{
     base::{Base, BaseError},
     device::{Device, DeviceError, TOLERANCE},
     fit::FitError,
+    inputs::Inputs,
     network::Shape,
     scale::SeriesScale,
     weights::WeightsError,

@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Inputs;
 use crate::{quantile::interpolated, target::Kind};
 
 /// The least spread of a window as a share of its series' spread.
@@ -33,6 +34,8 @@ pub struct SeriesScale {
     center: f32,
     /// The spread of the transformed values; positive.
     spread: f32,
+    #[serde(default, skip_serializing_if = "Inputs::is_whole")]
+    inputs: Inputs,
 }
 
 /// A window's place and size on its series' transformed scale.
@@ -48,11 +51,18 @@ impl SeriesScale {
     /// Finds the scale of a series; `None` when its values do not differ.
     #[must_use]
     pub fn fit(kind: Kind, values: &[f32]) -> Option<Self> {
+        Self::fit_for(kind, values, Inputs::WHOLE)
+    }
+
+    /// Finds the scale of a series of which a network is told some inputs alone.
+    #[must_use]
+    pub fn fit_for(kind: Kind, values: &[f32], inputs: Inputs) -> Option<Self> {
         let mut scale = Self {
             kind,
             unit: 1.0,
             center: 0.0,
             spread: 1.0,
+            inputs,
         };
         if kind == Kind::Rate {
             scale.unit = unit_of(values)?;
@@ -62,7 +72,7 @@ impl SeriesScale {
             .filter(|value| !value.is_nan())
             .map(|value| scale.transform(*value))
             .collect();
-        let (center, spread) = center_and_spread(transformed)?;
+        let (center, spread) = scale.center_and_spread(transformed)?;
         scale.center = center;
         scale.spread = spread;
         (spread > 0.0 && spread.is_finite()).then_some(scale)
@@ -71,6 +81,11 @@ impl SeriesScale {
     /// Returns what the values can be.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Returns what the network is told.
+    pub(crate) fn inputs(&self) -> Inputs {
+        self.inputs
     }
 
     /// Returns the spread of the transformed values.
@@ -90,6 +105,7 @@ impl SeriesScale {
     pub(crate) fn transform(&self, value: f32) -> f32 {
         let value = self.kind.clamp(f64::from(value));
         let transformed = match self.kind {
+            _ if !self.inputs.transform => value,
             Kind::Percent => {
                 let share = (value + PERCENT_MARGIN) / (100.0 + 2.0 * PERCENT_MARGIN);
                 (share / (1.0 - share)).ln()
@@ -104,6 +120,7 @@ impl SeriesScale {
     pub(crate) fn restore(&self, transformed: f32) -> f64 {
         let transformed = f64::from(transformed);
         let value = match self.kind {
+            _ if !self.inputs.transform => transformed,
             Kind::Percent => {
                 let share = 1.0 / (1.0 + (-transformed).exp());
                 share * (100.0 + 2.0 * PERCENT_MARGIN) - PERCENT_MARGIN
@@ -116,11 +133,19 @@ impl SeriesScale {
 
     /// Finds the scale of a window from the transformed values of its context; `None` when all are missing.
     pub(crate) fn window(&self, observed: Vec<f32>) -> Option<WindowScale> {
-        let (center, spread) = center_and_spread(observed)?;
+        let (center, spread) = self.center_and_spread(observed)?;
         Some(WindowScale {
             center,
             spread: spread.max(FLOOR_SHARE * self.spread),
         })
+    }
+
+    fn center_and_spread(&self, values: Vec<f32>) -> Option<(f32, f32)> {
+        if self.inputs.robust {
+            robust(values)
+        } else {
+            moments(&values)
+        }
     }
 
     /// Returns where and how large a window is within its series: `[ln(spread ratio), offset in spreads]`.
@@ -149,7 +174,7 @@ fn unit_of(values: &[f32]) -> Option<f64> {
 
 /// Returns the median and the spread: the greater of the interquartile range over a normal one's and the mean
 /// absolute deviation (which sees the spikes of a series that is mostly flat).
-fn center_and_spread(mut values: Vec<f32>) -> Option<(f32, f32)> {
+fn robust(mut values: Vec<f32>) -> Option<(f32, f32)> {
     if values.is_empty() {
         return None;
     }
@@ -165,6 +190,18 @@ fn center_and_spread(mut values: Vec<f32>) -> Option<(f32, f32)> {
         .sum::<f32>()
         / values.len() as f32;
     Some((center, ((high - low) / NORMAL_IQR).max(deviation)))
+}
+
+/// Returns mean and standard deviation.
+fn moments(values: &[f32]) -> Option<(f32, f32)> {
+    let count = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    let variance = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f32>()
+        / count;
+    (!values.is_empty()).then(|| (mean, variance.sqrt()))
 }
 
 #[cfg(test)]
@@ -209,9 +246,9 @@ mod tests {
     #[test]
     fn an_outlier_moves_the_scale_little() {
         let mut values: Vec<f32> = (0..100).map(|value| value as f32).collect();
-        let before = center_and_spread(values.clone()).expect("values");
+        let before = robust(values.clone()).expect("values");
         values.push(1_000.0);
-        let after = center_and_spread(values).expect("values");
+        let after = robust(values).expect("values");
         assert!((after.0 - before.0).abs() <= 1.0);
         assert!(after.1 < 1.3 * before.1);
     }

@@ -227,6 +227,9 @@ impl Series {
     }
 
     fn candidates(&self, origin: usize, scale: WindowScale) -> Vec<f32> {
+        if !self.scale.inputs().candidates {
+            return vec![0.0; HORIZON_STEPS * CANDIDATES];
+        }
         let known = &self.filled[..origin];
         let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
         let newest = known[origin - 1];
@@ -276,6 +279,9 @@ impl Series {
 
     /// Returns the sine and cosine of the time of day and of the day of the week (UTC).
     fn calendar(&self, step: usize) -> [f32; CALENDAR] {
+        if !self.scale.inputs().calendar {
+            return [0.0; CALENDAR];
+        }
         let time_s = self.start_s + step as i64 * self.step_s;
         let turn = |period_s: i64| time_s.rem_euclid(period_s) as f32 / period_s as f32 * TAU;
         let (day_sin, day_cos) = turn(DAY_S).sin_cos();
@@ -306,7 +312,9 @@ fn slope(values: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Kind;
+    use crate::{model::Inputs, target::Kind};
+
+    const PATCHES: usize = CONTEXT_STEPS / PATCH_STEPS;
 
     fn series(values: Vec<f32>) -> Series {
         let scale = SeriesScale::fit(Kind::Gauge, &values).expect("values that differ");
@@ -338,6 +346,60 @@ mod tests {
         assert_eq!(one.candidates, other.candidates);
         assert_eq!(one.segments, other.segments);
         assert_eq!(one.statics.to_vec(), other.statics.to_vec());
+    }
+
+    #[test]
+    fn what_an_ablation_leaves_out_is_not_seen() {
+        let values: Vec<f32> = (0..10 * DAY_STEPS)
+            .map(|step| (step % DAY_STEPS) as f32 / 4.0 + (step % 7) as f32)
+            .collect();
+        let (origin, grid) = (
+            9 * DAY_STEPS,
+            Grid {
+                start_s: 3600,
+                step_s: 300,
+                values: values.clone(),
+            },
+        );
+        let window = |inputs: Inputs| {
+            let scale = SeriesScale::fit_for(Kind::Percent, &values, inputs).expect("a scale");
+            let series = Series::new(1, scale, &grid);
+            series.window(origin).expect("a window")
+        };
+        let whole = window(Inputs::WHOLE);
+        let calendar = |window: &Window| -> Vec<f32> {
+            let places = (0..PATCHES).map(|patch| patch * PATCH_FEATURES + 2 * PATCH_STEPS);
+            places
+                .flat_map(|at| window.patches[at..at + CALENDAR].to_vec())
+                .chain(
+                    window
+                        .segments
+                        .chunks(SEGMENT_FEATURES)
+                        .flat_map(|segment| segment[..CALENDAR].to_vec()),
+                )
+                .collect()
+        };
+        assert!(calendar(&whole).iter().any(|value| *value != 0.0));
+        let without = window(Inputs {
+            calendar: false,
+            ..Inputs::WHOLE
+        });
+        assert!(calendar(&without).iter().all(|value| *value == 0.0));
+        assert_eq!(without.candidates, whole.candidates);
+        let without = window(Inputs {
+            candidates: false,
+            ..Inputs::WHOLE
+        });
+        assert!(without.candidates.iter().all(|value| *value == 0.0));
+        assert_eq!(without.patches, whole.patches);
+        let plain = window(Inputs {
+            transform: false,
+            robust: false,
+            ..Inputs::WHOLE
+        });
+        let context = &values[origin - CONTEXT_STEPS..origin];
+        let mean = context.iter().sum::<f32>() / CONTEXT_STEPS as f32;
+        assert!((plain.scale.center - mean).abs() < 1e-3);
     }
 
     #[test]

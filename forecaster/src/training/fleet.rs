@@ -97,7 +97,7 @@ fn lessons(requests: &[TrainRequest]) -> (Vec<Lesson>, Vec<SeriesName>) {
         };
         let (histories, _) = histories(request, from_s, until_s);
         for history in &histories {
-            if let Some((lesson, _)) = lesson(history, lessons.len() + 1) {
+            if let Some((lesson, _)) = lesson(history, lessons.len() + 1, request.recipe.inputs()) {
                 lessons.push(lesson);
                 names.push((request.host.clone(), history.target.metric.clone()));
             }

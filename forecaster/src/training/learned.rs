@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Budget, Part, TrainRequest, history::History};
 use crate::{
     model::{
-        Base, CONTEXT_STEPS, Course, FitError, Lesson, Network, NetworkEntry, Series, SeriesEntry,
-        SeriesName, SeriesScale, WeightsError, answer, calibrate, digest, fit, to_bytes,
-        use_one_thread,
+        Base, CONTEXT_STEPS, Course, FitError, Inputs, Lesson, Network, NetworkEntry, Series,
+        SeriesEntry, SeriesName, SeriesScale, WeightsError, answer, calibrate, digest, fit,
+        to_bytes, use_one_thread,
     },
     model_kind::ModelKind,
     progress::{Event, Progress},
@@ -62,7 +62,9 @@ impl Learned {
         use_one_thread();
         let (mut lessons, mut taught, mut scales) = (Vec::new(), Vec::new(), Vec::new());
         for (place, history) in histories.iter().enumerate() {
-            if let Some((lesson, scale)) = lesson(history, lessons.len() + 1) {
+            if let Some((lesson, scale)) =
+                lesson(history, lessons.len() + 1, request.recipe.inputs())
+            {
                 lessons.push(lesson);
                 taught.push(place);
                 scales.push(scale);
@@ -282,10 +284,14 @@ fn refresh(request: &TrainRequest) -> Course {
 }
 
 /// Makes a lesson of a history that can be learned.
-pub(super) fn lesson(history: &History, index: usize) -> Option<(Lesson, SeriesScale)> {
+pub(super) fn lesson(
+    history: &History,
+    index: usize,
+    inputs: Inputs,
+) -> Option<(Lesson, SeriesScale)> {
     let split = history.split.filter(|_| history.learnable)?;
     let values = &history.grid.values;
-    let scale = SeriesScale::fit(history.target.kind, &values[..split.training_end])?;
+    let scale = SeriesScale::fit_for(history.target.kind, &values[..split.training_end], inputs)?;
     let lesson = Lesson {
         series: Series::new(index, scale, &history.grid),
         training: CONTEXT_STEPS..origins_end(split.training_end),

@@ -2,9 +2,19 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::model::Inputs;
+
 /// A part of a training that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// The transform by the kind of the target.
+    Transform,
+    /// Median and interquartile range, for mean and standard deviation.
+    Robust,
+    /// Time of day and day of the week.
+    Calendar,
+    /// The simple forecasts of the linear skip.
+    Candidates,
     /// The base that is part of the program; without it a fit begins from random weights.
     Base,
     /// The base of the fleet, fitted over the training parts of all hosts.
@@ -19,7 +29,11 @@ pub enum Part {
 
 impl Part {
     /// Every part, in the order in which a training comes to them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
+        Self::Transform,
+        Self::Robust,
+        Self::Calendar,
+        Self::Candidates,
         Self::Base,
         Self::Fleet,
         Self::Tuning,
@@ -31,6 +45,10 @@ impl Part {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Transform => "transform",
+            Self::Robust => "robust",
+            Self::Calendar => "calendar",
+            Self::Candidates => "candidates",
             Self::Base => "base",
             Self::Fleet => "fleet",
             Self::Tuning => "tuning",
@@ -70,6 +88,17 @@ impl Recipe {
     pub fn without(parts: &[Part]) -> Self {
         Self {
             left_out: parts.to_vec(),
+        }
+    }
+
+    /// Returns what the network is told. A base that was taught more than that is no base to begin from.
+    #[must_use]
+    pub fn inputs(&self) -> Inputs {
+        Inputs {
+            transform: self.has(Part::Transform),
+            robust: self.has(Part::Robust),
+            calendar: self.has(Part::Calendar),
+            candidates: self.has(Part::Candidates),
         }
     }
 

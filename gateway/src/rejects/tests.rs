@@ -164,9 +164,8 @@ async fn old_rejects_go() {
     // It is looked at the start, and every minute.
     let rejects = kept.open();
     let upstream = Refusal::whole(Rule::Upstream, "the server's words");
-    rejects
-        .keep(source("", SECOND_NS), 1, &upstream, b"late f=1")
-        .await;
+    let line = std::iter::once((1, b"late f=1".as_slice()));
+    rejects.keep(source("", SECOND_NS), &upstream, line).await;
     rejects.close().await;
     assert_eq!(lines(&rejects, Filter::default()).await, ["late f=1"]);
     assert_eq!(kept.dropped("age"), 1);
