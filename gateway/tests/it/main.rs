@@ -33,5 +33,6 @@ mod tokens;
 mod trace;
 mod types;
 mod upstream;
+mod upstream_faults;
 mod validate;
 mod write;
