@@ -1,7 +1,7 @@
 """What becomes of a real Telegraf's points when the gateway refuses them, for each output and status.
 
-Each status has a gateway that is made to answer it, a Telegraf that meets it and is mended afterwards, and a count of what is
-there in the end: what an output sends again must have arrived, and only what it drops by itself may be missing.
+Each status has a gateway that is made to answer it and a Telegraf that meets it. The cause is mended, and what is there in the
+end is counted: what an output sends again must have arrived, and only what it drops of its own accord may be missing.
 """
 import signal
 
@@ -89,7 +89,7 @@ def lets_in(gateway, token):
 
 
 def body_too_large(bench, folder):
-    # A third of the points fits; none of the two outputs that drop a batch makes it smaller.
+    # A batch of them all does not fit, nor does half of it.
     with Gateway(folder, HEADROOM_MAX_BODY_BYTES="1KiB") as gateway, Agent(folder, gateway.url) as agent:
         with bench.step("413: outputs.influxdb_v2 sends smaller batches and loses nothing; the others drop theirs"):
             agent.report(BEFORE)
@@ -147,8 +147,8 @@ def fill_journal(gateway):
 
 
 def arrived(bench, server, agent, reported, dropped=None):
-    """Waits until all that was reported is in each output's bucket; of `dropped` outputs only BEHIND must be, and no more of
-    the others than may have come in a batch that was taken."""
+    """Waits until all that was reported is in each output's bucket. An output that is named in `dropped` must have brought
+    BEHIND, and as many points of BEFORE at most: a flush may divide these, and a small part be taken."""
     seen = []
     for name in OUTPUTS:
         if name not in (dropped or {}):
