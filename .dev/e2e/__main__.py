@@ -8,11 +8,12 @@ import signal
 import sys
 import time
 
-from . import alert, browser, crash, dashboards, influx1, influx2, refusals, replay, telegraf
+from . import alert, browser, crash, dashboards, influx1, influx2, refusals, replay, telegraf, telegraf_refused
 from .bench import Bench, Counts
 
 CHECKS = {
     "telegraf": telegraf,
+    "telegraf-refused": telegraf_refused,
     "crash": crash,
     "refusals": refusals,
     "influx1": influx1,

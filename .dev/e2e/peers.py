@@ -48,8 +48,8 @@ class InfluxDB2(Process):
 class InfluxDB1(Process):
     """InfluxDB 1.6, without authentication."""
 
-    def __init__(self, folder):
-        self.port = free_port()
+    def __init__(self, folder, port=None):
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = {"INFLUXDB_META_DIR": folder / "meta", "INFLUXDB_DATA_DIR": folder / "data",
                     "INFLUXDB_DATA_WAL_DIR": folder / "wal", "INFLUXDB_HTTP_BIND_ADDRESS": f"127.0.0.1:{self.port}",

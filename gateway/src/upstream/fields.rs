@@ -66,7 +66,10 @@ impl Upstream {
             .await
             .map_err(|error| describe(&error))?;
         let status = answer.status();
-        if status.is_server_error() || matches!(status.as_u16(), 401 | 403 | 429) {
+        if status.is_server_error()
+            || status.is_redirection()
+            || matches!(status.as_u16(), 401 | 403 | 429)
+        {
             return Err(format!("SHOW FIELD KEYS was answered {status}"));
         }
         let body = answer.bytes().await.map_err(|error| describe(&error))?;

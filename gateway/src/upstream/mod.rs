@@ -37,7 +37,7 @@ use std::{
 
 use headroom_openapi::health::Status;
 use parking_lot::Mutex;
-use reqwest::{RequestBuilder, header};
+use reqwest::{RequestBuilder, header, redirect::Policy};
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
@@ -112,6 +112,8 @@ impl Upstream {
     pub fn open(settings: InfluxSettings, data_dir: &Path) -> Result<Self, UpstreamError> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            // A write would go on as a GET without its lines, and what answers that 204 would have taken none.
+            .redirect(Policy::none())
             .build()
             .map_err(UpstreamError::Client)?;
         let position = Position::new(data_dir, &settings.name);

@@ -1,6 +1,8 @@
 //! Asks the server which version it is.
 
-use super::{CONNECT_TIMEOUT, Upstream, Version};
+use reqwest::StatusCode;
+
+use super::{CONNECT_TIMEOUT, Upstream, Version, write::refused};
 
 impl Upstream {
     /// The server's version: as set, or as `/ping` says.
@@ -15,15 +17,22 @@ impl Upstream {
             .send()
             .await
             .map_err(|error| describe(&error))?;
-        if !answer.status().is_success() {
-            return Err(format!("/ping answered {}", answer.status()));
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(format!("/ping: {}", refused(status)));
         }
-        let header = answer
-            .headers()
-            .get("x-influxdb-version")
+        let named = answer.headers().get("x-influxdb-version");
+        if named.is_none() && status != StatusCode::NO_CONTENT {
+            return Err(format!(
+                "/ping: it answered {status} without a version; check that its address is an InfluxDB's, or set \
+                 HEADROOM_INFLUX_VERSION"
+            ));
+        }
+        let header = named
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        // Version 2 says `v2.7.x` or, built from source, nothing useful; the others always say theirs.
+        // Version 2 says `v2.7.x` or, built from source, nothing useful; VictoriaMetrics, which takes version 2, answers 204
+        // without the header; the others always say theirs.
         let number = header.trim_start_matches('v');
         let version = if number.starts_with("1.") {
             Version::One

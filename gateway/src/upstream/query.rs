@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Upstream, probe::describe};
+use super::{Upstream, probe::describe, write::refused};
 
 /// A query that takes longer than this is given up; Grafana's own limit is 30 s.
 const QUERY_TIMEOUT: Duration = Duration::from_mins(2);
@@ -32,7 +32,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Says why the server could not be reached.
+    /// Says why the server could not be reached, or that it sends elsewhere.
     pub async fn query(&self, query: PassedQuery) -> Result<reqwest::Response, String> {
         let parameters = self.with_own_bucket(query.parameters);
         let url = self.url("/query");
@@ -44,11 +44,16 @@ impl Upstream {
             Some(accept) => request.header(reqwest::header::ACCEPT, accept),
             None => request,
         };
-        self.authorized(request)
+        let answer = self
+            .authorized(request)
             .timeout(QUERY_TIMEOUT)
             .send()
             .await
-            .map_err(|error| describe(&error))
+            .map_err(|error| describe(&error))?;
+        match answer.status() {
+            status if status.is_redirection() => Err(refused(status)),
+            _ => Ok(answer),
+        }
     }
 
     /// Says whether the gateway itself must answer CREATE DATABASE: version 2 has no such statement.

@@ -199,7 +199,7 @@ async fn judge(answer: Response) -> Answer {
         },
         _ => Answer::Later {
             // The message may quote lines, which no log shows; the status and the code are enough to act on.
-            reason: format!("it answered {status}{}", hint(status)),
+            reason: refused(status),
             after,
         },
     }
@@ -231,6 +231,11 @@ fn retry_after(headers: &header::HeaderMap) -> Option<Duration> {
     Some(after.min(RETRY_AFTER_MOST))
 }
 
+/// Says what a status that is none of success means, and what would be right.
+pub(super) fn refused(status: StatusCode) -> String {
+    format!("it answered {status}{}", hint(status))
+}
+
 fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -240,6 +245,9 @@ fn hint(status: StatusCode) -> &'static str {
             "; check HEADROOM_INFLUX_ORG and HEADROOM_INFLUX_BUCKET, and the server's log"
         }
         StatusCode::NOT_FOUND => "; check HEADROOM_INFLUX_URL",
+        _ if status.is_redirection() => {
+            "; set HEADROOM_INFLUX_URL to the address that it sends to, which is not followed"
+        }
         _ => "",
     }
 }

@@ -35,5 +35,6 @@ mod trace;
 mod types;
 mod undeliverable;
 mod upstream;
+mod upstream_faults;
 mod validate;
 mod write;
