@@ -15,7 +15,8 @@
 //! # Where a verdict differs from InfluxDB 2's, on purpose
 //!
 //! - CR LF ends a line, where InfluxDB takes the CR for text behind a number.
-//! - A comment ends at its newline; in InfluxDB an odd quote makes it swallow the lines behind it.
+//! - A comment ends at its newline; in InfluxDB an odd quote behind a blank and an equals sign makes it swallow the lines
+//!   behind it, and a backslash before the newline the next one.
 //! - A line that is not UTF-8 is refused, because InfluxDB 3 refuses it.
 //! - What InfluxDB's parser takes and its storage cannot keep is refused: a field `time`, a string over 1 MiB, a field
 //!   without a key or with one that ends in a backslash, a value that is none, a line that makes the parser panic.

@@ -100,7 +100,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Says whether InfluxDB reads what was passed so far as it is read here: CR LF, and quotes in comments, it reads otherwise.
+    /// Says whether InfluxDB reads what was passed so far as it is read here: CR LF, and quotes and backslashes in comments,
+    /// it reads otherwise.
     #[must_use]
     pub fn reads_alike(&self) -> bool {
         self.reads_alike
@@ -184,7 +185,7 @@ impl<'a> Scanner<'a> {
             match &self.text[self.start..] {
                 [b'#', ..] => {
                     while self.byte != b'\n' {
-                        self.reads_alike &= self.byte != b'"';
+                        self.reads_alike &= !matches!(self.byte, b'"' | b'\\');
                         self.advance();
                     }
                 }

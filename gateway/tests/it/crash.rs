@@ -19,8 +19,13 @@ use crate::{
 const WRITERS: u64 = 4;
 /// Batches that are answered before a kill, at most.
 const ACKED_BEFORE_KILL_MOST: u64 = 200;
-/// `make crash` runs as many as it is told.
 const ROUNDS_DEFAULT: u64 = 3;
+
+/// How many rounds there are: `make crash` says so.
+pub(crate) fn rounds(default: u64) -> u64 {
+    let told = std::env::var("HEADROOM_CRASH_ROUNDS");
+    told.map_or(default, |rounds| rounds.parse().expect("a number"))
+}
 
 async fn spawn(data_dir: &Path) -> Gateway {
     // A seal is due at a quarter of it, every few seconds of this load.
@@ -140,8 +145,7 @@ async fn check(gateway: &Gateway, round: u64, acked: &[u64]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acked_line_survives_a_kill() {
     init();
-    let rounds = std::env::var("HEADROOM_CRASH_ROUNDS")
-        .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number"));
+    let rounds = rounds(ROUNDS_DEFAULT);
     let dir = tempfile::tempdir().expect("a folder");
     let mut acked: Vec<Vec<u64>> = Vec::new();
     for round in 0..rounds {

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, ops::Range, path::Path, time::Duration};
 use reqwest::Client;
 
 use crate::{
+    crash,
     process::{self, Gateway},
     support::init,
 };
 
 /// Series of a batch, with two fields each: a seal writes twice as many chunks, in several slices.
 const SERIES: u64 = 3_000;
-/// `make crash` runs as many as it is told.
 const ROUNDS_DEFAULT: u64 = 2;
 /// A folder serves so many rounds: every one of them looks at all that came before.
 const ROUNDS_A_FOLDER: u64 = 10;
@@ -112,8 +112,7 @@ async fn assert_whole(gateway: &Gateway, acked: &BTreeSet<u64>, end: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_the_middle_of_a_seal_or_a_merge_loses_and_doubles_nothing() {
     init();
-    let rounds = std::env::var("HEADROOM_CRASH_ROUNDS")
-        .map_or(ROUNDS_DEFAULT, |rounds| rounds.parse().expect("a number"));
+    let rounds = crash::rounds(ROUNDS_DEFAULT);
     let mut batches = 0;
     for begun in (0..rounds).step_by(ROUNDS_A_FOLDER as usize) {
         let end = rounds.min(begun + ROUNDS_A_FOLDER);

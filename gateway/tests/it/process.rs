@@ -78,6 +78,25 @@ pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_headroom-gateway"))
 }
 
+/// Starts the program on a free port, and waits for nothing.
+pub(crate) fn spawn(command: &mut Command, data_dir: &Path) -> Child {
+    if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+        command.env("RUST_LOG", "info");
+    }
+    command
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+            "--data-dir",
+        ])
+        .arg(data_dir)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts")
+}
+
 /// Starts the program on a free port, and waits until it is ready.
 pub(crate) async fn start(command: &mut Command, data_dir: &Path) -> Gateway {
     start_seen_by(&Client::new(), command, data_dir).await
@@ -89,21 +108,7 @@ pub(crate) async fn start_seen_by(
     command: &mut Command,
     data_dir: &Path,
 ) -> Gateway {
-    if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
-        command.env("RUST_LOG", "info");
-    }
-    let mut process = command
-        .args([
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-            "--data-dir",
-        ])
-        .arg(data_dir)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut process = spawn(command, data_dir);
     let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
     let log = Arc::new(Mutex::new(String::new()));
     let base = lines.by_ref().map_while(Result::ok).find_map(|line| {

@@ -244,13 +244,17 @@ async fn what_influxdb_reads_otherwise_is_not_sent_as_it_came() {
     for body in [
         "# it's \"odd\nm f=1 1\n",
         "m f=2 2\r\nm f=3 3\r\n",
-        "m f=4 4",
+        "# C:\\\nm f=4 4\n",
+        "m f=5 5",
     ] {
         assert_eq!(app.push("/write?db=telegraf", body).await.0, 204);
     }
-    app.until("all arrived", async |_| server.lines().len() == 4)
-        .await;
-    assert_eq!(server.lines(), ["m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4"]);
+    app.until("all arrived", async |_| {
+        server.lines().last().is_some_and(|line| line == "m f=5 5")
+    })
+    .await;
+    let lines: Vec<_> = (1..=5).map(|n| format!("m f={n} {n}")).collect();
+    assert_eq!(server.lines(), lines);
 }
 
 #[tokio::test]
