@@ -117,6 +117,8 @@ fn verdict(champion: &str, targets: &[Target], errors: &[(Errors, Errors)]) -> O
         crps_ratio: Some(ratio),
         targets: compared,
     })
+                seasonal_naive: None,
+                parts: BTreeMap::new(),
 }
 
 fn judged(errors: &Errors) -> Option<Judged> {
