@@ -86,14 +86,17 @@ impl Fleet {
 
     /// Warns of every host whose clock has been found ahead since the last look.
     fn note_ahead(&self, ahead: Ahead, now_s: i64) {
-        let before = std::mem::replace(&mut *self.ahead.write(), ahead.clone());
-        for (host, newest_s) in ahead.iter().filter(|(host, _)| !before.contains_key(*host)) {
-            tracing::warn!(
-                %host,
-                ahead_s = newest_s - now_s,
-                limit_s = discovery::AHEAD_MAX_S,
-                "points of a host lie ahead of the time and are not looked at until it comes; set the host's clock"
-            );
+        let mut known = self.ahead.write();
+        for (host, newest_s) in &ahead {
+            if !known.contains_key(host) {
+                tracing::warn!(
+                    %host,
+                    ahead_s = newest_s - now_s,
+                    limit_s = discovery::AHEAD_MAX_S,
+                    "points of a host lie ahead of the time and are not looked at until it comes; set the host's clock"
+                );
+            }
         }
+        *known = ahead;
     }
 }

@@ -72,30 +72,27 @@ impl Recent {
         let held = self.held.lock().get(host).cloned();
         let useful =
             held.filter(|held| held.reaches(targets, span) && held.is_young(now_s, whole_after_s));
-        let read = match useful {
-            Some(held) => {
-                let steps = (AGAIN_STEPS + BEFORE_STEPS) as i64;
-                let again = Span {
-                    from_s: span.until_s - steps * i64::from(STEP_S),
-                    ..span
-                };
-                let rare = held.rare.clone();
-                let newest = history::read_by(&self.gateway, host, targets, again, &rare).await?;
-                Held {
-                    span,
-                    whole_at_s: held.whole_at_s,
-                    rare,
-                    grids: held.carried_on(newest, span),
-                }
+        let read = if let Some(held) = useful {
+            let steps = (AGAIN_STEPS + BEFORE_STEPS) as i64;
+            let again = Span {
+                from_s: span.until_s - steps * i64::from(STEP_S),
+                ..span
+            };
+            let rare = held.rare.clone();
+            let newest = history::read_by(&self.gateway, host, targets, again, &rare).await?;
+            Held {
+                span,
+                whole_at_s: held.whole_at_s,
+                rare,
+                grids: held.carried_on(newest, span),
             }
-            None => {
-                let rare = history::rare_counters(&self.gateway, host, targets, span).await?;
-                Held {
-                    span,
-                    whole_at_s: now_s,
-                    grids: history::read_by(&self.gateway, host, targets, span, &rare).await?,
-                    rare,
-                }
+        } else {
+            let rare = history::rare_counters(&self.gateway, host, targets, span).await?;
+            Held {
+                span,
+                whole_at_s: now_s,
+                grids: history::read_by(&self.gateway, host, targets, span, &rare).await?,
+                rare,
             }
         };
         let grids = read.grids.clone();

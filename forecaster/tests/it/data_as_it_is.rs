@@ -297,15 +297,15 @@ async fn on_sunday_night_a_monday_is_expected_to_be_like_the_last() {
     // Sunday, an hour before midnight, four weeks on.
     let now_s = START_S + 28 * DAY_S - HOUR_S;
     gateway.pass(now_s + 14 - NOW_S);
-    let times = || (START_S - HOUR_S..=now_s).step_by(300);
-    let queue = times().map(|time_s| (time_s, at_work(time_s, 20.0, 60.0)));
+    let read_at = || (START_S - HOUR_S..=now_s).step_by(300);
+    let queue = read_at().map(|time_s| (time_s, at_work(time_s, 20.0, 60.0)));
     gateway.send(Readings::new(
         ["pool", "queue"],
         &[("host", "web-1")],
         queue,
     ));
     let mut received = 0.0;
-    let counted = times().map(|time_s| {
+    let counted = read_at().map(|time_s| {
         received += 300.0 * at_work(time_s - 300, 2e5, 1e6);
         (time_s, received)
     });
