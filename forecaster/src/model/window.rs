@@ -10,7 +10,7 @@
 //! | segments | `[SEGMENTS, SEGMENT_FEATURES]` | the calendar of the segment's start, and which candidates are real |
 //!
 //! The candidates are the newest value, the mean of the last hour, the median of the context, the value a day
-//! and a week earlier (a day, where the week is not known), the mean over the days of the last week at that time of day, the last two shifted to the
+//! and a week earlier, the mean over the days of the last week at that time of day, the last two shifted to the
 //! present height, and the straight line through the last four hours.
 
 use std::f32::consts::TAU;
@@ -244,12 +244,9 @@ impl Series {
         let newest = known[origin - 1];
         let height = mean(&known[origin - HOUR_STEPS..]);
         let day = |step: usize| known[origin + step - DAY_STEPS];
-        let missed: Vec<bool> = (0..SEGMENTS)
-            .map(|segment| self.missed_week(origin, segment))
-            .collect();
-        let week = |step: usize| match (origin + step).checked_sub(WEEK_STEPS) {
-            Some(place) if !missed[step / SEGMENT_STEPS] => known[place],
-            _ => day(step),
+        let week = |step: usize| {
+            let place = (origin + step).checked_sub(WEEK_STEPS);
+            place.map_or_else(|| day(step), |place| known[place])
         };
         let days = (origin / DAY_STEPS).min(7);
         let profile = |step: usize| {
@@ -404,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_week_before_that_lies_in_a_gap_is_not_known_and_the_day_stands_in() {
+    fn a_week_before_that_lies_in_a_gap_is_not_known() {
         let origin = 8 * DAY_STEPS + 100;
         let mut values = staircase();
         // The second hour of the horizon, and a little of the third.
@@ -416,12 +413,6 @@ mod tests {
         let known: Vec<bool> = flags.map(|segment| segment[CALENDAR] > 0.5).collect();
         let all_but_the_second: Vec<bool> = (0..SEGMENTS).map(|place| place != 1).collect();
         assert_eq!(known, all_but_the_second);
-        let (day, week) = (3, 4);
-        for step in 0..HORIZON_STEPS {
-            let at = |candidate: usize| window.candidates[step * CANDIDATES + candidate];
-            let is_day = at(week).to_bits() == at(day).to_bits();
-            assert_eq!(is_day, step / SEGMENT_STEPS == 1, "step {step}");
-        }
     }
 
     #[test]
