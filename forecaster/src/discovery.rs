@@ -20,6 +20,10 @@ use crate::{
 pub const HOST_TAG: &str = "host";
 /// A host that was silent for longer than this is gone: a holiday and a weekend are shorter.
 pub const HEARD_WITHIN_S: i64 = 14 * 86_400;
+/// A host whose clock runs ahead is found up to this far; points beyond are not looked at.
+pub const AHEAD_MAX_S: i64 = 3_600;
+/// How far beyond that it is looked for hosts to warn about: clocks go wrong by a zone or by a year.
+const AHEAD_LOOKED_AT_S: i64 = 10 * 366 * 86_400;
 /// More targets than this on one host are left out, the later ones in the rules' order: a train must stay short.
 pub const TARGETS_MAX: usize = 64;
 /// More hosts than this are left out: what grows has a limit.
@@ -39,6 +43,9 @@ pub struct Host {
 /// The hosts by name.
 pub type Hosts = BTreeMap<String, Host>;
 
+/// The hosts that send points of more than [`AHEAD_MAX_S`] ahead, and the times of their newest, in seconds since 1970.
+pub type Ahead = BTreeMap<String, i64>;
+
 /// Asks the gateway which hosts and targets there are.
 ///
 /// # Errors
@@ -57,6 +64,42 @@ pub async fn discover(
     Ok(hosts(rules, &results))
 }
 
+/// Asks the gateway which hosts send points from so far ahead that they are not looked at.
+///
+/// # Errors
+///
+/// When the gateway is away or refuses.
+pub async fn ahead(gateway: &Gateway, rules: &[Rule], now_s: i64) -> Result<Ahead, GatewayError> {
+    let asked: Vec<String> = rules
+        .iter()
+        .map(|rule| statement_ahead(rule, now_s))
+        .collect();
+    let results = match gateway.query(&asked).await {
+        Err(error) if error.is_database_missing() => return Ok(Ahead::new()),
+        outcome => outcome?,
+    };
+    let mut ahead = Ahead::new();
+    for series in results.iter().flat_map(|result| &result.series) {
+        let time_s = series.values.first().and_then(|row| row.first()?.as_i64());
+        if let (Some(host), Some(time_s)) = (series.tags.get(HOST_TAG), time_s) {
+            let newest_s = ahead.entry(host.clone()).or_insert(time_s);
+            *newest_s = time_s.max(*newest_s);
+        }
+    }
+    Ok(ahead)
+}
+
+fn statement_ahead(rule: &Rule, now_s: i64) -> String {
+    let from_s = now_s + AHEAD_MAX_S;
+    format!(
+        "SELECT last({}) FROM {} WHERE {} GROUP BY {}",
+        influxql::name(&rule.target.field),
+        influxql::name(&rule.target.measurement),
+        influxql::during(from_s, from_s + AHEAD_LOOKED_AT_S),
+        influxql::name(HOST_TAG)
+    )
+}
+
 fn statement(rule: &Rule, now_s: i64) -> String {
     let target = &rule.target;
     let mut statement = format!(
@@ -69,7 +112,7 @@ fn statement(rule: &Rule, now_s: i64) -> String {
     let _ = write!(
         statement,
         "{} GROUP BY {}",
-        influxql::during(now_s - HEARD_WITHIN_S, now_s + 3_600),
+        influxql::during(now_s - HEARD_WITHIN_S, now_s + AHEAD_MAX_S),
         influxql::name(HOST_TAG)
     );
     for key in grouped_tags(rule) {

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use crate::{
     clock::Clock,
     config::Rule,
-    discovery::{self, Host, Hosts},
+    discovery::{self, Ahead, Host, Hosts},
     gateway::{Gateway, GatewayError},
 };
 
@@ -17,6 +17,7 @@ pub struct Fleet {
     gateway: Arc<Gateway>,
     clock: Arc<dyn Clock>,
     hosts: RwLock<Option<Arc<Hosts>>>,
+    ahead: RwLock<Ahead>,
 }
 
 impl Fleet {
@@ -28,6 +29,7 @@ impl Fleet {
             gateway,
             clock,
             hosts: RwLock::new(None),
+            ahead: RwLock::default(),
         }
     }
 
@@ -43,13 +45,24 @@ impl Fleet {
         self.known()?.get(name).cloned()
     }
 
+    /// Returns the hosts whose clocks run so far ahead that their newest points are not looked at.
+    #[must_use]
+    pub fn ahead(&self) -> Ahead {
+        self.ahead.read().clone()
+    }
+
     /// Asks the gateway for hosts and targets; when it cannot answer, what was known stays.
     ///
     /// # Errors
     ///
     /// When the gateway is away or refuses.
     pub async fn refresh(&self) -> Result<Arc<Hosts>, GatewayError> {
-        let hosts = discovery::discover(&self.gateway, &self.rules, self.clock.now_s()).await?;
+        let now_s = self.clock.now_s();
+        let hosts = discovery::discover(&self.gateway, &self.rules, now_s).await?;
+        self.note_ahead(
+            discovery::ahead(&self.gateway, &self.rules, now_s).await?,
+            now_s,
+        );
         let hosts = Arc::new(hosts);
         let before = self.hosts.write().replace(Arc::clone(&hosts));
         for (name, host) in hosts.iter() {
@@ -69,5 +82,21 @@ impl Fleet {
             }
         }
         Ok(hosts)
+    }
+
+    /// Warns of every host whose clock has been found ahead since the last look.
+    fn note_ahead(&self, ahead: Ahead, now_s: i64) {
+        let mut known = self.ahead.write();
+        for (host, newest_s) in &ahead {
+            if !known.contains_key(host) {
+                tracing::warn!(
+                    %host,
+                    ahead_s = newest_s - now_s,
+                    limit_s = discovery::AHEAD_MAX_S,
+                    "points of a host lie ahead of the time and are not looked at until it comes; set the host's clock"
+                );
+            }
+        }
+        *known = ahead;
     }
 }

@@ -1,22 +1,42 @@
 //! A host's history: questions to the gateway, and their answers on regular grids.
 //!
-//! One statement a rule asks for means over the step (for a counter: its last value in each step) of all its targets
-//! at once. Times are aligned to the step, and the step that is still under way is never asked for.
+//! One statement a rule asks for means over the step of all its targets at once; for a counter, for its last value in each
+//! step. Times are aligned to the step, and the step that is still under way is never asked for.
+//!
+//! InfluxQL names what it groups by the group's start, and the time of a reading is lost. Where an agent reads a counter
+//! at least once a minute, its last reading in a step lies near the step's end. One that is read more rarely is asked for
+//! reading by reading, with the times ([`rare_counters`]).
 
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+};
 
 use headroom_openapi::query::{ResultSeries, StatementResult};
 
 use crate::{
     discovery::HOST_TAG,
     gateway::{Gateway, GatewayError, influxql},
-    grid::{Grid, STEP_S, Sample},
+    grid::{COUNTER_GAP_MAX_S, Grid, STEP_S, Sample},
     target::{Target, TargetRule},
 };
 
 /// How late a counter's steps begin. A value that was read at a step's very end, as backfills and agents that round
 /// their times have it, then belongs to the step that it ends and not to the next.
 const COUNTER_LATE_S: i64 = 1;
+
+/// How long before a span's end it is counted how often counters are read: time enough to see it where data comes an hour
+/// or two late.
+const COUNTED_S: i64 = 3 * 3_600;
+
+/// The readings in a step, where there are any, with which a counter is read often. An agent that reads every minute has
+/// five.
+const OFTEN_MIN: f64 = 4.0;
+
+/// More readings than this a step are not asked for one by one: an agent that was slowed down only lately leaves a history
+/// that is read in steps.
+const READINGS_MAX: i64 = 5;
 
 /// A stretch of time, aligned to the step: from the first second to before the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +60,22 @@ impl Span {
     }
 }
 
+/// The rules whose counters are read rarely, by their names.
+pub type RareCounters = BTreeSet<String>;
+
+/// What is asked of a rule's series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The mean of each step.
+    Mean,
+    /// A counter's last value in each step.
+    Last,
+    /// How often a counter was read in each step.
+    Count,
+    /// A counter's every reading, so many of a series at most.
+    Readings(i64),
+}
+
 /// Reads the grids of a host's targets, in the targets' order. A target without points has a grid of missing values.
 ///
 /// # Errors
@@ -51,27 +87,103 @@ pub async fn read(
     targets: &[Target],
     span: Span,
 ) -> Result<Vec<(Target, Grid)>, GatewayError> {
-    let rules = rules_of(targets);
-    let statements: Vec<String> = rules
-        .iter()
-        .map(|rule| statement(rule, host, span))
-        .collect();
-    let results = match gateway.query(&statements).await {
-        Err(error) if error.is_database_missing() => vec![StatementResult::default(); rules.len()],
-        outcome => outcome?,
+    let rare = rare_counters(gateway, host, targets, span).await?;
+    read_by(gateway, host, targets, span, &rare).await
+}
+
+/// Finds the counters that are read too rarely for steps, at a span's end; those that are silent there are not among them.
+///
+/// # Errors
+///
+/// When the gateway is away or refuses.
+pub async fn rare_counters(
+    gateway: &Gateway,
+    host: &str,
+    targets: &[Target],
+    span: Span,
+) -> Result<RareCounters, GatewayError> {
+    let mut rules = rules_of(targets);
+    rules.retain(|rule| rule.counter);
+    let counted = Span {
+        from_s: span.from_s.max(span.until_s - COUNTED_S),
+        ..span
     };
+    let asked: Vec<(&TargetRule, Asked)> = rules
+        .iter()
+        .map(|rule| (rule.as_ref(), Asked::Count))
+        .collect();
+    let results = ask(gateway, host, &asked, counted).await?;
+    let rare = rules.iter().zip(&results).filter(|(_, result)| {
+        let rows = result.series.iter().flat_map(|series| &series.values);
+        let counts = rows.filter_map(|row| row.get(1)?.as_f64());
+        let (steps, readings) = counts.fold((0_u32, 0.0), |(n, sum), count| (n + 1, sum + count));
+        steps > 0 && readings < OFTEN_MIN * f64::from(steps)
+    });
+    Ok(rare.map(|(rule, _)| rule.name.clone()).collect())
+}
+
+/// Reads as [`read`] does, where it is known which counters are read rarely.
+///
+/// # Errors
+///
+/// When the gateway is away or refuses.
+pub async fn read_by(
+    gateway: &Gateway,
+    host: &str,
+    targets: &[Target],
+    span: Span,
+    rare: &RareCounters,
+) -> Result<Vec<(Target, Grid)>, GatewayError> {
+    let rules = rules_of(targets);
+    let most = READINGS_MAX * (span.until_s - span.from_s) / i64::from(STEP_S);
+    let mut asked: Vec<(&TargetRule, Asked)> = rules
+        .iter()
+        .map(|rule| match rule.counter {
+            true if rare.contains(&rule.name) => (rule.as_ref(), Asked::Readings(most)),
+            true => (rule.as_ref(), Asked::Last),
+            false => (rule.as_ref(), Asked::Mean),
+        })
+        .collect();
+    let mut results = ask(gateway, host, &asked, span).await?;
+    for ((rule, asked), result) in asked.iter_mut().zip(&mut results) {
+        let is_full = |series: &ResultSeries| series.values.len() as i64 >= most;
+        if *asked == Asked::Readings(most) && result.series.iter().any(is_full) {
+            *asked = Asked::Last;
+            let again = ask(gateway, host, &[(*rule, *asked)], span).await?;
+            *result = again.into_iter().next().unwrap_or_default();
+        }
+    }
     Ok(targets
         .iter()
         .map(|target| {
             let place = rules
                 .iter()
                 .position(|rule| Arc::ptr_eq(rule, &target.rule));
-            let samples = place
-                .map(|place| samples_of(target, &results[place]))
-                .unwrap_or_default();
-            (target.clone(), grid_of(target, &samples, span))
+            let grid = place.map_or_else(
+                || Grid::missing(span.from_s, span.until_s, STEP_S),
+                |place| grid_of(target, &results[place], asked[place].1, span),
+            );
+            (target.clone(), grid)
         })
         .collect())
+}
+
+async fn ask(
+    gateway: &Gateway,
+    host: &str,
+    asked: &[(&TargetRule, Asked)],
+    span: Span,
+) -> Result<Vec<StatementResult>, GatewayError> {
+    let statements: Vec<String> = asked
+        .iter()
+        .map(|(rule, asked)| statement(rule, *asked, host, span))
+        .collect();
+    match gateway.query(&statements).await {
+        Err(error) if error.is_database_missing() => {
+            Ok(vec![StatementResult::default(); asked.len()])
+        }
+        outcome => outcome,
+    }
 }
 
 fn rules_of(targets: &[Target]) -> Vec<Arc<TargetRule>> {
@@ -84,35 +196,42 @@ fn rules_of(targets: &[Target]) -> Vec<Arc<TargetRule>> {
     rules
 }
 
-fn statement(rule: &TargetRule, host: &str, span: Span) -> String {
-    let step = i64::from(STEP_S);
-    // A counter's steps begin a second late, so that each holds the value at its very end.
-    let (aggregate, late_s, from_s) = if rule.counter {
-        ("last", COUNTER_LATE_S, span.from_s - step)
-    } else {
-        ("mean", 0, span.from_s)
+fn statement(rule: &TargetRule, asked: Asked, host: &str, span: Span) -> String {
+    let field = influxql::name(&rule.field);
+    let (selected, before_s) = match asked {
+        Asked::Mean => (format!("mean({field})"), 0),
+        Asked::Count => (format!("count({field})"), 0),
+        Asked::Last => (format!("last({field})"), i64::from(STEP_S)),
+        Asked::Readings(_) => (field, COUNTER_GAP_MAX_S),
     };
+    // A counter's steps begin a second late, so that each holds the value at its very end.
+    let late_s = if rule.counter { COUNTER_LATE_S } else { 0 };
     let mut statement = format!(
-        "SELECT {aggregate}({}) FROM {} WHERE {} = {} AND ",
-        influxql::name(&rule.field),
+        "SELECT {selected} FROM {} WHERE {} = {} AND ",
         influxql::name(&rule.measurement),
         influxql::name(HOST_TAG),
         influxql::text(host)
     );
     influxql::push_tags(&mut statement, &rule.where_tags);
-    let _ = write!(
-        statement,
-        "{} GROUP BY time({STEP_S}s",
-        influxql::during(from_s + late_s, span.until_s + late_s)
-    );
-    if late_s > 0 {
-        let _ = write!(statement, ", {late_s}s");
+    let during = influxql::during(span.from_s - before_s + late_s, span.until_s + late_s);
+    statement.push_str(&during);
+    let step = if late_s > 0 {
+        format!("time({STEP_S}s, {late_s}s)")
+    } else {
+        format!("time({STEP_S}s)")
+    };
+    let is_by_step = !matches!(asked, Asked::Readings(_));
+    let tags = rule.by_tags.iter().map(|key| influxql::name(key));
+    let groups: Vec<String> = is_by_step.then_some(step).into_iter().chain(tags).collect();
+    if !groups.is_empty() {
+        let _ = write!(statement, " GROUP BY {}", groups.join(", "));
     }
-    statement.push(')');
-    for key in &rule.by_tags {
-        let _ = write!(statement, ", {}", influxql::name(key));
+    match asked {
+        Asked::Readings(most) => {
+            let _ = write!(statement, " LIMIT {most}");
+        }
+        _ => statement.push_str(" fill(none)"),
     }
-    statement.push_str(" fill(none)");
     statement
 }
 
@@ -155,19 +274,15 @@ pub(crate) fn on_grid(rule: &TargetRule, samples: &[Sample], span: Span) -> Grid
     }
 }
 
-fn grid_of(target: &Target, samples: &[Sample], span: Span) -> Grid {
-    if !target.rule.counter {
-        return on_grid(&target.rule, samples, span);
+fn grid_of(target: &Target, result: &StatementResult, asked: Asked, span: Span) -> Grid {
+    let mut samples = samples_of(target, result);
+    if asked == Asked::Last {
+        // The last value of a step was read near its end, and InfluxQL names the step by its start, which is a second late.
+        for sample in &mut samples {
+            sample.time_s += i64::from(STEP_S) - COUNTER_LATE_S;
+        }
     }
-    // The last value of a step was read at its end, and InfluxQL names the step by its start, which is a second late.
-    let at_the_end: Vec<Sample> = samples
-        .iter()
-        .map(|sample| Sample {
-            time_s: sample.time_s + i64::from(STEP_S) - COUNTER_LATE_S,
-            ..*sample
-        })
-        .collect();
-    on_grid(&target.rule, &at_the_end, span)
+    on_grid(&target.rule, &samples, span)
 }
 
 #[cfg(test)]
@@ -209,14 +324,19 @@ mod tests {
             until_s: 1_200,
         };
         assert_eq!(
-            statement(&rule("disk.used_percent"), "db'1", span),
+            statement(&rule("disk.used_percent"), Asked::Mean, "db'1", span),
             "SELECT mean(\"used_percent\") FROM \"disk\" WHERE \"host\" = 'db\\'1' AND time >= 600000ms AND \
              time < 1200000ms GROUP BY time(300s), \"path\" fill(none)"
         );
         assert_eq!(
-            statement(&rule("net.bytes_recv"), "h", span),
+            statement(&rule("net.bytes_recv"), Asked::Last, "h", span),
             "SELECT last(\"bytes_recv\") FROM \"net\" WHERE \"host\" = 'h' AND time >= 301000ms AND \
              time < 1201000ms GROUP BY time(300s, 1s), \"interface\" fill(none)"
+        );
+        assert_eq!(
+            statement(&rule("net.bytes_recv"), Asked::Readings(10), "h", span),
+            "SELECT \"bytes_recv\" FROM \"net\" WHERE \"host\" = 'h' AND time >= -299000ms AND \
+             time < 1201000ms GROUP BY \"interface\" LIMIT 10"
         );
     }
 
@@ -225,14 +345,11 @@ mod tests {
         let target = rule("cpu.usage").target(&BTreeMap::new());
         let result = answer(&json!([{"name": "cpu", "columns": ["time", "mean"],
             "values": [[300, 90.0], [900, 40]]}]));
-        let grid = grid_of(
-            &target,
-            &samples_of(&target, &result),
-            Span {
-                from_s: 300,
-                until_s: 1_200,
-            },
-        );
+        let span = Span {
+            from_s: 300,
+            until_s: 1_200,
+        };
+        let grid = grid_of(&target, &result, Asked::Mean, span);
         assert_eq!((grid.values[0], grid.values[2]), (10.0, 60.0));
         assert!(grid.values[1].is_nan());
     }
@@ -245,14 +362,11 @@ mod tests {
              "values": [[1, 100], [301, 400], [601, 1000]]},
             {"name": "net", "tags": {"interface": "eth1"}, "columns": ["time", "last"], "values": [[301, 7]]},
         ]));
-        let grid = grid_of(
-            &target,
-            &samples_of(&target, &result),
-            Span {
-                from_s: 300,
-                until_s: 900,
-            },
-        );
+        let span = Span {
+            from_s: 300,
+            until_s: 900,
+        };
+        let grid = grid_of(&target, &result, Asked::Last, span);
         assert_eq!(grid.values, [1.0, 2.0]);
     }
 }

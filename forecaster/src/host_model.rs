@@ -75,11 +75,6 @@ impl HostModel {
         Self::new(manifest, Vec::new())
     }
 
-    /// Makes a model of a host that knows no target.
-    pub(crate) fn empty(host: &str) -> Self {
-        Self::new(Manifest::empty(host), [])
-    }
-
     /// Makes a model of a host that was never trained: the base answers, with the rows of other hosts' series.
     pub(crate) fn of_newcomer(mut manifest: Manifest, base: &Base, rows: &[SeriesName]) -> Self {
         let network = base.network(rows).ok();

@@ -71,7 +71,7 @@ pub struct Verdict {
     /// The challenger's CRPS divided by the champion's, as the geometric mean over targets, a tenth of each target's
     /// usual change from day to day added to both; null where nothing could be compared.
     pub crps_ratio: Option<f64>,
-    /// The errors of both by target.
+    /// The errors of both by target, and of seasonal naive and the ensemble's parts.
     pub targets: BTreeMap<String, Compared>,
 }
 
@@ -85,6 +85,13 @@ pub struct Compared {
     pub champion: Judged,
     /// The challenger's.
     pub challenger: Judged,
+    /// Those of seasonal naive (day) on the same origins; null for forecasts that were written beside each other.
+    #[serde(default)]
+    pub seasonal_naive: Option<Judged>,
+    /// Those of every further kind of model that the challenger was made of or chosen from, on the same origins; empty for
+    /// forecasts that were written beside each other.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, Judged>,
 }
 
 /// The errors of one of them, in the target's own unit.

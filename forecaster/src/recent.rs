@@ -14,7 +14,7 @@ use crate::{
     forecast::HISTORY_STEPS,
     gateway::{Gateway, GatewayError},
     grid::{COUNTER_GAP_MAX_S, Grid, STEP_S},
-    history::{self, Span},
+    history::{self, RareCounters, Span},
     target::Target,
 };
 
@@ -40,6 +40,8 @@ pub struct Recent {
 struct Held {
     span: Span,
     whole_at_s: i64,
+    /// As they were when the whole was read.
+    rare: RareCounters,
     grids: Vec<(Target, Grid)>,
 }
 
@@ -70,35 +72,40 @@ impl Recent {
         let held = self.held.lock().get(host).cloned();
         let useful =
             held.filter(|held| held.reaches(targets, span) && held.is_young(now_s, whole_after_s));
-        let (grids, whole_at_s) = match useful {
-            Some(held) => {
-                let steps = (AGAIN_STEPS + BEFORE_STEPS) as i64;
-                let again = Span {
-                    from_s: span.until_s - steps * i64::from(STEP_S),
-                    ..span
-                };
-                let newest = history::read(&self.gateway, host, targets, again).await?;
-                (held.carried_on(newest, span), held.whole_at_s)
+        let read = if let Some(held) = useful {
+            let steps = (AGAIN_STEPS + BEFORE_STEPS) as i64;
+            let again = Span {
+                from_s: span.until_s - steps * i64::from(STEP_S),
+                ..span
+            };
+            let rare = held.rare.clone();
+            let newest = history::read_by(&self.gateway, host, targets, again, &rare).await?;
+            Held {
+                span,
+                whole_at_s: held.whole_at_s,
+                rare,
+                grids: held.carried_on(newest, span),
             }
-            None => (
-                history::read(&self.gateway, host, targets, span).await?,
-                now_s,
-            ),
+        } else {
+            let rare = history::rare_counters(&self.gateway, host, targets, span).await?;
+            Held {
+                span,
+                whole_at_s: now_s,
+                grids: history::read_by(&self.gateway, host, targets, span, &rare).await?,
+                rare,
+            }
         };
-        self.hold(host, span, whole_at_s, &grids);
+        let grids = read.grids.clone();
+        self.hold(host, read);
         Ok(grids)
     }
 
     /// Keeps what was read, unless more targets of the host are kept already.
-    fn hold(&self, host: &str, span: Span, whole_at_s: i64, grids: &[(Target, Grid)]) {
+    fn hold(&self, host: &str, read: Held) {
         let mut held = self.held.lock();
-        let has_more = |held: &Arc<Held>| held.grids.len() > grids.len() && held.reaches(&[], span);
+        let has_more =
+            |held: &Arc<Held>| held.grids.len() > read.grids.len() && held.reaches(&[], read.span);
         if !held.peek(host).is_some_and(has_more) {
-            let read = Held {
-                span,
-                whole_at_s,
-                grids: grids.to_vec(),
-            };
             held.insert(host.to_owned(), Arc::new(read));
         }
     }
@@ -173,6 +180,7 @@ mod tests {
         Held {
             span,
             whole_at_s: now_s,
+            rare: RareCounters::new(),
             grids: vec![(target.clone(), grid(span))],
         }
     }

@@ -11,12 +11,13 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    champions::Champions,
+    champions::{Champions, Contest},
     clock::Clock,
     config::TrainingSettings,
     fleet::Fleet,
     gateway::Gateway,
     jobs::{Book, Cause, need},
+    shadow,
 };
 
 /// What decides who is retrained, and in which order.
@@ -103,8 +104,11 @@ impl Known {
         };
         // Whom another job trains anyway is not trained twice.
         hosts.retain(|host| !self.book.is_under_way(host));
-        // A new challenger would take the place of one that is on trial, and no trial would ever end.
-        hosts.retain(|host| self.champions.contest(host).is_none());
+        // A new challenger would take the place of one that is on trial, and no trial would ever end; one that is overdue
+        // has had its time.
+        let now_s = self.clock.now_s();
+        let is_free = |contest: Arc<Contest>| shadow::is_overdue(&contest.trial, now_s);
+        hosts.retain(|host| self.champions.contest(host).is_none_or(is_free));
         match self.book.submit(hosts, Cause::Schedule) {
             Ok(job) => {
                 tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued");

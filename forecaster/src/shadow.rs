@@ -3,7 +3,8 @@
 //! What a challenger expects is written into a measurement of its own ([`writeback::ASIDE`]), one, four and eight hours
 //! ahead, as the champion's is into [`writeback::AT_LEAD`]. When the trial's time is over, both are compared with what
 //! came, at the instants for which both wrote: forecasts of the same instants, made at the same time from the same
-//! history. A restart loses nothing of it.
+//! history. Where too little came to tell, the trial goes on, up to [`LENGTHS_MAX`] times its length. A restart loses
+//! nothing of it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,6 +16,7 @@ use crate::{
     manifest::{Compared, Judged, Verdict},
     metrics::Metrics,
     quality::{self, Errors},
+    registry::Trial,
     serving::{ServeError, Serving},
     target::Target,
     training::gate::geometric_mean_ratio,
@@ -23,6 +25,16 @@ use crate::{
 
 /// The forecasts of a target, over all leads, without which it says nothing: an hour of the shortest.
 const COMPARED_MIN: usize = 12;
+
+/// A trial that could not be judged for so many times its length ends without a judgement: the champion stays. A host on trial
+/// is not retrained by schedule, and one that is silent or away would never be again.
+pub const LENGTHS_MAX: i64 = 3;
+
+/// Says whether a trial is over, whatever is known by then.
+#[must_use]
+pub fn is_overdue(trial: &Trial, now_s: i64) -> bool {
+    now_s >= trial.since_s + LENGTHS_MAX * (trial.until_s - trial.since_s)
+}
 
 /// Lets challengers forecast, and judges them.
 pub struct Shadow {
@@ -58,7 +70,7 @@ impl Shadow {
         Ok(())
     }
 
-    /// Judges a challenger; where too little came to tell, its trial goes on.
+    /// Judges a challenger; where too little came to tell, its trial goes on until it is overdue.
     async fn judge(&self, host: &str, contest: &Contest, now_s: i64) -> Result<(), GatewayError> {
         let Some(known) = self.serving.fleet.host(host) else {
             return Ok(());
@@ -66,9 +78,13 @@ impl Shadow {
         let steps = (now_s - contest.trial.since_s) / i64::from(STEP_S) + 1;
         let span = Span::before(now_s, steps as usize);
         let errors = quality::beside(&self.serving.gateway, host, &known.targets, span).await?;
-        let Some(verdict) = verdict(&contest.trial.champion, &known.targets, &errors) else {
-            tracing::debug!(%host, "the trial goes on: too little came to tell");
-            return Ok(());
+        let verdict = match verdict(&contest.trial.champion, &known.targets, &errors) {
+            Some(verdict) => verdict,
+            None if is_overdue(&contest.trial, now_s) => undecided(&contest.trial),
+            None => {
+                tracing::debug!(%host, "the trial goes on: too little came to tell");
+                return Ok(());
+            }
         };
         tracing::info!(%host, challenger = %contest.trial.challenger, promoted = verdict.promoted, reason = %verdict.reason,
             "a trial has ended");
@@ -101,6 +117,8 @@ fn verdict(champion: &str, targets: &[Target], errors: &[(Errors, Errors)]) -> O
                 n_origins,
                 champion: served,
                 challenger: aside,
+                seasonal_naive: None,
+                parts: BTreeMap::new(),
             };
             compared.insert(target.metric.clone(), pair);
         }
@@ -119,6 +137,22 @@ fn verdict(champion: &str, targets: &[Target], errors: &[(Errors, Errors)]) -> O
     })
 }
 
+/// Ends a trial about which too little came to tell.
+fn undecided(trial: &Trial) -> Verdict {
+    let hours = (trial.until_s - trial.since_s) / 3_600;
+    Verdict {
+        champion: trial.champion.clone(),
+        promoted: false,
+        reason: format!(
+            "in {LENGTHS_MAX} times {hours} hours no target had {COMPARED_MIN} forecasts that could be compared with what \
+             came, so version {} stays; PUT /api/v1/hosts/{{host}}/champion chooses the newer model all the same",
+            trial.champion
+        ),
+        crps_ratio: None,
+        targets: BTreeMap::new(),
+    }
+}
+
 fn judged(errors: &Errors) -> Option<Judged> {
     Some(Judged {
         mae: errors.mae()?,
@@ -126,4 +160,24 @@ fn judged(errors: &Errors) -> Option<Judged> {
         crps: errors.crps()?,
         coverage80: errors.coverage80()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_overdue_after_three_times_its_length() {
+        let trial = Trial {
+            challenger: "000002".to_owned(),
+            champion: "000001".to_owned(),
+            since_s: 1_000,
+            until_s: 1_000 + 9 * 3_600,
+            verdict: None,
+        };
+        assert!(!is_overdue(&trial, 1_000 + 27 * 3_600 - 1));
+        assert!(is_overdue(&trial, 1_000 + 27 * 3_600));
+        let verdict = undecided(&trial);
+        assert!(!verdict.promoted && verdict.reason.contains("3 times 9 hours"));
+    }
 }

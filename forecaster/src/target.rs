@@ -133,6 +133,9 @@ impl TargetRule {
     }
 }
 
+/// How far beyond its bounds a share may lie: agents divide differences of counters that were not read at the same instant.
+const ROUNDING: f64 = 0.5;
+
 /// One series and what of it is forecast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
@@ -150,7 +153,7 @@ pub struct Target {
 
 impl Target {
     /// Makes a target of a metric's name alone: shares in percent, what is counted per time as a rate, all else as a
-    /// gauge.
+    /// gauge. [`Self::held_to`] corrects the guess by the values.
     pub(crate) fn named(metric: &str) -> Self {
         let names = |words: &[&str]| words.iter().any(|word| metric.contains(word));
         let kind = if names(&["percent", "usage"]) {
@@ -163,6 +166,30 @@ impl Target {
         let (measurement, field) = metric.split_once('.').unwrap_or((metric, "value"));
         let rule = TargetRule::new(metric, measurement, field, kind);
         Arc::new(rule).target(&BTreeMap::new())
+    }
+
+    /// Corrects the kind of a target that has nothing but a name by its values: what goes beyond 100 is no share, and what
+    /// was ever negative is a gauge. A gauge has no bounds that a value could lie beyond.
+    pub(crate) fn held_to(self, values: impl IntoIterator<Item = f64>) -> Self {
+        let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.into_iter().filter(|value| value.is_finite()) {
+            least = least.min(value);
+            greatest = greatest.max(value);
+        }
+        let kind = match self.kind {
+            Kind::Percent if least >= -ROUNDING && greatest <= 100.0 + ROUNDING => Kind::Percent,
+            Kind::Percent | Kind::Rate if least < 0.0 => Kind::Gauge,
+            Kind::Percent | Kind::Rate => Kind::Rate,
+            Kind::Gauge => Kind::Gauge,
+        };
+        if kind == self.kind {
+            return self;
+        }
+        let rule = TargetRule {
+            kind,
+            ..(*self.rule).clone()
+        };
+        Arc::new(rule).target(&self.tags.into_iter().collect())
     }
 }
 
@@ -258,6 +285,38 @@ mod tests {
         let root = [("mode".into(), "rw".into()), ("path".into(), r"C:\".into())];
         let root = rule.target(&root.into());
         assert_eq!(root.metric, "disk.used_percent{path=C:%5C,mode=rw}");
+    }
+
+    #[test]
+    fn a_kind_that_was_guessed_by_name_gives_way_to_the_values() {
+        let kind = |metric: &str, values: &[f64]| {
+            let target = Target::named(metric).held_to(values.iter().copied());
+            assert_eq!(
+                (target.kind, target.metric.as_str()),
+                (target.rule.kind, metric)
+            );
+            (target.kind, target.unit)
+        };
+        let (percent, rate) = ("%".to_owned(), "1/s".to_owned());
+        let share = [0.0, 99.9, f64::NAN, 100.000_001, -0.000_001];
+        assert_eq!(
+            kind("cpu.usage_active", &share),
+            (Kind::Percent, percent.clone())
+        );
+        assert_eq!(kind("mem.used_percent", &[]), (Kind::Percent, percent));
+        let bytes = [2.1e9, 2.3e9];
+        assert_eq!(
+            kind("docker_container_mem.usage", &bytes),
+            (Kind::Rate, rate.clone())
+        );
+        assert_eq!(
+            kind("cpu.usage_active", &[3.0, 126.8]),
+            (Kind::Rate, rate.clone())
+        );
+        assert_eq!(kind("quota.usage", &[-40.0, 30.0]).0, Kind::Gauge);
+        assert_eq!(kind("queue.count", &[0.0, 7.0]), (Kind::Rate, rate));
+        assert_eq!(kind("queue.count_change", &[-1.0, 7.0]).0, Kind::Gauge);
+        assert_eq!(kind("room.temperature", &[20.0, 21.0]).0, Kind::Gauge);
     }
 
     #[test]

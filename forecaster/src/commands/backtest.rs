@@ -15,7 +15,7 @@ use crate::{
     backtest::Scores,
     clock::{Clock, SystemClock},
     config::{Settings, TrainingSettings},
-    evaluation::{self, Files, Form, Outcome, Plan, Served, Watch},
+    evaluation::{self, Evaluated, Files, Form, Outcome, Plan, Served, Watch, WithoutModel},
     fleet::Fleet,
     forecast::predict,
     gateway::Gateway,
@@ -83,7 +83,7 @@ impl Watch for Steps {
 ///
 /// # Errors
 ///
-/// When the files cannot be read or written, or a training breaks off.
+/// When the files cannot be read or written. A training that breaks off concerns its host alone.
 pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let begun = Instant::now();
     let hosts = evaluation::read(&evaluation.files, &evaluation.scope)?;
@@ -96,12 +96,9 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
         fleet: Shown::new("pass over the fleet", passes as u64),
         hosts: Shown::new("host", asked as u64),
     };
-    let outcomes = evaluation::run(&hosts, &evaluation.plan()?, &steps)?;
-    for outcome in &outcomes {
-        if let Some(reason) = &outcome.refused {
-            eprintln!("{} has no model: {reason}", outcome.host);
-        }
-    }
+    let evaluated = evaluation::run(&hosts, &evaluation.plan()?, &steps)?;
+    let outcomes = &evaluated.outcomes;
+    let broken = told(&evaluated);
     let forecasts: Vec<_> = outcomes
         .iter()
         .flat_map(|outcome| outcome.forecasts.iter().cloned())
@@ -111,14 +108,40 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
         "{} windows of {asked} hosts in {}: {}",
         forecasts.len(),
         evaluation.out.display(),
-        shares(&outcomes)
+        shares(outcomes)
     );
+    if !broken.is_empty() {
+        println!(
+            "answered by a base, since their training broke off: {}",
+            broken.join(", ")
+        );
+    }
     println!(
         "{:.1} s, peak memory {}",
         begun.elapsed().as_secs_f64(),
         peak_memory().map_or_else(|| "unknown".to_owned(), |mb| format!("{mb:.0} MB"))
     );
     Ok(())
+}
+
+/// Says on stderr what could not be trained, and returns the hosts whose training broke off.
+fn told(evaluated: &Evaluated) -> Vec<&str> {
+    for reason in &evaluated.untaught {
+        eprintln!("the fleet's base could not be fitted, and what it begins from serves: {reason}");
+    }
+    let mut broken = Vec::new();
+    for outcome in &evaluated.outcomes {
+        let host = outcome.host.as_str();
+        match &outcome.without_model {
+            Some(WithoutModel::Refused(reason)) => eprintln!("{host} has no model: {reason}"),
+            Some(WithoutModel::BrokeOff(reason)) => {
+                eprintln!("{host} has no model, and the base answers for it: {reason}");
+                broken.push(host);
+            }
+            None => {}
+        }
+    }
+    broken
 }
 
 impl Evaluation {
@@ -154,6 +177,7 @@ impl Evaluation {
             recipe: Recipe::without(&self.without),
             budget: Budget::default(),
             effort: Effort::default(),
+            train: train_host,
         })
     }
 }

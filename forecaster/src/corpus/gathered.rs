@@ -79,13 +79,18 @@ impl Series {
         metric: &str,
     ) -> Result<(Target, crate::grid::Grid), CorpusError> {
         self.samples.sort_by_key(|sample| sample.time_s);
-        if !self.is_known && self.counts() {
-            let rule = TargetRule {
-                counter: true,
-                kind: Kind::Rate,
-                ..(*self.target.rule).clone()
+        if !self.is_known {
+            self.target = if self.counts() {
+                let rule = TargetRule {
+                    counter: true,
+                    kind: Kind::Rate,
+                    ..(*self.target.rule).clone()
+                };
+                Arc::new(rule).target(&BTreeMap::new())
+            } else {
+                let values = self.samples.iter().map(|sample| sample.value);
+                self.target.held_to(values)
             };
-            self.target = Arc::new(rule).target(&BTreeMap::new());
         }
         let from_s = self.samples.first().map_or(0, |sample| sample.time_s);
         let until_s = self.samples.last().map_or(from_s, |last| last.time_s + 1);

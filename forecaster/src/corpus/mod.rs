@@ -11,7 +11,8 @@
 //!
 //! Of a measurement that the default rules know, line protocol gives the targets of those rules, as in the service; of
 //! any other, every numeric field of every series. A field of whole numbers that rises and all but never falls counts
-//! something, and is taken as a rate. What a metric that no rule knows can be follows from its name.
+//! something, and is taken as a rate. What a metric that no rule knows can be follows from its name, unless its values
+//! contradict.
 //!
 //! In the order in which data flows: `lines` and `rows` read, `gathered` makes grids.
 

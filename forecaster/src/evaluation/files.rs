@@ -90,9 +90,12 @@ pub fn read(files: &Files, scope: &str) -> Result<Vec<EvaluatedHost>, Evaluation
             continue;
         };
         let (host, metric) = id.rsplit_once('|').unwrap_or(("", &id));
+        let grid = grid(&samples);
+        // What lies behind the training part says nothing yet.
+        let known = grid.values.iter().take(part.n_train);
         let series = EvaluatedSeries {
-            target: Target::named(metric),
-            grid: grid(&samples),
+            target: Target::named(metric).held_to(known.copied().map(f64::from)),
+            grid,
             training_steps: part.n_train,
             origins: origins.remove(&id).unwrap_or_default(),
             id: id.clone(),

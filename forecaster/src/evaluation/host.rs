@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Plan, SCORED_STEPS};
 use crate::{
     baseline::SeasonalNaive,
-    forecast::{HISTORY_STEPS, predict},
+    cold_start,
+    forecast::{HISTORY_STEPS, TargetForecast, predict},
     grid::{Grid, STEP_S},
     host_model::HostModel,
     model::Base,
@@ -102,16 +103,39 @@ impl EvaluatedHost {
     /// newest value before the origin goes on; a window with no value before it is left out.
     #[must_use]
     pub fn forecasts(&self, model: &HostModel) -> Vec<WindowForecast> {
+        self.answers(|recent| predict(model, recent, HORIZON_STEPS).pop()?.ok())
+    }
+
+    /// Forecasts every window by the base, as of a host that was never trained.
+    pub(super) fn forecasts_of_base(&self, base: &Base) -> Vec<WindowForecast> {
+        let of_base =
+            |recent: &[_]| cold_start::predict(&self.host, base, recent, &[], HORIZON_STEPS);
+        self.answers(|recent| of_base(recent).pop()?.ok())
+    }
+
+    /// Continues every window with its newest value.
+    pub(super) fn newest_values(&self) -> Vec<WindowForecast> {
+        self.answers(|_| None)
+    }
+
+    fn answers(
+        &self,
+        answer: impl Fn(&[(Target, Grid)]) -> Option<TargetForecast>,
+    ) -> Vec<WindowForecast> {
         let windows = self.series.iter().flat_map(|series| {
             let origins = series.origins.iter();
-            origins.filter_map(|&origin| series.forecast(model, origin))
+            origins.filter_map(|&origin| series.forecast(&answer, origin))
         });
         windows.collect()
     }
 }
 
 impl EvaluatedSeries {
-    fn forecast(&self, model: &HostModel, origin: usize) -> Option<WindowForecast> {
+    fn forecast(
+        &self,
+        answer: impl Fn(&[(Target, Grid)]) -> Option<TargetForecast>,
+        origin: usize,
+    ) -> Option<WindowForecast> {
         let from = origin.saturating_sub(HISTORY_STEPS);
         let recent = Grid {
             start_s: self.grid.time_of(from),
@@ -119,14 +143,13 @@ impl EvaluatedSeries {
             values: self.grid.values.get(from..origin)?.to_vec(),
         };
         let end_s = recent.end_s();
-        let answer = predict(model, &[(self.target.clone(), recent)], HORIZON_STEPS).pop()?;
-        let (model, path, ahead) = match answer {
+        let (model, path, ahead) = match answer(&[(self.target.clone(), recent)]) {
             // The forecast begins behind the newest value, which may lie before the origin.
-            Ok(forecast) => {
+            Some(forecast) => {
                 let ahead = (end_s - forecast.data_until_s) / i64::from(STEP_S);
                 (forecast.model, forecast.path, ahead as usize)
             }
-            Err(_) => (ModelKind::Persistence, self.newest(origin)?, 0),
+            None => (ModelKind::Persistence, self.newest(origin)?, 0),
         };
         let last = path.steps() - 1;
         let scored = |level: &Vec<f64>| {

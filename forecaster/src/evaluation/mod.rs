@@ -6,6 +6,8 @@
 //! | windows | `series_id`, `origin_index` (bins from the series' first row), and a column of 0 and 1 a scope |
 //! | `series.csv`, beside them | `series_id`, `n_train`: the bins that may be learned from |
 //!
+//! What a metric can be follows from its name, unless the values of its training part contradict.
+//!
 //! Each host is trained on the first `n_train` bins of its series, and asked at each origin with the bins
 //! before it: by the same code that serves. As in a retrain of the whole fleet, a base is fitted over the training parts
 //! of all hosts first. Nothing at or behind an origin is ever read.
@@ -24,7 +26,7 @@ pub use self::{
     files::{Files, SCOPE_OF_ALL, read, sample},
     host::{EvaluatedHost, Served, WindowForecast},
     output::{Form, OutputError},
-    run::{Outcome, Plan, RunError, Watch, run},
+    run::{Evaluated, Outcome, Plan, RunError, Train, Watch, WithoutModel, run},
 };
 
 /// The steps of a window that are scored: four hours.

@@ -403,7 +403,8 @@ fn on_thread(
     Ok(receive)
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+/// Returns what a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())

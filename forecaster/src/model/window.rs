@@ -217,13 +217,25 @@ impl Series {
     }
 
     fn segments(&self, origin: usize) -> Vec<f32> {
-        let week = if origin >= WEEK_STEPS { 1.0 } else { 0.0 };
         (0..SEGMENTS)
             .flat_map(|segment| {
+                let knows_week = origin >= WEEK_STEPS && !self.missed_week(origin, segment);
                 let calendar = self.calendar(origin + segment * SEGMENT_STEPS);
-                calendar.into_iter().chain([week])
+                calendar
+                    .into_iter()
+                    .chain([f32::from(u8::from(knows_week))])
             })
             .collect()
+    }
+
+    /// Says whether a segment's steps a week earlier lie in a gap: more of them are missing than observed.
+    fn missed_week(&self, origin: usize, segment: usize) -> bool {
+        let first = (origin + segment * SEGMENT_STEPS).checked_sub(WEEK_STEPS);
+        first.is_some_and(|first| {
+            let week_before = &self.values[first..first + SEGMENT_STEPS];
+            let missing = week_before.iter().filter(|value| value.is_nan()).count();
+            2 * missing > SEGMENT_STEPS
+        })
     }
 
     fn candidates(&self, origin: usize, scale: WindowScale) -> Vec<f32> {
@@ -448,6 +460,21 @@ mod tests {
         let flags = window.segments.chunks(SEGMENT_FEATURES);
         assert!(flags.clone().all(|segment| segment[CALENDAR] > 0.5));
         assert_eq!(flags.count() * SEGMENT_STEPS, 96);
+    }
+
+    #[test]
+    fn a_week_before_that_lies_in_a_gap_is_not_known() {
+        let origin = 8 * DAY_STEPS + 100;
+        let mut values = staircase();
+        // The second hour of the horizon, and a little of the third.
+        let gap = origin - WEEK_STEPS + SEGMENT_STEPS;
+        values[gap..gap + SEGMENT_STEPS + 3].fill(f32::NAN);
+        let series = series(values);
+        let window = series.window(origin).expect("a window");
+        let flags = window.segments.chunks(SEGMENT_FEATURES);
+        let known: Vec<bool> = flags.map(|segment| segment[CALENDAR] > 0.5).collect();
+        let all_but_the_second: Vec<bool> = (0..SEGMENTS).map(|place| place != 1).collect();
+        assert_eq!(known, all_but_the_second);
     }
 
     #[test]

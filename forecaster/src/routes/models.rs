@@ -137,10 +137,12 @@ pub struct TargetModelAnswer {
                 }],
                 "refused": [],
                 "gate": {"champion": "000002", "promoted": true, "crps_ratio": 0.94,
-                    "reason": "CRPS is 0.940 of that of version 000002, over 1 targets and up to 5 origins that neither has seen; up to 1.05 the newer model serves",
+                    "reason": "CRPS is 0.940 of that of version 000002 and 0.625 of seasonal naive's, over 1 targets and up to 5 origins that neither has seen; up to 1.05 of version 000002's the newer model serves",
                     "targets": {"cpu.usage": {"n_origins": 5,
                         "champion": {"mae": 2.3, "rmse": 3.5, "crps": 1.6, "coverage80": 0.78},
-                        "challenger": {"mae": 2.1, "rmse": 3.3, "crps": 1.5, "coverage80": 0.8}}}},
+                        "challenger": {"mae": 2.1, "rmse": 3.3, "crps": 1.5, "coverage80": 0.8},
+                        "seasonal_naive": {"mae": 3.3, "rmse": 5.2, "crps": 2.4, "coverage80": 0.79},
+                        "parts": {"auto_theta": {"mae": 2.6, "rmse": 4.0, "crps": 1.9, "coverage80": 0.81}}}}},
                 "trial": null
             }]
         })),

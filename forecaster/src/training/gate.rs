@@ -4,11 +4,17 @@
 //! seen part of it. Shared origins are therefore those of the test part that lie a horizon (the embargo) or more behind
 //! the end of the champion's data. There each model answers as it serves, all its parts chosen before.
 //!
+//! Targets that only the new model knows cannot be compared; they speak for it, and those that both know decide whether
+//! anything speaks against it. Where there are too few shared origins to tell, the champion stays while it is young.
+//!
 //! The judgement is the host's, not a target's: one network answers for all targets, a version is what is kept, rolled
 //! back and removed, and two networks a host would double what serving takes. Which kind of model answers a target is
 //! chosen target by target within a version (`choice`).
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{
+    collections::BTreeMap,
+    fmt::{Debug, Write},
+};
 
 use super::{candidates::Candidates, history::History, naive};
 use crate::{
@@ -25,9 +31,13 @@ use crate::{
 /// The newest origins that are looked at: two days of them.
 const ORIGINS_MAX: usize = 24;
 
-/// With fewer origins nothing is said against the new model. A night has four or five: a day less the embargo and the
-/// horizon, two hours apart.
+/// With fewer origins nothing is said about a target. A night has four or five: a day less the embargo and the horizon, two
+/// hours apart.
 pub const ORIGINS_MIN: usize = 4;
+
+/// Where too little is said, the champion stays until its data ends so long before the new model's: whoever trains more often
+/// than daily would let models serve that nobody has compared, and newer data is worth something in the end.
+pub const CHAMPION_AGE_MAX_S: i64 = 86_400;
 
 /// How much worse than the champion's the new model's CRPS may be, as the geometric mean over targets. It is judged as it
 /// was before its refresh, without the newest fifth of the history, of which the champion has seen most.
@@ -55,19 +65,29 @@ pub trait Incumbent: Send + Sync + Debug {
 /// Compares target by target.
 pub(super) struct Gate<'a> {
     champion: &'a dyn Incumbent,
+    /// How much earlier the champion's data ends.
+    age_s: i64,
     compared: BTreeMap<String, Compared>,
-    /// A target's errors with the tolerance added: the new model's and the champion's.
-    errors: Vec<(f64, f64)>,
+    /// A target's errors with the tolerance added.
+    errors: Vec<Errors>,
     /// Targets that only the new model knows.
     unknown: Vec<String>,
     /// The most shared origins that a target had.
     origins: usize,
 }
 
+struct Errors {
+    challenger: f64,
+    champion: f64,
+    seasonal_naive: f64,
+}
+
 impl<'a> Gate<'a> {
-    pub(super) fn new(champion: &'a dyn Incumbent) -> Self {
+    /// Begins a comparison with a model whose data ends at `until_s`.
+    pub(super) fn new(champion: &'a dyn Incumbent, until_s: i64) -> Self {
         Self {
             champion,
+            age_s: until_s - champion.manifest().data_until_s,
             compared: BTreeMap::new(),
             errors: Vec::new(),
             unknown: Vec::new(),
@@ -82,7 +102,8 @@ impl<'a> Gate<'a> {
         model: &TargetModel,
         candidates: &Candidates,
     ) {
-        if self.champion.manifest().target(&model.metric).is_none() {
+        let known = self.champion.manifest().target(&model.metric);
+        if known.is_none_or(|known| known.kind != model.kind) {
             self.unknown.push(model.metric.clone());
             return;
         }
@@ -104,12 +125,22 @@ impl<'a> Gate<'a> {
             return;
         }
         let tolerance = TOLERANCE * scale_of(model);
-        self.errors
-            .push((own.crps + tolerance, champions.crps + tolerance));
+        self.errors.push(Errors {
+            challenger: own.crps + tolerance,
+            champion: champions.crps + tolerance,
+            seasonal_naive: day.crps + tolerance,
+        });
+        let is_part =
+            |kind: &ModelKind| *kind != model.serves && *kind != ModelKind::SeasonalNaiveDay;
+        let parts = challenger.iter().filter(|(kind, _)| is_part(kind));
         let compared = Compared {
             n_origins: own.n_origins.min(champions.n_origins),
             champion: Judged::from(&champions),
             challenger: Judged::from(own),
+            seasonal_naive: Some(Judged::from(day)),
+            parts: parts
+                .map(|(kind, scores)| (kind.name().to_owned(), Judged::from(scores)))
+                .collect(),
         };
         self.compared.insert(model.metric.clone(), compared);
     }
@@ -178,10 +209,18 @@ impl<'a> Gate<'a> {
         Some(scores)
     }
 
-    /// Says which of the two serves: the new model, unless the champion is clearly better.
+    /// Says which of the two serves.
     pub(super) fn verdict(self) -> Verdict {
-        let ratio = geometric_mean_ratio(&self.errors);
-        let (promoted, reason) = self.decide(ratio);
+        let beside = |other: fn(&Errors) -> f64| {
+            let errors = self.errors.iter();
+            let pairs: Vec<(f64, f64)> = errors.map(|all| (all.challenger, other(all))).collect();
+            geometric_mean_ratio(&pairs)
+        };
+        let ratio = beside(|all| all.champion);
+        let (promoted, reason) = match (ratio, beside(|all| all.seasonal_naive)) {
+            (Some(ratio), Some(naive)) => self.by_errors(ratio, naive),
+            _ => self.by_age(),
+        };
         Verdict {
             champion: self.champion.version().to_owned(),
             promoted,
@@ -191,28 +230,46 @@ impl<'a> Gate<'a> {
         }
     }
 
-    fn decide(&self, ratio: Option<f64>) -> (bool, String) {
+    /// Judges by the targets that both know: the new model serves, unless the champion is clearly better.
+    fn by_errors(&self, ratio: f64, naive: f64) -> (bool, String) {
+        let (targets, origins) = (self.compared.len(), self.origins);
         let version = self.champion.version();
+        let mut said = format!(
+            "CRPS is {ratio:.3} of that of version {version} and {naive:.3} of seasonal naive's, over {targets} targets and \
+             up to {origins} origins that neither has seen; up to {CRPS_RATIO_MAX} of version {version}'s the newer model \
+             serves"
+        );
+        if !self.unknown.is_empty() {
+            let _ = write!(said, ", which alone knows {}", self.unknown.join(", "));
+        }
+        (ratio <= CRPS_RATIO_MAX, said)
+    }
+
+    /// Judges where no target that both know has enough origins.
+    fn by_age(&self) -> (bool, String) {
+        let (version, origins) = (self.champion.version(), self.origins);
         if !self.unknown.is_empty() {
             let unknown = self.unknown.join(", ");
-            return (true, format!("version {version} does not know {unknown}"));
-        }
-        let Some(ratio) = ratio else {
-            let origins = self.origins;
-            return (
-                true,
-                format!(
-                    "{origins} origins lie a horizon behind the data of version {version}, and {ORIGINS_MIN} are needed \
-                     to say anything against newer data"
-                ),
+            let said = format!(
+                "version {version} does not know {unknown}, and nothing speaks against the newer model"
             );
+            return (true, said);
+        }
+        let hours = CHAMPION_AGE_MAX_S / 3_600;
+        let is_old = self.age_s >= CHAMPION_AGE_MAX_S;
+        let what = if is_old {
+            format!("its data is {hours} hours older or more, so the newer model serves")
+        } else {
+            format!(
+                "its data is less than {hours} hours older, so it stays; PUT /api/v1/hosts/{{host}}/champion chooses the \
+                 newer model all the same"
+            )
         };
-        let (targets, origins) = (self.compared.len(), self.origins);
         let said = format!(
-            "CRPS is {ratio:.3} of that of version {version}, over {targets} targets and up to {origins} origins that \
-             neither has seen; up to {CRPS_RATIO_MAX} the newer model serves"
+            "{origins} origins lie a horizon behind the data of version {version}, and {ORIGINS_MIN} are needed to compare; \
+             {what}"
         );
-        (ratio <= CRPS_RATIO_MAX, said)
+        (is_old, said)
     }
 }
 

@@ -1,8 +1,12 @@
 //! Judging histories: what can be forecast at all, what the network can learn from, and how it is split.
 
 use crate::{
-    backtest::Split, baseline::DAY_STEPS, grid::Grid, model::CONTEXT_STEPS,
-    quantile::HORIZON_STEPS, target::Target,
+    backtest::Split,
+    baseline::DAY_STEPS,
+    grid::{COUNTER_GAP_MAX_S, Grid},
+    model::CONTEXT_STEPS,
+    quantile::HORIZON_STEPS,
+    target::Target,
 };
 
 /// The steps without which a target is refused: the day that seasonal naive repeats, and a horizon to judge it by.
@@ -39,7 +43,7 @@ impl<'a> History<'a> {
         from_s: i64,
         until_s: i64,
     ) -> Result<Self, String> {
-        judge(&grid, until_s)?;
+        judge(target, &grid, until_s)?;
         let step_s = i64::from(grid.step_s);
         let missed = ((grid.start_s - from_s) / step_s) as usize;
         let host_split = Split::of(((until_s - from_s) / step_s) as usize)
@@ -64,8 +68,16 @@ impl<'a> History<'a> {
     }
 }
 
-fn judge(grid: &Grid, until_s: i64) -> Result<(), String> {
+fn judge(target: &Target, grid: &Grid, until_s: i64) -> Result<(), String> {
     let observed = grid.observed();
+    if observed == 0 && target.rule.counter {
+        return Err(format!(
+            "it has no rate: that takes two readings of the counter within {} minutes; check that the series is still \
+             written, and have its agent read it every {} minutes or more often",
+            COUNTER_GAP_MAX_S / 60,
+            grid.step_s / 60
+        ));
+    }
     if observed == 0 {
         return Err("it has no value at all; check that the series is still written".to_owned());
     }

@@ -192,7 +192,8 @@ pub fn train_host(
         });
     }
     let learned = Learned::fit(&histories, request, progress, cancelled).map_err(failed)?;
-    let mut gate = request.champion.as_deref().map(Gate::new);
+    let champion = request.champion.as_deref();
+    let mut gate = champion.map(|champion| Gate::new(champion, until_s));
     let mut targets = Vec::new();
     for (place, history) in histories.iter().enumerate() {
         if cancelled.is_cancelled() {

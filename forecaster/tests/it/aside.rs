@@ -161,6 +161,67 @@ async fn a_challenger_that_forecasts_worse_is_only_kept() {
 }
 
 #[tokio::test]
+async fn a_trial_that_nothing_tells_about_ends_without_the_challenger() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;
+    let app = Setup::new(folder.path(), &gateway)
+        .with(|raw| raw.shadow_hours = Some(9))
+        .start();
+    app.retrained(&["db-1"]).await;
+    app.retrained(&["db-1"]).await;
+    until_on_trial(&app, 1).await;
+    // A round at its beginning, one at its end and one at its greatest length: nine forecasts, too few to tell.
+    gateway.until_kept(ASIDE, 1).await;
+    gateway.pass(9 * 3_600);
+    gateway.until_kept(ASIDE, 2).await;
+    assert_eq!(newest(&app).await["trial"]["verdict"], Value::Null);
+    gateway.pass(18 * 3_600);
+    until_on_trial(&app, 0).await;
+    let ended = newest(&app).await;
+    let verdict = &ended["trial"]["verdict"];
+    assert_eq!(
+        (&verdict["promoted"], &verdict["crps_ratio"]),
+        (&json!(false), &Value::Null)
+    );
+    let reason = verdict["reason"].as_str().expect("a reason");
+    assert!(reason.contains("3 times 9 hours"), "{reason}");
+    assert_eq!(ended["alias"], Value::Null);
+    assert_eq!(version(&app).await, "000001");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_that_cannot_be_judged_keeps_its_host_from_the_schedule_for_a_while_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;
+    let setup = || Setup::new(folder.path(), &gateway).with(|raw| raw.shadow_hours = Some(9));
+    let app = setup().start();
+    app.retrained(&["db-1"]).await;
+    app.retrained(&["db-1"]).await;
+    until_on_trial(&app, 1).await;
+    app.stop().await;
+
+    let app = setup()
+        .with(|raw| raw.retrain_cron = Some("* * * * * *".to_owned()))
+        .start();
+    until_on_trial(&app, 1).await;
+    app.until("/api/v1/hosts", |answer| answer["hosts"][0].is_object())
+        .await;
+    // Nobody can tell what came.
+    gateway.go_away();
+    let scheduled = |answer: &Value| {
+        let jobs = answer["jobs"].as_array().expect("a list");
+        jobs.iter().any(|job| job["cause"] == "schedule")
+    };
+    gateway.pass(27 * 3_600 - 60);
+    assert!(!scheduled(&app.ok("/api/v1/jobs").await));
+    gateway.pass(60);
+    app.until("/api/v1/jobs", scheduled).await;
+    until_on_trial(&app, 1).await;
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_model_that_is_chosen_by_request_ends_the_trial() {
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;

@@ -54,6 +54,7 @@ async fn an_earlier_version_serves_again_until_the_next_train_also_after_a_resta
     let gateway = world().await;
     let app = Setup::new(folder.path(), &gateway).start();
     app.retrained(&["db-1"]).await;
+    gateway.pass(86_400);
     app.retrained(&["db-1"]).await;
     assert_eq!(serving(&app).await, "000002");
     let models = app.ok("/api/v1/models").await;
@@ -78,6 +79,7 @@ async fn an_earlier_version_serves_again_until_the_next_train_also_after_a_resta
     app.until("/api/v1/models", |answer| !answer["models"][0].is_null())
         .await;
     assert_eq!(serving(&app).await, "000001");
+    gateway.pass(86_400);
     app.retrained(&["db-1"]).await;
     assert_eq!(serving(&app).await, "000003");
     app.stop().await;
@@ -86,8 +88,10 @@ async fn an_earlier_version_serves_again_until_the_next_train_also_after_a_resta
 #[tokio::test]
 async fn a_version_is_removed_unless_it_serves_and_its_errors_stay() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = Setup::new(folder.path(), &world().await).start();
+    let gateway = world().await;
+    let app = Setup::new(folder.path(), &gateway).start();
     app.retrained(&["db-1"]).await;
+    gateway.pass(86_400);
     app.retrained(&["db-1"]).await;
     assert_eq!(
         remove(&app, "000002").await,

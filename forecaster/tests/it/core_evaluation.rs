@@ -14,12 +14,14 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use headroom_forecaster::{
     evaluation::{
         self, EvaluatedHost, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast,
+        WithoutModel,
     },
     model::{Base, Device},
     model_kind::{EncoderKind, ModelKind},
     progress::{Event, Progress},
     quantile::LEVELS,
-    training::{Budget, ExtraNetwork, Recipe, fleet::Effort},
+    target::Kind,
+    training::{Budget, ExtraNetwork, Part, Recipe, TrainError, fleet::Effort, train_host},
 };
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
@@ -85,6 +87,7 @@ fn plan(served: Served) -> Plan {
             windows_max: 20 * 2 * 128,
             ..Effort::default()
         },
+        train: train_host,
     }
 }
 
@@ -101,10 +104,11 @@ fn answers(behind: &[f32], served: Served) -> Vec<WindowForecast> {
             .iter()
             .all(|(_, grid)| grid.values.len() == TRAINING_STEPS)
     );
-    let outcomes = evaluation::run(&hosts, &plan(served), &Unwatched).expect("a run");
-    assert_eq!(outcomes.len(), 1);
-    assert_eq!(outcomes[0].refused, None);
-    outcomes[0].forecasts.clone()
+    let mut run = evaluation::run(&hosts, &plan(served), &Unwatched).expect("a run");
+    assert_eq!((run.outcomes.len(), run.untaught.len()), (1, 0));
+    let outcome = run.outcomes.remove(0);
+    assert_eq!(outcome.without_model, None);
+    outcome.forecasts
 }
 
 #[test]
@@ -144,11 +148,108 @@ fn a_host_without_a_usable_history_is_continued_with_its_newest_value() {
     let parts = "series_id,n_train\nmade|web-1|cpu.usage,20\nmade|web-1|mem.used,20\n";
     fs::write(folder.path().join("series.csv"), parts).expect("written");
     let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
-    let outcomes = evaluation::run(&hosts, &plan(Served::Best), &Unwatched).expect("a run");
-    assert!(outcomes[0].refused.is_some());
-    let forecasts = &outcomes[0].forecasts;
+    let run = evaluation::run(&hosts, &plan(Served::Best), &Unwatched).expect("a run");
+    let outcome = &run.outcomes[0];
+    assert!(matches!(
+        &outcome.without_model,
+        Some(WithoutModel::Refused(_))
+    ));
+    let forecasts = &outcome.forecasts;
     assert_eq!(forecasts.len(), 2);
     assert!(forecasts.iter().all(|f| f.model == ModelKind::Persistence));
+}
+
+#[test]
+fn a_training_that_breaks_off_concerns_its_host_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_folder(folder.path(), &wave(DAY, 10.0, 8));
+    let read = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
+    let hosts: Vec<EvaluatedHost> = ["breaks", "panics", "whole"]
+        .map(|name| {
+            let mut host = read[0].clone();
+            name.clone_into(&mut host.host);
+            host
+        })
+        .into();
+    let plan = Plan {
+        recipe: Recipe::without(&[Part::Fleet]),
+        train: |request, progress, cancelled| match request.host.as_str() {
+            "breaks" => Err(TrainError::Cancelled {
+                host: request.host.clone(),
+            }),
+            "panics" => panic!("a tensor went missing"),
+            _ => train_host(request, progress, cancelled),
+        },
+        ..plan(Served::Best)
+    };
+    let outcomes = evaluation::run(&hosts, &plan, &Unwatched)
+        .expect("a run")
+        .outcomes;
+    let reason = |place: usize| match &outcomes[place].without_model {
+        Some(WithoutModel::BrokeOff(reason)) => reason.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(reason(0).contains("\"breaks\""), "{}", reason(0));
+    assert_eq!(reason(1), "a tensor went missing");
+    assert_eq!(outcomes[2].without_model, None);
+    for outcome in &outcomes[..2] {
+        assert_eq!(outcome.forecasts.len(), 2);
+        assert!(outcome.forecasts.iter().all(|f| f.model == ModelKind::Base));
+    }
+    let alone = evaluation::run(&hosts[2..], &plan, &Unwatched)
+        .expect("a run")
+        .outcomes;
+    assert_eq!(outcomes[2].forecasts, alone[0].forecasts);
+}
+
+#[test]
+fn where_the_fleet_s_base_cannot_be_fitted_what_it_begins_from_serves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_folder(folder.path(), &wave(DAY, 10.0, 8));
+    let hosts = evaluation::read(&Files::of_folder(folder.path()), "core").expect("a whole folder");
+    let diverging = Plan {
+        effort: Effort {
+            rate_max: 1e30,
+            ..plan(Served::Best).effort
+        },
+        ..plan(Served::Best)
+    };
+    let run = evaluation::run(&hosts, &diverging, &Unwatched).expect("a run");
+    assert_eq!(run.untaught.len(), 1);
+    let without = Plan {
+        recipe: Recipe::without(&[Part::Fleet]),
+        ..plan(Served::Best)
+    };
+    let shipped = evaluation::run(&hosts, &without, &Unwatched).expect("a run");
+    assert_eq!(run.outcomes[0].without_model, None);
+    assert_eq!(run.outcomes[0].forecasts, shipped.outcomes[0].forecasts);
+}
+
+#[test]
+fn what_a_metric_can_be_is_guessed_by_its_name_and_held_to_its_training_part() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_folder(folder.path(), &[7e9; DAY]);
+    let kinds = |metric: &str, value: f64| {
+        let path = folder.path().join("series_5min.csv.gz");
+        let mut file = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut text = "series_id,epoch_s,value\n".to_owned();
+        for step in 0..TRAINING_STEPS + DAY {
+            let (id, time_s) = (format!("made|web-1|{metric}"), 1_767_571_200 + 300 * step);
+            let value = if step < TRAINING_STEPS { value } else { 7e9 };
+            let _ = writeln!(text, "{id},{time_s},{value}");
+        }
+        file.write_all(text.as_bytes()).expect("room in memory");
+        fs::write(path, file.finish().expect("a whole file")).expect("written");
+        let parts = format!("series_id,n_train\nmade|web-1|{metric},{TRAINING_STEPS}\n");
+        fs::write(folder.path().join("series.csv"), parts).expect("written");
+        let read = evaluation::read(&Files::of_folder(folder.path()), "core");
+        read.expect("a whole folder")[0].training_parts()[0].0.kind
+    };
+    assert_eq!(kinds("docker_container_mem.usage", 2e9), Kind::Rate);
+    assert_eq!(kinds("cpu.usage_active", 126.8), Kind::Rate);
+    assert_eq!(kinds("quota.usage", -5.0), Kind::Gauge);
+    // What lies behind the training part is not known yet.
+    assert_eq!(kinds("cpu.usage", 99.0), Kind::Percent);
 }
 
 #[test]

@@ -141,6 +141,34 @@ fn line_protocol_gives_the_service_s_own_targets_and_what_no_rule_knows() {
 }
 
 #[test]
+fn what_a_name_promises_is_held_to_the_values() {
+    let mut lines = String::new();
+    for step in 0..20_i64 {
+        let time = (START_S + 60 * step) * 1_000_000_000;
+        let used = 2_000_000_000 - step * 4_096 * (step % 3);
+        let _ = writeln!(
+            lines,
+            "docker_container_mem,host=h usage={used}i,usage_percent=12.5 {time}"
+        );
+        let _ = writeln!(lines, "battery,host=h usage_watts=-{step}.5 {time}");
+    }
+    let corpus = read(&[("fleet.lp", &lines)]).expect("line protocol");
+    let told = told(&corpus);
+    let kinds: Vec<(&str, Kind)> = told
+        .iter()
+        .map(|(name, kind, _)| (name.as_str(), *kind))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("fleet|h|battery.usage_watts", Kind::Gauge),
+            ("fleet|h|docker_container_mem.usage", Kind::Rate),
+            ("fleet|h|docker_container_mem.usage_percent", Kind::Percent),
+        ]
+    );
+}
+
+#[test]
 fn parquet_is_read_compressed_and_with_its_own_times() {
     let folder = tempfile::tempdir().expect("a folder");
     let schema = parse_message_type(

@@ -99,10 +99,19 @@ async fn kinds_of_network_that_the_settings_name_are_judged_in_a_retrain() {
 }
 
 #[tokio::test]
-async fn each_train_makes_a_version_and_the_newest_serves() {
+async fn each_train_makes_a_version_and_serves_once_it_can_be_compared() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = Setup::new(folder.path(), &world().await).start();
+    let gateway = world().await;
+    let app = Setup::new(folder.path(), &gateway).start();
     app.retrained(&["web-1"]).await;
+    let job = app.retrained(&["web-1"]).await;
+    let outcome = job["hosts"][0]["outcome"].as_str().expect("an outcome");
+    assert!(
+        outcome.starts_with("version 000001 goes on serving, version 000002 is kept")
+            && outcome.contains("less than 24 hours older"),
+        "{outcome}"
+    );
+    gateway.pass(86_400);
     app.retrained(&["web-1"]).await;
     let models = app.ok("/api/v1/models?host=web-1").await["models"].clone();
     let aliases: Vec<_> = models
@@ -111,7 +120,7 @@ async fn each_train_makes_a_version_and_the_newest_serves() {
         .iter()
         .map(|model| &model["alias"])
         .collect();
-    assert_eq!(aliases, [&json!("champion"), &Value::Null]);
+    assert_eq!(aliases, [&json!("champion"), &Value::Null, &Value::Null]);
     app.stop().await;
 }
 

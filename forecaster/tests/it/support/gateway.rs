@@ -16,7 +16,7 @@ use wiremock::{
     matchers::{method, path},
 };
 
-use super::NOW_S;
+use super::{NOW_S, readings::Readings};
 
 /// A host whose CPU follows the day, and whose disk fills.
 #[derive(Clone, Copy)]
@@ -55,6 +55,8 @@ struct World {
     has_second_disk: Arc<AtomicBool>,
     now_s: Arc<AtomicI64>,
     points: Arc<Mutex<Points>>,
+    /// What agents sent beside the formulas.
+    readings: Arc<Mutex<Vec<Readings>>>,
 }
 
 struct Queries {
@@ -73,6 +75,7 @@ impl FakeGateway {
             has_second_disk: Arc::default(),
             now_s: Arc::new(AtomicI64::new(NOW_S)),
             points: Arc::default(),
+            readings: Arc::default(),
         };
         let server = MockServer::start().await;
         let hosts = hosts
@@ -110,6 +113,12 @@ impl FakeGateway {
         self.world.has_second_disk.store(true, Ordering::SeqCst);
     }
 
+    /// From now on there are these readings too.
+    pub(crate) fn send(&self, readings: Readings) {
+        let mut sent = self.world.readings.lock().expect("nobody panicked");
+        sent.push(readings);
+    }
+
     /// The time, as the service under test is told it.
     pub(crate) fn time_s(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.world.now_s)
@@ -139,6 +148,25 @@ impl FakeGateway {
         tokio::time::timeout(Duration::from_mins(1), wait)
             .await
             .unwrap_or_else(|_| panic!("{series:?} never had {count} points"));
+    }
+
+    /// Returns the statements that were asked.
+    pub(crate) async fn asked(&self) -> Vec<String> {
+        let requests = self.server.received_requests().await;
+        let requests = requests.expect("requests are recorded").into_iter();
+        let queries = requests.filter(|request| request.url.path() == "/query");
+        queries
+            .flat_map(|request| {
+                let form = url::form_urlencoded::parse(&request.body).into_owned();
+                let asked: Vec<String> = form
+                    .filter(|(name, _)| name == "q")
+                    .flat_map(|(_, text)| {
+                        text.split("; ").map(ToOwned::to_owned).collect::<Vec<_>>()
+                    })
+                    .collect();
+                asked
+            })
+            .collect()
     }
 
     /// Returns the bodies that were written, with their query strings.
@@ -224,7 +252,16 @@ impl Respond for Queries {
                 let series = if statement.contains("FROM \"forecast_") {
                     self.written(statement)
                 } else {
-                    self.series(&Statement::parse(statement))
+                    let formulas = Statement::parse(statement);
+                    let formulas = formulas.map(|statement| self.series(&statement));
+                    let readings = self.world.readings.lock().expect("nobody panicked");
+                    let sent = readings.iter();
+                    let sent = sent.filter_map(|readings| readings.answer(statement));
+                    formulas
+                        .unwrap_or_default()
+                        .into_iter()
+                        .chain(sent)
+                        .collect()
                 };
                 if series.is_empty() {
                     json!({ "statement_id": id })
@@ -247,14 +284,15 @@ struct Statement {
 }
 
 impl Statement {
-    fn parse(text: &str) -> Self {
-        Self {
-            field: between(text, "(\"", "\")").expect("a field"),
+    /// `None` where no function is asked for: the formulas have no readings.
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self {
+            field: between(text, "(\"", "\")")?,
             measurement: between(text, "FROM \"", "\"").expect("a measurement"),
             host: between(text, "\"host\" = '", "'"),
             from_s: bound_s(text, "time >= "),
             until_s: bound_s(text, "time < "),
-        }
+        })
     }
 }
 
@@ -360,7 +398,9 @@ fn rows(statement: &Statement, spec: HostSpec, now_s: i64) -> Vec<Value> {
         _ => spec.disk_now - (NOW_S - time_s) as f64 / 86_400.0,
     };
     if statement.host.is_none() {
-        return vec![json!([newest_s, value(newest_s)])];
+        let is_asked = (statement.from_s..statement.until_s).contains(&newest_s);
+        let newest = is_asked.then(|| json!([newest_s, value(newest_s)]));
+        return newest.into_iter().collect();
     }
     let from_s = statement
         .from_s

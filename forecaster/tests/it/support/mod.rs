@@ -3,6 +3,7 @@
 pub(crate) mod gateway;
 pub(crate) mod histories;
 pub(crate) mod prophet;
+pub(crate) mod readings;
 
 use std::{
     fmt::Write,
@@ -20,6 +21,7 @@ use headroom_forecaster::{
     app::{self, Parts, Running},
     clock::Clock,
     config::{Raw, RawThreshold, Settings},
+    gateway::Gateway,
     host_model::HostModel,
     jobs::trainer::Train,
     progress::Progress,
@@ -29,7 +31,10 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use gateway::{FakeGateway, HostSpec, idle};
+pub(crate) use self::{
+    gateway::{FakeGateway, HostSpec, idle},
+    readings::Readings,
+};
 
 /// The time of every test: 2026-01-01 12:00:14 UTC.
 pub(crate) const NOW_S: i64 = 1_767_268_814;
@@ -94,6 +99,15 @@ impl Setup {
     {
         self.train = Arc::new(train);
         self
+    }
+
+    /// The settings, the clock and the gateway without a service.
+    pub(crate) fn parts(self) -> (Settings, Arc<dyn Clock>, Arc<Gateway>) {
+        install_tls();
+        let settings = Settings::from_raw(self.raw).expect("good settings");
+        let gateway = Gateway::new(settings.gateway.clone()).expect("an address");
+        let clock = Arc::new(GatewaysClock(self.time_s));
+        (settings, clock, Arc::new(gateway))
     }
 
     pub(crate) fn start(self) -> TestApp {
