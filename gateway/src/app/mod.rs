@@ -153,6 +153,7 @@ impl App {
             settings.limits,
             certificate,
             Arc::new(metrics),
+            settings.query_limits.time_max,
             clock,
             tasks.clone(),
         );
