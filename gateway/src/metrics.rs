@@ -106,7 +106,7 @@ impl Metrics {
             )?,
             journal_damaged_records: gauge(
                 "headroom_journal_damaged_records",
-                "Damaged journal records that were passed over since the start",
+                "Damaged places of the journal that were met since the start",
             )?,
             store_bytes: gauge(
                 "headroom_store_bytes",
