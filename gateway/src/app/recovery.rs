@@ -95,15 +95,23 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
     })
 }
 
-/// Opens the journal behind what its readers already have.
+/// Opens the journal behind what its readers already have. One that is optional is passed over before it makes the journal
+/// too old, but no batch gets a sequence that it has.
 fn open_journal(
     data_dir: &Path,
     options: JournalOptions,
-    read_through: impl IntoIterator<Item = u64> + Clone,
+    sealed_through: Option<u64>,
+    destinations: &[Upstream],
 ) -> Result<Journal, StartError> {
+    let sent = destinations
+        .iter()
+        .map(|destination| (destination.sent_through(), destination.is_optional()));
+    let places = sealed_through.map(|sequence| (sequence, false));
+    let places = places.into_iter().chain(sent);
+    let needed = places.clone().filter(|(_, is_optional)| !is_optional);
     let options = JournalOptions {
-        start_after: read_through.clone().into_iter().max().unwrap_or_default(),
-        read_through: read_through.into_iter().min().unwrap_or_default(),
+        start_after: places.map(|(sequence, _)| sequence).max().unwrap_or(0),
+        read_through: needed.map(|(sequence, _)| sequence).min().unwrap_or(0),
         ..options
     };
     Ok(Journal::open(&data_dir.join(journal::DIR_NAME), options)?)
@@ -118,7 +126,7 @@ fn open_influx(
     let sink = Sink::Influx(upstream.clone());
     let mut destinations = vec![upstream];
     destinations.extend(others);
-    let journal = open_journal(data_dir, journal, sent_through(&destinations))?;
+    let journal = open_journal(data_dir, journal, None, &destinations)?;
     Ok((journal, sink, destinations))
 }
 
@@ -134,20 +142,11 @@ fn open_embedded(
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
     let journal_max_bytes = journal.max_bytes;
-    let sealed_through = std::iter::once(store.sealed_through());
-    let read_through = sealed_through.chain(sent_through(&destinations));
-    let journal = open_journal(data_dir, journal, read_through)?;
+    let sealed_through = Some(store.sealed_through());
+    let journal = open_journal(data_dir, journal, sealed_through, &destinations)?;
     replay.run(&journal, &store)?;
     let embedded = Embedded::new(store, query_limits, &journal, journal_max_bytes);
     Ok((journal, Sink::Embedded(embedded), destinations))
-}
-
-/// What each destination has; an optional one is passed over before it makes the journal too old.
-fn sent_through(destinations: &[Upstream]) -> impl Iterator<Item = u64> + Clone {
-    destinations
-        .iter()
-        .filter(|destination| !destination.is_optional())
-        .map(Upstream::sent_through)
 }
 
 /// Opens a data folder whose points are to be read, as a gateway would.
@@ -171,7 +170,7 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
         start_after: 0,
         read_through: 0,
     };
-    let journal = open_journal(data_dir, unbounded, [])?;
+    let journal = open_journal(data_dir, unbounded, None, &[])?;
     let store = Store::open(&dir, StoreOptions::default())?;
     let replay = Replay {
         now_ns: None,

@@ -82,8 +82,14 @@ impl TestApp {
 
     /// Stops as SIGTERM does, and starts again on the same folder.
     pub(crate) async fn restart_with(self, flags: Flags) -> Self {
+        self.restart_changed(flags, |_| ()).await
+    }
+
+    /// Restarts as [`Self::restart_with`] does, with what is done to the folder in between.
+    pub(crate) async fn restart_changed(self, flags: Flags, change: impl FnOnce(&Path)) -> Self {
         let data_dir = Arc::clone(&self.data_dir);
         self.stop().await;
+        change(data_dir.path());
         Self::start_in(data_dir, flags).await
     }
 
