@@ -141,11 +141,11 @@ fn open_embedded(
     let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
-    let journal_max_bytes = journal.max_bytes;
+    let journal_options = journal;
     let sealed_through = Some(store.sealed_through());
     let journal = open_journal(data_dir, journal, sealed_through, &destinations)?;
     replay.run(&journal, &store)?;
-    let embedded = Embedded::new(store, query_limits, &journal, journal_max_bytes);
+    let embedded = Embedded::new(store, query_limits, &journal, &journal_options);
     Ok((journal, Sink::Embedded(embedded), destinations))
 }
 

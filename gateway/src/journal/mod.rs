@@ -11,7 +11,7 @@
 //! - Size and age are bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`], one that comes
 //!   when the oldest unread batch has waited for `max_age` with [`JournalError::Stale`]. The age is the difference between the
 //!   times at which both batches came: a clock that jumps ahead by more than `max_age` turns pushes away until the backlog is
-//!   read, one that jumps back does nothing.
+//!   read (which the embedded store does at once, [`Place::oldest_unread_ns`]), one that jumps back does nothing.
 //!
 //! # Form
 //!
