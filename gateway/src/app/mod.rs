@@ -73,6 +73,18 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Nothing can be created in the data folder.
+    #[error(
+        "no file can be created in the data folder {}: {source}; allow the gateway's user to write there, or choose another \
+         HEADROOM_DATA_DIR",
+        path.display()
+    )]
+    DataDirReadOnly {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -1,6 +1,12 @@
 //! Opens journal and sink, and brings the store up to the journal's end.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +25,8 @@ use crate::{
 
 /// A small journal gets small segments, so that trimming frees a good part of it.
 const SEGMENTS_AT_LEAST: u64 = 8;
+/// A file in the data folder that is made and removed at the start.
+const PROBE_NAME: &str = "probe";
 
 /// Opens everything; the disk's work is done off the runtime's threads.
 pub(super) async fn open(
@@ -46,6 +54,7 @@ pub(super) async fn open(
     let (kept, metrics, clock) = (settings.rejects, Arc::clone(&state.metrics), state.clock());
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
+        check_writable(&data_dir)?;
         let guard = Guard::open(&data_dir, guards)?;
         let open = |settings| Upstream::open(settings, &data_dir);
         let others = others.into_iter().map(open).collect::<Result<_, _>>()?;
@@ -93,6 +102,26 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Says of a folder in which nothing can be created that it is so, before the first of many files fails in it. What a full
+/// disk refuses is another matter: a gateway starts on it.
+fn check_writable(path: &Path) -> Result<(), StartError> {
+    let probe = path.join(PROBE_NAME);
+    match File::create(&probe).and_then(|_| fs::remove_file(&probe)) {
+        Err(source)
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Err(StartError::DataDirReadOnly {
+                path: path.to_owned(),
+                source,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens the journal behind what its readers already have. One that is optional is passed over before it makes the journal
