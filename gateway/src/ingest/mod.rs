@@ -20,7 +20,7 @@ use crate::{
     journal::{Batch, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
-    rejects::{Rejects, Source},
+    rejects::{Offered, Rejects, Source},
     store::StoreError,
 };
 use verdicts::Verdicts;
@@ -221,8 +221,14 @@ impl Ingest {
     /// Offers refused lines to be kept. This comes last: a push that failed comes again as a whole.
     fn keep(&self, push: &Push, refused: &[RefusedLine], ranges: &[Range<u32>]) {
         let lines = refused.iter().zip(ranges).map(|(line, range)| {
-            let text = &push.text[range.start as usize..range.end as usize];
-            (line.number, &line.refusal, text)
+            let (start, end) = (range.start as usize, range.end as usize);
+            let newline = memchr::memrchr(b'\n', &push.text[..start]);
+            Offered {
+                number: line.number,
+                refusal: &line.refusal,
+                indent: start - newline.map_or(0, |newline| newline + 1),
+                text: &push.text[start..end],
+            }
         });
         self.rejects.offer(push.source(), lines);
     }
