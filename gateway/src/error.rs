@@ -274,6 +274,18 @@ fn describe_refused(lines: &[RefusedLine], accepted: usize) -> String {
     )
 }
 
+/// InfluxDB 3's words, which clients look for, and how many lines are meant.
+fn describe_counts(refused: usize, accepted: usize) -> String {
+    let named = if refused > REFUSED_LINES_NAMED {
+        format!(", of which the first {REFUSED_LINES_NAMED} are named")
+    } else {
+        String::new()
+    };
+    format!(
+        "partial write of line protocol occurred: {accepted} lines accepted, {refused} refused{named}"
+    )
+}
+
 /// A [`Failure`] in the shape that its client reads.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -314,8 +326,8 @@ impl ApiError {
                 json!({ "code": code, "message": message, "line": lines.first().map(|line| line.number) })
             }
             (Dialect::V2, _) => json!({ "code": code, "message": message }),
-            (Dialect::V3, Failure::LinesRefused { lines, .. }) => json!({
-                "error": "partial write of line protocol occurred",
+            (Dialect::V3, Failure::LinesRefused { lines, accepted }) => json!({
+                "error": describe_counts(lines.len(), *accepted),
                 "data": lines.iter().take(REFUSED_LINES_NAMED).map(|line| json!({
                     "line_number": line.number, "error_message": line.refusal.to_string(),
                 })).collect::<Vec<_>>(),

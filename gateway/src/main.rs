@@ -162,6 +162,12 @@ async fn run(settings: Settings, flags: &Flags) -> anyhow::Result<()> {
     let app = App::bind(settings, Arc::new(now_ns))?;
     reload_on_hangup(flags.clone(), app.reloader())?;
     tracing::info!(address = %app.address()?, scheme, version = env!("CARGO_PKG_VERSION"), "listening");
+    if !app.asks_for_tokens() {
+        tracing::warn!(
+            "there are no tokens: anyone on this machine may write, read and delete; `headroom-gateway token create` makes the \
+             first one, from which on every request needs one"
+        );
+    }
     app.serve(stop).await?;
     tokio::task::spawn_blocking(|| telemetry.finish()).await?;
     Ok(())
@@ -181,7 +187,9 @@ fn reload_on_hangup(flags: Flags, reloader: Reloader) -> anyhow::Result<()> {
             match Settings::load(&flags) {
                 Ok(settings) => match reloader.reload(settings) {
                     Ok(()) => tracing::info!("tokens, contract and certificate are read anew"),
-                    Err(error) => tracing::error!(%error, "what is in use stays"),
+                    Err(error) => {
+                        tracing::error!(%error, "nothing is read anew: tokens, contract and certificate in use stay");
+                    }
                 },
                 Err(error) => tracing::error!(%error, "the settings are wrong; those in use stay"),
             }

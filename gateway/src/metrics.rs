@@ -93,7 +93,7 @@ impl Metrics {
         Ok(Self {
             lines_received: counter(
                 "headroom_lines_received_total",
-                "Lines that came in, blanks and comments aside",
+                "Lines that came in, blanks and comments aside; a push that has to come again counts once it is taken",
             )?,
             lines_accepted: counter("headroom_lines_accepted_total", "Lines that are on disk")?,
             journal_pending_bytes: gauge(
@@ -106,7 +106,7 @@ impl Metrics {
             )?,
             journal_damaged_records: gauge(
                 "headroom_journal_damaged_records",
-                "Damaged journal records that were passed over since the start",
+                "Damaged places of the journal that were met since the start",
             )?,
             store_bytes: gauge(
                 "headroom_store_bytes",

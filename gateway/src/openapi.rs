@@ -32,7 +32,7 @@ pub struct ErrorV2 {
 
 /// An error as InfluxDB 3.x shapes it.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"error": "partial write of line protocol occurred", "data": [{"line_number": 2, "error_message": "column 9: the value is no number, string or boolean"}]}))]
+#[schema(example = json!({"error": "partial write of line protocol occurred: 1 lines accepted, 1 refused", "data": [{"line_number": 2, "error_message": "column 9: the value is no number, string or boolean"}]}))]
 pub struct ErrorV3 {
     /// What was wrong.
     pub error: String,

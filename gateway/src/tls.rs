@@ -49,6 +49,10 @@ pub struct Certificate {
     current: Arc<Current>,
 }
 
+/// A certificate that was read and is not in use yet.
+#[derive(Debug)]
+pub struct Fresh(Arc<CertifiedKey>);
+
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -78,9 +82,22 @@ impl Certificate {
     ///
     /// Names the file that is wrong; the certificate in use stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let fresh = Arc::new(pair(&self.files)?);
-        *self.current.0.write() = fresh;
+        self.put(self.read_anew()?);
         Ok(())
+    }
+
+    /// Reads both files anew, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that is wrong.
+    pub fn read_anew(&self) -> Result<Fresh, TlsError> {
+        Ok(Fresh(Arc::new(pair(&self.files)?)))
+    }
+
+    /// Puts what was read into the place of the certificate in use; connections that stand keep what they have.
+    pub fn put(&self, fresh: Fresh) {
+        *self.current.0.write() = fresh.0;
     }
 
     /// The files.

@@ -57,7 +57,8 @@ pub struct LineReport<'a> {
     pub verdict: Verdict,
     /// Why it would be refused.
     pub reason: Option<String>,
-    /// The byte in the line that the reason is about, from 1; null where the whole line is meant.
+    /// The byte in the line that the reason is about, from 1, blanks before the line and newlines within it counted; null
+    /// where the whole line is meant.
     pub column: Option<usize>,
     /// What it says, if it is accepted.
     #[schema(inline)]

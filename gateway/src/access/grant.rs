@@ -19,8 +19,8 @@ pub struct Grant {
     pub scopes: Vec<Scope>,
     /// To which points.
     pub bounds: Bounds,
-    /// How fast.
-    pub pace: Pace,
+    /// How fast; shared with what the token was before its file was read anew.
+    pub pace: Arc<Pace>,
 }
 
 impl Grant {
@@ -31,7 +31,7 @@ impl Grant {
             client: None,
             scopes: vec![Scope::Admin],
             bounds: Bounds::NONE,
-            pace: Pace::default(),
+            pace: Arc::default(),
         }
     }
 

@@ -60,6 +60,12 @@ impl Pace {
         }
     }
 
+    /// The rates that are kept.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        self.rates
+    }
+
     /// Says whether a push may come now.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Clock, Queries};
 use crate::{
     influxql::QueryLimits,
-    journal::{Journal, Place},
+    journal::{Journal, JournalOptions, Place},
     store::{Batch, Store, StoreError},
 };
 
@@ -33,6 +33,9 @@ const SEAL_AT_LATEST: Duration = Duration::from_mins(15);
 const SEAL_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// Sealing starts when the journal is this part full, long before pushes are turned away.
 const SEAL_AT_JOURNAL_PART: u64 = 4;
+/// Sealing starts when a batch has waited for this part of what it may: for half an hour at least, so that only a clock that
+/// jumps ahead, or lines that come with an old time of receipt, bring that about. Pushes would be turned away beyond it.
+const SEAL_AT_AGE_PART: u32 = 2;
 /// How often old points are let go: a retention is kept to the minute.
 const ENFORCE_EVERY: Duration = Duration::from_mins(1);
 
@@ -44,6 +47,7 @@ pub struct Embedded {
     applied: Arc<watch::Sender<u64>>,
     place: Arc<Place>,
     journal_max_bytes: u64,
+    journal_max_age: Duration,
     /// Woken when a seal cannot wait for the next look.
     crowded: Arc<Notify>,
     seal_failed: Arc<AtomicBool>,
@@ -66,14 +70,15 @@ impl Embedded {
         store: Store,
         limits: QueryLimits,
         journal: &Journal,
-        journal_max_bytes: u64,
+        journal_options: &JournalOptions,
     ) -> Self {
         Self {
             place: Arc::new(journal.place(store.sealed_through(), false)),
             store,
             queries: Queries::new(limits),
             applied: Arc::new(watch::Sender::new(journal.last_sequence())),
-            journal_max_bytes,
+            journal_max_bytes: journal_options.max_bytes,
+            journal_max_age: journal_options.max_age,
             crowded: Arc::default(),
             seal_failed: Arc::default(),
         }
@@ -132,6 +137,14 @@ impl Embedded {
             || self.place.unread_bytes() > self.journal_max_bytes / SEAL_AT_JOURNAL_PART
     }
 
+    /// Says whether a batch that is not sealed has waited, by the clock, for so long that new ones would soon be turned away.
+    fn is_old(&self, now_ns: i64) -> bool {
+        let oldest_ns = self.place.oldest_unread_ns();
+        let age_ns = oldest_ns.map_or(0, |oldest| now_ns.saturating_sub(oldest));
+        let age = Duration::from_nanos(u64::try_from(age_ns).unwrap_or(0));
+        age > self.journal_max_age / SEAL_AT_AGE_PART
+    }
+
     /// Seals what is in memory, merges small chunks, lets go of old points and trims the journal, each when it is due,
     /// until the token is cancelled.
     pub(super) async fn keep_until(self, journal: Journal, clock: Clock, stop: CancellationToken) {
@@ -151,7 +164,7 @@ impl Embedded {
             } else {
                 SEAL_AT_LATEST
             };
-            let due = sealed_at.elapsed() >= rested || self.is_crowded();
+            let due = sealed_at.elapsed() >= rested || self.is_crowded() || self.is_old(clock());
             if due && journal.last_sequence() > self.store.sealed_through() {
                 self.seal().await;
                 sealed_at = Instant::now();

@@ -73,6 +73,18 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Nothing can be created in the data folder.
+    #[error(
+        "no file can be created in the data folder {}: {source}; allow the gateway's user to write there, or choose another \
+         HEADROOM_DATA_DIR",
+        path.display()
+    )]
+    DataDirReadOnly {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -91,6 +103,9 @@ pub enum StartError {
     /// The HTTP server or a metric failed.
     #[error("the HTTP server failed: {0}")]
     Server(String),
+    /// A contract cannot be replaced yet.
+    #[error("the gateway is starting; send SIGHUP again when /ready answers 200")]
+    Unready,
     /// The order to stop came before the start was done.
     #[error("stopped before the journal was read")]
     Interrupted,
@@ -113,23 +128,21 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// When tokens or certificate are wrong; those in use stay.
+    /// When tokens or certificate are wrong, or there is a contract and the gateway is starting; all that is in use stays.
     pub fn reload(&self, settings: Settings) -> Result<(), StartError> {
-        match settings.tokens {
-            Some(tokens) => self.0.access.replace_listed(tokens)?,
-            None => self.0.access.reload()?,
-        }
+        let state = &self.0;
+        // Whatever can fail comes before the first change.
+        let issued = state.access.file().read()?;
+        let certificate = state.certificate.as_ref();
+        let fresh = certificate.map(Certificate::read_anew);
+        let fresh = fresh.transpose()?;
         if let Some(contract) = settings.guards.contract {
-            if let Ok(core) = self.0.core() {
-                core.ingest.guard().replace_contract(contract);
-            } else {
-                tracing::error!(
-                    "the contract is not read anew, because the gateway is starting; repeat that when /ready says so"
-                );
-            }
+            let core = state.core().map_err(|_| StartError::Unready)?;
+            core.ingest.guard().replace_contract(contract);
         }
-        if let Some(certificate) = &self.0.certificate {
-            certificate.reload()?;
+        state.access.replace(settings.tokens, issued);
+        if let (Some(certificate), Some(fresh)) = (certificate, fresh) {
+            certificate.put(fresh);
         }
         Ok(())
     }
@@ -153,6 +166,7 @@ impl App {
             settings.limits,
             certificate,
             Arc::new(metrics),
+            settings.query_limits.time_max,
             clock,
             tasks.clone(),
         );
@@ -171,6 +185,12 @@ impl App {
     /// Fails if the socket is gone.
     pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Says whether a request needs a token.
+    #[must_use]
+    pub fn asks_for_tokens(&self) -> bool {
+        self.state.access.keyring().is_some()
     }
 
     /// A handle that puts other settings in the place of these while it serves.

@@ -1,6 +1,12 @@
 //! Opens journal and sink, and brings the store up to the journal's end.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +25,8 @@ use crate::{
 
 /// A small journal gets small segments, so that trimming frees a good part of it.
 const SEGMENTS_AT_LEAST: u64 = 8;
+/// A file in the data folder that is made and removed at the start.
+const PROBE_NAME: &str = "probe";
 
 /// Opens everything; the disk's work is done off the runtime's threads.
 pub(super) async fn open(
@@ -46,6 +54,7 @@ pub(super) async fn open(
     let (kept, metrics, clock) = (settings.rejects, Arc::clone(&state.metrics), state.clock());
     let opened = tokio::task::spawn_blocking(move || {
         create_dir(&data_dir)?;
+        check_writable(&data_dir)?;
         let guard = Guard::open(&data_dir, guards)?;
         let open = |settings| Upstream::open(settings, &data_dir);
         let others = others.into_iter().map(open).collect::<Result<_, _>>()?;
@@ -95,15 +104,43 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
     })
 }
 
-/// Opens the journal behind what its readers already have.
+/// Says of a folder in which nothing can be created that it is so, before the first of many files fails in it. What a full
+/// disk refuses is another matter: a gateway starts on it.
+fn check_writable(path: &Path) -> Result<(), StartError> {
+    let probe = path.join(PROBE_NAME);
+    match File::create(&probe).and_then(|_| fs::remove_file(&probe)) {
+        Err(source)
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Err(StartError::DataDirReadOnly {
+                path: path.to_owned(),
+                source,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the journal behind what its readers already have. One that is optional is passed over before it makes the journal
+/// too old, but no batch gets a sequence that it has.
 fn open_journal(
     data_dir: &Path,
     options: JournalOptions,
-    read_through: impl IntoIterator<Item = u64> + Clone,
+    sealed_through: Option<u64>,
+    destinations: &[Upstream],
 ) -> Result<Journal, StartError> {
+    let sent = destinations
+        .iter()
+        .map(|destination| (destination.sent_through(), destination.is_optional()));
+    let places = sealed_through.map(|sequence| (sequence, false));
+    let places = places.into_iter().chain(sent);
+    let needed = places.clone().filter(|(_, is_optional)| !is_optional);
     let options = JournalOptions {
-        start_after: read_through.clone().into_iter().max().unwrap_or_default(),
-        read_through: read_through.into_iter().min().unwrap_or_default(),
+        start_after: places.map(|(sequence, _)| sequence).max().unwrap_or(0),
+        read_through: needed.map(|(sequence, _)| sequence).min().unwrap_or(0),
         ..options
     };
     Ok(Journal::open(&data_dir.join(journal::DIR_NAME), options)?)
@@ -118,7 +155,7 @@ fn open_influx(
     let sink = Sink::Influx(upstream.clone());
     let mut destinations = vec![upstream];
     destinations.extend(others);
-    let journal = open_journal(data_dir, journal, sent_through(&destinations))?;
+    let journal = open_journal(data_dir, journal, None, &destinations)?;
     Ok((journal, sink, destinations))
 }
 
@@ -133,21 +170,12 @@ fn open_embedded(
     let dir = data_dir.join(store::DIR_NAME);
     create_dir(&dir)?;
     let store = Store::open(&dir, options)?;
-    let journal_max_bytes = journal.max_bytes;
-    let sealed_through = std::iter::once(store.sealed_through());
-    let read_through = sealed_through.chain(sent_through(&destinations));
-    let journal = open_journal(data_dir, journal, read_through)?;
+    let journal_options = journal;
+    let sealed_through = Some(store.sealed_through());
+    let journal = open_journal(data_dir, journal, sealed_through, &destinations)?;
     replay.run(&journal, &store)?;
-    let embedded = Embedded::new(store, query_limits, &journal, journal_max_bytes);
+    let embedded = Embedded::new(store, query_limits, &journal, &journal_options);
     Ok((journal, Sink::Embedded(embedded), destinations))
-}
-
-/// What each destination has; an optional one is passed over before it makes the journal too old.
-fn sent_through(destinations: &[Upstream]) -> impl Iterator<Item = u64> + Clone {
-    destinations
-        .iter()
-        .filter(|destination| !destination.is_optional())
-        .map(Upstream::sent_through)
 }
 
 /// Opens a data folder whose points are to be read, as a gateway would.
@@ -171,7 +199,7 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
         start_after: 0,
         read_through: 0,
     };
-    let journal = open_journal(data_dir, unbounded, [])?;
+    let journal = open_journal(data_dir, unbounded, None, &[])?;
     let store = Store::open(&dir, StoreOptions::default())?;
     let replay = Replay {
         now_ns: None,

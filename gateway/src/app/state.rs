@@ -1,6 +1,9 @@
 //! What every request can see.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -57,6 +60,8 @@ pub struct State {
     pub(super) certificate: Option<Certificate>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// How long an answer that goes out in parts may take, as a query may.
+    pub answer_time_max: Duration,
     clock: Clock,
     runtime: Handle,
     tasks: TaskTracker,
@@ -69,6 +74,7 @@ impl State {
         limits: BodyLimits,
         certificate: Option<Certificate>,
         metrics: Arc<Metrics>,
+        answer_time_max: Duration,
         clock: Clock,
         tasks: TaskTracker,
     ) -> Self {
@@ -77,6 +83,7 @@ impl State {
             intake: Intake::new(limits),
             certificate,
             metrics,
+            answer_time_max,
             clock,
             runtime: Handle::current(),
             tasks,

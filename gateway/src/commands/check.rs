@@ -19,10 +19,14 @@ pub async fn check(data_dir: &Path) -> Result<String, CommandError> {
 }
 
 fn judge(journal: &Journal, store: &Store) -> Result<String, CommandError> {
+    // What is sealed is kept for destinations that have not taken it.
+    let mut reader = journal.reader(journal.first_sequence());
+    while reader.next_committed()?.is_some() {}
     let damaged = journal.damaged_records();
     if damaged > 0 {
+        let places = if damaged == 1 { "place" } else { "places" };
         return Err(CommandError::Invalid(format!(
-            "the journal has {damaged} damaged records; their batches are lost, all others are readable"
+            "the journal is damaged in {damaged} {places}; batches that stood there are lost, all others are readable"
         )));
     }
     let report = store.check()?;

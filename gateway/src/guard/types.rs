@@ -73,7 +73,7 @@ impl Types {
                 Some(known) => {
                     return Err(Refusal::at(
                         Rule::FieldType,
-                        field.value.start - parts.measurement.start,
+                        field.value.start - parts.line_start,
                         format!(
                             "input field {name:?} on measurement {measurement:?} is type {}, already exists as type {}",
                             field.kind.name(),

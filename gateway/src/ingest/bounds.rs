@@ -9,24 +9,19 @@ use crate::{
 /// The tag that says whose points they are.
 const HOST_TAG: &[u8] = b"host";
 
-/// Holds an accepted line, which begins at `start`, to measurements and host.
+/// Holds an accepted line to measurements and host.
 ///
 /// # Errors
 ///
 /// Says what the token may write.
-pub(super) fn check_line(
-    bounds: &Bounds,
-    parts: &Parts,
-    text: &[u8],
-    start: usize,
-) -> Result<(), Refusal> {
+pub(super) fn check_line(bounds: &Bounds, parts: &Parts, text: &[u8]) -> Result<(), Refusal> {
     let measurement = parts.measurement_name(text);
     let is_meant = |name: &Glob| name.matches(&measurement);
     if !bounds.measurements.is_empty() && !bounds.measurements.iter().any(is_meant) {
         let names: Vec<_> = bounds.measurements.iter().map(Glob::to_string).collect();
         return Err(Refusal::at(
             Rule::TokenMeasurement,
-            parts.measurement.start - start,
+            parts.measurement.start - parts.line_start,
             format!(
                 "the token may write the measurements {} only",
                 names.join(", ")
@@ -41,7 +36,7 @@ pub(super) fn check_line(
         Some(tag) if is_value(tag.value.of(text), host) => Ok(()),
         Some(tag) => Err(Refusal::at(
             Rule::TokenHost,
-            tag.value.start - start,
+            tag.value.start - parts.line_start,
             format!("the token may write points of the host {host:?} only"),
         )),
         None => Err(Refusal::whole(
@@ -93,7 +88,7 @@ mod tests {
             let mut scanner = Scanner::new(line.as_bytes(), Precision::Seconds);
             let judged = scanner.next_line().expect("a line");
             let parts = judged.verdict.expect("a good line");
-            let checked = check_line(&bounds, parts, line.as_bytes(), 0);
+            let checked = check_line(&bounds, parts, line.as_bytes());
             assert_eq!(checked.err().map(|refusal| refusal.rule), rule, "{line}");
         }
     }

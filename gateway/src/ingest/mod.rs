@@ -20,7 +20,7 @@ use crate::{
     journal::{Batch, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
-    rejects::{Rejects, Source},
+    rejects::{Offered, Rejects, Source},
     store::StoreError,
 };
 use verdicts::Verdicts;
@@ -156,9 +156,7 @@ impl Ingest {
             let max_bytes = embedded.store().memory_max_bytes();
             return Err(IngestError::StoreFull { max_bytes });
         }
-        self.metrics.received_bytes.inc_by(push.text.len() as u64);
         let (verdicts, letters) = tracing::debug_span!("judge").in_scope(|| self.judge(&push));
-        self.count(&verdicts);
         let Verdicts {
             accepted,
             batch: taken,
@@ -168,6 +166,7 @@ impl Ingest {
             series,
             ..
         } = verdicts;
+        let mut sequence = None;
         if accepted > 0 {
             let (encoding, body, journalled) = if letters.is_empty() {
                 (push.encoding, push.raw.clone(), ranges.clone())
@@ -188,26 +187,30 @@ impl Ingest {
             };
             let started = Instant::now();
             let appending = self.journal.append(batch);
-            let sequence = appending
+            let appended = appending
                 .instrument(tracing::debug_span!("journal"))
                 .await?;
-            tracing::debug!(sequence, accepted, "a batch is on disk");
+            tracing::debug!(sequence = appended, accepted, "a batch is on disk");
             self.metrics
                 .commit_seconds
                 .observe(started.elapsed().as_secs_f64());
-            if let (Sink::Embedded(embedded), Some(taken)) = (&self.sink, taken) {
-                embedded
-                    .apply(
-                        sequence,
-                        &push.database,
-                        push.retention_policy.as_deref(),
-                        push.received_ns,
-                        taken,
-                    )
-                    .instrument(tracing::debug_span!("store"))
-                    .await?;
-            }
-            self.metrics.lines_accepted.inc_by(accepted as u64);
+            sequence = Some(appended);
+        }
+        // What the journal did not take comes again, and counts then.
+        self.count(&push, accepted, &refused);
+        if let (Sink::Embedded(embedded), Some(taken), Some(sequence)) =
+            (&self.sink, taken, sequence)
+        {
+            embedded
+                .apply(
+                    sequence,
+                    &push.database,
+                    push.retention_policy.as_deref(),
+                    push.received_ns,
+                    taken,
+                )
+                .instrument(tracing::debug_span!("store"))
+                .await?;
         }
         if !refused.is_empty() && !push.is_replay {
             self.keep(&push, &refused, &ranges);
@@ -218,8 +221,14 @@ impl Ingest {
     /// Offers refused lines to be kept. This comes last: a push that failed comes again as a whole.
     fn keep(&self, push: &Push, refused: &[RefusedLine], ranges: &[Range<u32>]) {
         let lines = refused.iter().zip(ranges).map(|(line, range)| {
-            let text = &push.text[range.start as usize..range.end as usize];
-            (line.number, &line.refusal, text)
+            let (start, end) = (range.start as usize, range.end as usize);
+            let newline = memchr::memrchr(b'\n', &push.text[..start]);
+            Offered {
+                number: line.number,
+                refusal: &line.refusal,
+                indent: start - newline.map_or(0, |newline| newline + 1),
+                text: &push.text[start..end],
+            }
         });
         self.rejects.offer(push.source(), lines);
     }
@@ -266,23 +275,27 @@ impl Ingest {
         (verdicts, guards.finish())
     }
 
-    fn count(&self, verdicts: &Verdicts<'_>) {
-        let received = verdicts.accepted + verdicts.refused.len();
-        self.metrics.lines_received.inc_by(received as u64);
+    fn count(&self, push: &Push, accepted: usize, refused: &[RefusedLine]) {
+        let metrics = &self.metrics;
+        metrics.received_bytes.inc_by(push.text.len() as u64);
+        metrics
+            .lines_received
+            .inc_by((accepted + refused.len()) as u64);
+        metrics.lines_accepted.inc_by(accepted as u64);
         let mut rules: BTreeMap<Rule, u64> = BTreeMap::new();
-        for line in &verdicts.refused {
+        for line in refused {
             *rules.entry(line.refusal.rule).or_default() += 1;
         }
         for (rule, count) in rules {
-            self.metrics
+            metrics
                 .lines_rejected
                 .with_label_values(&[rule.code()])
                 .inc_by(count);
         }
-        if let Some(first) = verdicts.refused.first() {
+        if let Some(first) = refused.first() {
             tracing::info!(
-                refused = verdicts.refused.len(),
-                accepted = verdicts.accepted,
+                refused = refused.len(),
+                accepted,
                 line = first.number,
                 rule = first.refusal.rule.code(),
                 "lines of a batch were refused; the answer names them"

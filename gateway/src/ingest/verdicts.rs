@@ -57,7 +57,7 @@ impl<'a> Verdicts<'a> {
     ) -> Self {
         let mut verdicts = Self::default();
         while let Some(line) = scanner.next_line() {
-            let verdict = within(line.verdict, bounds, text, line.bytes.start);
+            let verdict = within(line.verdict, bounds, text);
             let noted = verdict
                 .and_then(|parts| guards.judge(parts, text, |parts, _| Ok(Noted::of(parts, text))));
             match noted {
@@ -84,7 +84,7 @@ impl<'a> Verdicts<'a> {
     ) -> Self {
         let mut verdicts = Self::default();
         while let Some(line) = scanner.next_line() {
-            let verdict = within(line.verdict, bounds, text, line.bytes.start);
+            let verdict = within(line.verdict, bounds, text);
             let taken = verdict.and_then(|parts| {
                 guards.judge(parts, text, |parts, is_as_written| {
                     intake
@@ -145,16 +145,15 @@ fn refusal_of(unfit: &Unfit) -> Refusal {
     Refusal::whole(rule, unfit.to_string())
 }
 
-/// Holds an accepted line, which begins at `start`, to what its token may write.
+/// Holds an accepted line to what its token may write.
 fn within<'p>(
     verdict: Result<&'p mut Parts, Refusal>,
     bounds: Option<&Bounds>,
     text: &[u8],
-    start: usize,
 ) -> Result<&'p mut Parts, Refusal> {
     let parts = verdict?;
     match bounds {
         None => Ok(parts),
-        Some(bounds) => check_line(bounds, parts, text, start).map(|()| parts),
+        Some(bounds) => check_line(bounds, parts, text).map(|()| parts),
     }
 }

@@ -33,6 +33,15 @@ impl Ages {
         }
     }
 
+    /// When the oldest batch came that a reader does not have, to a second; `None` if it has all.
+    pub(super) fn oldest_after_ns(&self, read_through: u64, last_sequence: u64) -> Option<i64> {
+        let is_before = |(sequence, _): &(u64, i64)| *sequence <= read_through + 1;
+        let mark = self.marks.partition_point(is_before).saturating_sub(1);
+        (read_through < last_sequence)
+            .then(|| self.marks.get(mark).map(|(_, received_ns)| *received_ns))
+            .flatten()
+    }
+
     /// When the oldest batch came that is not read, to a second; `None` if all are.
     pub(super) fn oldest_ns(&self, last_sequence: u64) -> Option<i64> {
         (self.read_through < last_sequence)
@@ -53,6 +62,10 @@ mod tests {
             ages.note(sequence, sequence as i64 * MARK_EVERY_NS / 10);
         }
         assert_eq!(ages.marks.len(), 10, "a mark a second");
+        let second_ns = |second: i64| Some(second * MARK_EVERY_NS + MARK_EVERY_NS / 10);
+        assert_eq!(ages.oldest_after_ns(0, 100), second_ns(0));
+        assert_eq!(ages.oldest_after_ns(45, 100), second_ns(4));
+        assert_eq!(ages.oldest_after_ns(100, 100), None);
         ages.forget_through(30);
         let oldest = ages.oldest_ns(100).expect("seventy wait");
         assert!(

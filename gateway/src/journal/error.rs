@@ -49,7 +49,7 @@ pub enum JournalError {
         dir: PathBuf,
     },
     /// A segment that this version cannot read.
-    #[error("{} is no journal segment of this version; move it away to start without it", path.display())]
+    #[error("{} holds no journal record of this version; start the version that wrote it, or move the file away to start without its batches", path.display())]
     UnknownFormat {
         /// The segment.
         path: PathBuf,

@@ -11,7 +11,7 @@
 //! - Size and age are bounded: an append that would exceed `max_bytes` fails with [`JournalError::Full`], one that comes
 //!   when the oldest unread batch has waited for `max_age` with [`JournalError::Stale`]. The age is the difference between the
 //!   times at which both batches came: a clock that jumps ahead by more than `max_age` turns pushes away until the backlog is
-//!   read, one that jumps back does nothing.
+//!   read (which the embedded store does at once, [`Place::oldest_unread_ns`]), one that jumps back does nothing.
 //!
 //! # Form
 //!
@@ -35,15 +35,22 @@
 //!
 //! # Recovery
 //!
-//! The last segment is read through at the start. A tail that is no whole record (the process died in a write that
+//! The last segment is read through at the start. A tail that ends before its record does (the process died in a write that
 //! nobody was answered for) is cut off and logged. A record whose checksum is wrong while whole records follow it is a
 //! damaged disk: it is logged, counted and passed over, and what follows it is kept. Readers do the same in older segments.
+//!
+//! A last record that is there in its length and whose checksum is wrong may be either: a power cut in a write that nobody was
+//! answered for, which may leave the length without the bytes, or a damaged disk. It is counted, cut off, and kept in a file
+//! `SEGMENT.OFFSET.damaged` beside the segments, which nothing reads. A header that is damaged is counted as well and costs
+//! nothing, since the segment's name says the same; where no whole record is behind it, the file is not taken for a segment.
 
 mod age;
+mod damage;
 mod error;
 mod places;
 mod reader;
 mod record;
+mod recovery;
 mod segment;
 mod writer;
 
@@ -54,10 +61,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -72,6 +76,7 @@ pub use record::Batch;
 pub use segment::is_segment;
 
 use age::Ages;
+use damage::Damage;
 use places::ReadThrough;
 use segment::Segment;
 use writer::{Append, Request, Writer};
@@ -116,7 +121,7 @@ struct Shared {
     committed: watch::Sender<u64>,
     /// Why the last commit failed, if it did.
     failing: Mutex<Option<JournalError>>,
-    damaged: AtomicU64,
+    damage: Damage,
     _lock: File,
 }
 
@@ -137,7 +142,7 @@ impl Journal {
     ) -> Result<Self, JournalError> {
         fs::create_dir_all(dir).map_err(|source| JournalError::io("create", dir, source))?;
         let lock = lock(dir)?;
-        let recovered = segment::recover(dir)?;
+        let recovered = recovery::recover(dir)?;
         let committed = recovered.last_sequence.max(options.start_after);
         let shared = Arc::new(Shared {
             options,
@@ -147,7 +152,7 @@ impl Journal {
             ages: Mutex::default(),
             committed: watch::Sender::new(committed),
             failing: Mutex::default(),
-            damaged: AtomicU64::new(recovered.damaged),
+            damage: recovered.damage,
             _lock: lock,
         });
         shared.ages.lock().forget_through(options.read_through);
@@ -227,10 +232,10 @@ impl Journal {
         self.shared.ages.lock().oldest_ns(self.last_sequence())
     }
 
-    /// How many damaged records were passed over since the start.
+    /// How many damaged places were met since the start: records, and headers of segments.
     #[must_use]
     pub fn damaged_records(&self) -> u64 {
-        self.shared.damaged.load(Ordering::Relaxed)
+        self.shared.damage.count()
     }
 
     /// Commits what waits and ends the writer thread; later appends fail.

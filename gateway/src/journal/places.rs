@@ -45,6 +45,15 @@ impl Place {
         self.shared.trim();
     }
 
+    /// When the oldest batch came that the reader has not read, in nanoseconds since 1970; `None` if it has read all.
+    #[must_use]
+    pub fn oldest_unread_ns(&self) -> Option<i64> {
+        let read_through = self.shared.places.lock()[self.index].sequence;
+        let last_sequence = *self.shared.committed.borrow();
+        let ages = self.shared.ages.lock();
+        ages.oldest_after_ns(read_through, last_sequence)
+    }
+
     /// The bytes of the segments that hold what the reader has not read.
     #[must_use]
     pub fn unread_bytes(&self) -> u64 {

@@ -1,11 +1,6 @@
 //! Reads committed batches in order.
 
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fs::File, os::unix::fs::FileExt, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -13,7 +8,7 @@ use tokio::sync::watch;
 use super::{
     Batch, JournalError, Shared,
     record::{RECORD_HEADER_BYTES, RecordHeader, next_whole_record, whole_record},
-    segment::SEGMENT_HEADER_BYTES,
+    segment::{self, SEGMENT_HEADER_BYTES},
 };
 
 /// Reads committed batches in order, waits for new ones, and passes over damaged records.
@@ -106,12 +101,14 @@ impl Reader {
             let path = segment.path(&self.shared.dir);
             let file =
                 File::open(&path).map_err(|source| JournalError::io("open", &path, source))?;
-            self.open = Some(OpenSegment {
+            let open = OpenSegment {
                 file,
                 path,
                 first_sequence: segment.first_sequence,
                 offset: SEGMENT_HEADER_BYTES as u64,
-            });
+            };
+            open.check_header(&self.shared, segment.size_bytes)?;
+            self.open = Some(open);
         }
         Ok(Some((segment.size_bytes, last)))
     }
@@ -127,10 +124,7 @@ impl Reader {
                     return Ok(Some((sequence, batch)));
                 }
                 Some(_) => {}
-                None => {
-                    self.shared.damaged.fetch_add(1, Ordering::Relaxed);
-                    open.skip_damage(end, self.next)?;
-                }
+                None => open.skip_damage(&self.shared, end, self.next)?,
             }
         }
         Ok(None)
@@ -138,6 +132,19 @@ impl Reader {
 }
 
 impl OpenSegment {
+    /// Notes a header that is damaged. The name says the same, so that nothing is lost by it.
+    fn check_header(&self, shared: &Shared, end: u64) -> Result<(), JournalError> {
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        // One that was torn at its birth is not written yet.
+        if end >= SEGMENT_HEADER_BYTES as u64 {
+            self.read_at(&mut header, 0)?;
+            if header != segment::header(self.first_sequence) {
+                shared.damage.note_header(&self.path, self.first_sequence);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the record at the offset and passes it; `None` if it is damaged.
     fn record(&mut self, end: u64) -> Result<Option<(u64, Batch)>, JournalError> {
         let mut header = [0; RECORD_HEADER_BYTES];
@@ -163,14 +170,17 @@ impl OpenSegment {
     }
 
     /// Moves to the next whole record, or to the end.
-    fn skip_damage(&mut self, end: u64, expected: u64) -> Result<(), JournalError> {
+    fn skip_damage(
+        &mut self,
+        shared: &Shared,
+        end: u64,
+        expected: u64,
+    ) -> Result<(), JournalError> {
         let mut rest = vec![0; (end - self.offset) as usize];
         self.read_at(&mut rest, self.offset)?;
         let skipped = next_whole_record(&rest, expected.saturating_sub(1)).unwrap_or(rest.len());
-        tracing::error!(
-            path = %self.path.display(), offset = self.offset, bytes = skipped,
-            "the journal is damaged here and is read on from the next whole record; check the disk"
-        );
+        let damage = &shared.damage;
+        damage.note_record(&self.path, self.first_sequence, self.offset, skipped);
         self.offset += skipped as u64;
         Ok(())
     }

@@ -173,6 +173,20 @@ pub(super) fn whole_record(bytes: &[u8]) -> Option<RecordHeader> {
     header.matches(checked).then_some(header)
 }
 
+/// Says of bytes that are no whole record, and have none behind them, whether they are the beginning of one whose write was never
+/// done. A record that is there in its length is not, and neither is one that would be whole if its length did not say
+/// otherwise.
+pub(super) fn is_torn(bytes: &[u8]) -> bool {
+    let Some(header) = RecordHeader::parse(bytes) else {
+        return true;
+    };
+    let as_it_lies = RecordHeader {
+        length: bytes.len() - RECORD_HEADER_BYTES,
+        ..header
+    };
+    bytes.len() < header.record_bytes() && !as_it_lies.matches(&bytes[CHECKED_FROM..])
+}
+
 /// Finds the next whole record with a sequence after `after`, past a damaged one.
 pub(super) fn next_whole_record(bytes: &[u8], after: u64) -> Option<usize> {
     (1..bytes.len().saturating_sub(RECORD_HEADER_BYTES)).find(|at| {

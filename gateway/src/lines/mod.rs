@@ -4,6 +4,9 @@
 //!
 //! - A refused line never takes its neighbours along, and never panics the scanner, whatever the bytes.
 //! - Blank lines and comments are passed over, yet counted: [`Line::number`] is the number an editor shows.
+//! - A refusal's column counts bytes from the first byte of the line, blanks before the measurement included, from 1. A line that
+//!   spans several rows, because a string or a name holds a newline, has the number of its first row, and its columns count on
+//!   across the rows, a newline being one byte: number and column together are one place.
 //! - [`Line::bytes`] is the line without its line end (`\n` or `\r\n`) and without the spaces around it, so a line
 //!   can be forwarded as the client wrote it.
 //! - A line is accepted only if InfluxDB 2 would store it, and as the same point.

@@ -108,6 +108,8 @@ pub struct FieldSpan {
 /// The parts of an accepted line.
 #[derive(Debug, Default)]
 pub struct Parts {
+    /// Where the line's first byte stands, which may be a blank before the measurement: columns count from it.
+    pub line_start: usize,
     /// The measurement.
     pub measurement: Span,
     /// The tags in the client's order.
@@ -163,15 +165,15 @@ impl Parts {
         (sum >> 32) as u32 ^ sum as u32
     }
 
-    /// Holds the names of a line that begins at `start` to the rules on lengths, reserved names and repetitions.
-    pub(super) fn check(&mut self, text: &[u8], start: usize) -> Result<(), Refusal> {
-        let series_bytes = self.series().end - start;
+    /// Holds the names of a line to the rules on lengths, reserved names and repetitions.
+    pub(super) fn check(&mut self, text: &[u8]) -> Result<(), Refusal> {
+        let series_bytes = self.series().len();
         let longest = KEY_MAX_BYTES.saturating_sub(series_bytes + KEY_SEPARATOR_BYTES);
         for field in &self.fields {
             if field.key.len() > longest {
                 return Err(Refusal::at(
                     Rule::TooLong,
-                    field.key.start - start,
+                    field.key.start - self.line_start,
                     format!(
                         "measurement, tags and this field key together are over {KEY_MAX_BYTES} bytes"
                     ),
@@ -180,7 +182,7 @@ impl Parts {
             if field.key.of(text) == b"time" {
                 return Err(Refusal::at(
                     Rule::ReservedName,
-                    field.key.start - start,
+                    field.key.start - self.line_start,
                     "the field key \"time\" is reserved; rename the field",
                 ));
             }
@@ -189,7 +191,7 @@ impl Parts {
             if RESERVED_TAGS.contains(&tag.key.of(text)) {
                 return Err(Refusal::at(
                     Rule::ReservedName,
-                    tag.key.start - start,
+                    tag.key.start - self.line_start,
                     "this tag key is reserved, as are time, _field and _measurement; rename the tag",
                 ));
             }
@@ -205,7 +207,7 @@ impl Parts {
             None => Ok(()),
             Some(key) => Err(Refusal::at(
                 Rule::DuplicateTag,
-                key.start - start,
+                key.start - self.line_start,
                 "this tag key stands twice; a series has one value for each key",
             )),
         }

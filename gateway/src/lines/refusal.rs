@@ -99,14 +99,15 @@ impl Rule {
 pub struct Refusal {
     /// The rule that was broken.
     pub rule: Rule,
-    /// The byte in the line where it was, from 1; `None` where the whole line is meant.
+    /// The byte in the line where it was, from 1, blanks before the line and newlines within it counted; `None` where the
+    /// whole line is meant.
     pub column: Option<usize>,
     /// What was wrong, and what would be right.
     pub reason: Cow<'static, str>,
 }
 
 impl Refusal {
-    /// Refuses a line for what stands at a byte offset.
+    /// Refuses a line for what stands at an offset from its first byte.
     pub fn at(rule: Rule, offset: usize, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             rule,

@@ -111,7 +111,7 @@ impl<'a> Scanner<'a> {
     pub fn next_line(&mut self) -> Option<Judged<'_, 'a>> {
         let number = self.enter_line()?;
         let verdict = match self.line() {
-            Ok(()) => self.parts.check(self.text, self.start),
+            Ok(()) => self.parts.check(self.text),
             Err((refusal, in_fields)) => {
                 self.recover(in_fields);
                 Err(refusal)
@@ -139,7 +139,7 @@ impl<'a> Scanner<'a> {
     /// Refuses the line in hand for what stands at an offset in the text.
     #[cold]
     pub(super) fn refuse<T>(&self, rule: Rule, at: usize, reason: &'static str) -> Parsed<T> {
-        Err(Refusal::at(rule, at - self.start, reason))
+        Err(Refusal::at(rule, at - self.parts.line_start, reason))
     }
 
     /// Says whether the newline in hand stands in a name: behind a backslash that is none's own escape.
@@ -181,6 +181,7 @@ impl<'a> Scanner<'a> {
     fn enter_line(&mut self) -> Option<usize> {
         while self.next_start < self.text.len() {
             self.advance();
+            self.parts.line_start = self.next_start;
             self.start = self.skip_blanks(self.next_start);
             match &self.text[self.start..] {
                 [b'#', ..] => {
@@ -275,7 +276,7 @@ impl<'a> Scanner<'a> {
             Ok(_) => Ok(()),
             Err(error) => Err(Refusal::at(
                 Rule::Encoding,
-                error.valid_up_to(),
+                bytes.start + error.valid_up_to() - self.parts.line_start,
                 "the line is not UTF-8 from here on",
             )),
         }

@@ -125,6 +125,31 @@ fn a_refusal_names_its_column() {
 }
 
 #[test]
+fn a_column_counts_from_the_lines_first_byte_and_on_across_its_rows() {
+    let second = |text: &str| {
+        let line = scan(text.as_bytes(), Precision::Seconds).nth(1);
+        let line = line.expect("two lines");
+        (line.number, line.verdict.expect_err(text).column)
+    };
+    // Each fault stands at the byte that an editor shows.
+    for (line, column) in [
+        ("  m f=x", 7),
+        ("\t m f=1 x", 9),
+        ("  m,t= f=1", 7),
+        ("  m,a=1,a=2 f=1", 9),
+        ("  m time=1", 5),
+        (" m s=\"a\nb\",f=x", 14),
+        ("m s=\"open\n", 5),
+    ] {
+        let text = format!("  a s=\"two\nrows\" 1\n{line}");
+        assert_eq!(second(&text), (3, Some(column)), "{line:?}");
+    }
+    let text = b"a f=1\n  m f=\"\xff\"";
+    let line = scan(text, Precision::Seconds).nth(1).expect("two lines");
+    assert_eq!(line.verdict.expect_err("no UTF-8").column, Some(8));
+}
+
+#[test]
 fn a_bad_line_leaves_its_neighbours_alone() {
     let text = "a f=1 1\nb f=oops\n# c\r\nc f=\"x\ny\" 2\r\nd f=3 3";
     let lines: Vec<_> = scan(text.as_bytes(), Precision::Seconds).collect();

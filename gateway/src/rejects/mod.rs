@@ -90,6 +90,19 @@ pub struct Source {
     pub received_ns: i64,
 }
 
+/// A refused line of a push, which is offered to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Offered<'a> {
+    /// Its number in its batch, from 1.
+    pub number: usize,
+    /// Why it was refused.
+    pub refusal: &'a Refusal,
+    /// How many blanks stand before it, which are not kept.
+    pub indent: usize,
+    /// The line.
+    pub text: &'a [u8],
+}
+
 /// A line that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
@@ -105,7 +118,7 @@ pub struct Reject {
     pub message: String,
     /// Its number in its batch, from 1.
     pub number: usize,
-    /// The byte where it was, from 1.
+    /// The byte in the line where it was, from 1.
     pub column: Option<usize>,
     /// The measurement, as far as the line has one.
     pub measurement: String,
@@ -196,20 +209,23 @@ impl Rejects {
         })))
     }
 
-    /// Offers the refused lines of a push, with their numbers, to be kept; never waits.
-    pub fn offer<'a>(
-        &self,
-        source: Source,
-        refused: impl Iterator<Item = (usize, &'a Refusal, &'a [u8])>,
-    ) {
+    /// Offers the refused lines of a push to be kept; never waits.
+    pub fn offer<'a>(&self, source: Source, refused: impl Iterator<Item = Offered<'a>>) {
         let source = Arc::new(source);
         let mut kept = Vec::new();
-        for (number, refusal, line) in refused {
-            if line.len() > LINE_MAX_BYTES {
+        for Offered {
+            number,
+            refusal,
+            indent,
+            text,
+        } in refused
+        {
+            if text.len() > LINE_MAX_BYTES {
                 self.0.metrics.count_dropped_rejects("too_long", 1);
                 continue;
             }
-            let reject = Reject::new(&source, source.received_ns, number, refusal, line);
+            let mut reject = Reject::new(&source, source.received_ns, number, refusal, text);
+            reject.column = reject.column.map(|column| column.saturating_sub(indent));
             if self.0.queue.reserve(&reject) {
                 kept.push(reject);
             } else {

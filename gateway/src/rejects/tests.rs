@@ -57,10 +57,12 @@ fn source(client: &str, received_ns: i64) -> Source {
 
 fn offer(rejects: &Rejects, client: &str, rule: Rule, lines: &[&str]) {
     let refusal = Refusal::at(rule, 3, "it is wrong");
-    let refused = lines
-        .iter()
-        .enumerate()
-        .map(|(index, line)| (index + 1, &refusal, line.as_bytes()));
+    let refused = lines.iter().enumerate().map(|(index, line)| Offered {
+        number: index + 1,
+        refusal: &refusal,
+        indent: 0,
+        text: line.as_bytes(),
+    });
     rejects.offer(source(client, SECOND_NS), refused);
 }
 

@@ -127,7 +127,7 @@ struct RefusedLine {
     /// Its number in its batch, from 1.
     #[schema(example = 3)]
     line_number: usize,
-    /// The byte where it was, from 1.
+    /// The byte in `line` where it was, from 1.
     #[schema(example = 9)]
     column: Option<usize>,
     /// The database.

@@ -1,11 +1,17 @@
 //! Judges lines without storing them.
+//!
+//! The report is made as fast as the client reads it, for as long as a query may take. Body and report would otherwise stay in
+//! memory, beyond what bodies may take there, for as long as a client pleases.
+
+use std::io;
 
 use actix_web::{
-    HttpRequest, HttpResponse, post,
-    web::{Data, Payload, Query},
+    HttpRequest, HttpResponse, post, rt,
+    web::{Bytes, Data, Payload, Query},
 };
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use serde::Deserialize;
+use tokio::{sync::mpsc, time::Instant};
 use utoipa::IntoParams;
 
 use crate::{
@@ -16,8 +22,10 @@ use crate::{
     validate::{LineReport, Rules, json_from},
 };
 
-/// The report is made in parts of about this size, as fast as the client reads them.
+/// The report is made in parts of about this size.
 const PART_BYTES: usize = 256 << 10;
+/// Parts that wait for the client, at most; the report waits then.
+const PARTS_WAITING: usize = 2;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -72,17 +80,48 @@ async fn report(
         now_ns: state.now_ns(),
     };
     let body = Body::read(request, payload, &state.intake).await?;
-    let parts = stream::unfold(Some(Place::default()), move |place| {
-        let (text, rules) = (body.text.clone(), rules.clone());
-        async move {
-            let (part, next) = match json_from(&text, &rules, place?, PART_BYTES) {
-                Ok((part, next)) => (Ok(part.into()), next),
-                Err(error) => (Err(error), None),
-            };
-            Some((part, next))
-        }
-    });
+    let deadline = Instant::now() + state.answer_time_max;
     Ok(HttpResponse::Ok()
         .content_type("application/x-ndjson")
-        .streaming::<_, std::io::Error>(parts))
+        .streaming(parts(body, rules, deadline)))
+}
+
+/// Reports on a body, in parts.
+fn parts(
+    body: Body,
+    rules: Rules,
+    deadline: Instant,
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    let (sender, parts) = mpsc::channel(PARTS_WAITING);
+    let making = rt::spawn(make(body, rules, deadline, sender));
+    stream::unfold((parts, Some(making)), async |(mut parts, mut making)| {
+        if let Some(part) = parts.recv().await {
+            return Some((Ok(part), (parts, making)));
+        }
+        // The connection is closed before the answer's end, by which the client sees that something is missing.
+        let ended = making.take()?.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "judging lines panicked");
+            Err(io::Error::other("the gateway failed"))
+        });
+        ended.err().map(|error| (Err(error), (parts, making)))
+    })
+}
+
+/// Makes the parts of a report. The body counts as in memory until the last one is made, the client has gone or the time is up.
+async fn make(
+    body: Body,
+    rules: Rules,
+    deadline: Instant,
+    sender: mpsc::Sender<Bytes>,
+) -> io::Result<()> {
+    let mut place = Some(Place::default());
+    while let Some(from) = place {
+        let (part, next) = json_from(&body.text, &rules, from, PART_BYTES)?;
+        let sending = tokio::time::timeout_at(deadline, sender.send(part.into()));
+        if !matches!(sending.await, Ok(Ok(()))) {
+            return Err(io::Error::other("the client took the report too slowly"));
+        }
+        place = next;
+    }
+    Ok(())
 }

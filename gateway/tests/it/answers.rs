@@ -51,7 +51,10 @@ async fn refused_lines_are_a_400_that_says_which_where_why_and_how_many_were_tak
         assert_eq!(status, 400, "{path}: {body}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         if path.starts_with("/api/v3/") {
-            assert_eq!(body["error"], "partial write of line protocol occurred");
+            assert_eq!(
+                body["error"],
+                "partial write of line protocol occurred: 2 lines accepted, 2 refused"
+            );
             assert_eq!(body["data"][0]["line_number"], 2, "{body}");
             assert!(
                 body["data"][1]["error_message"]
@@ -91,6 +94,10 @@ async fn only_the_first_ten_refused_lines_are_named_and_all_are_counted() {
         if path.starts_with("/api/v3/") {
             let body: Value = serde_json::from_str(&body).expect("JSON");
             assert_eq!(body["data"].as_array().map(Vec::len), Some(10));
+            assert_eq!(
+                body["error"],
+                "partial write of line protocol occurred: 0 lines accepted, 25 refused, of which the first 10 are named"
+            );
             continue;
         }
         let text = message(&body, key);

@@ -1,12 +1,17 @@
 //! Every kind of bad input gets an answer that says what was wrong and what would be right.
 
+use std::process::Command;
+
 use headroom_gateway::{
     app::{App, StartError},
     config::{ByteSize, Flags, Settings},
 };
 use reqwest::{Method, header::HeaderValue};
 
-use crate::support::{TestApp, gzip, init, read};
+use crate::{
+    process,
+    support::{TestApp, gzip, init, read},
+};
 
 #[tokio::test]
 async fn wrong_parameters_are_named() {
@@ -197,6 +202,38 @@ async fn a_port_in_use_and_an_unwritable_folder_are_named() {
         .await
         .expect_err("no folder");
     assert!(error.to_string().contains("HEADROOM_DATA_DIR"), "{error}");
+}
+
+#[test]
+fn a_data_folder_that_is_read_only_is_named_with_its_setting() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // Root may write whatever the permissions say, but not what is mounted read-only.
+    let read_only = |program: &[&str]| {
+        Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+            .arg("mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"")
+            .arg(dir.path())
+            .args(program)
+            .output()
+    };
+    if !read_only(&["true"]).is_ok_and(|ended| ended.status.success()) {
+        eprintln!("skipped: this machine allows no mounts of one's own");
+        return;
+    }
+    let program = process::program();
+    let program = program.get_program().to_str().expect("UTF-8");
+    let folder = dir.path().to_str().expect("UTF-8");
+    for sink in [&[][..], &["--influx-url", "http://127.0.0.1:9"]] {
+        let arguments = ["--listen", "127.0.0.1:0", "--data-dir", folder];
+        let ended = read_only(&[&[program][..], &arguments, sink].concat()).expect("it starts");
+        assert_eq!(ended.status.code(), Some(1));
+        let words = String::from_utf8_lossy(&ended.stderr);
+        let expected = format!(
+            "no file can be created in the data folder {folder}: Read-only file system (os error 30); allow the gateway's \
+             user to write there, or choose another HEADROOM_DATA_DIR"
+        );
+        assert!(words.contains(&expected), "{words}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{io::Read, path::Path, time::Duration};
 use flate2::read::MultiGzDecoder;
 use headroom_gateway::{
     commands,
-    config::{ExportArgs, ExportFormat, ImportArgs},
+    config::{ByteSize, ExportArgs, ExportFormat, Flags, ImportArgs},
 };
 
 use reqwest::Client;
@@ -253,6 +253,53 @@ async fn a_changed_byte_in_a_chunk_is_found() {
     std::fs::write(&path, bytes).expect("a damaged file");
     let found = commands::check(&copy).await.expect_err("damage");
     assert!(found.to_string().contains("damaged"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_byte_in_the_journals_last_batch_is_found() {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", LINES).await.0, 204);
+    let dir = tempfile::tempdir().expect("a folder");
+    let copy = dir.path().join("copy");
+    commands::backup(app.data_dir(), &copy).expect("a backup");
+    let segment = copy.join("journal/00000000000000000001.segment");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let last = bytes.last_mut().expect("a batch");
+    *last ^= 1;
+    std::fs::write(&segment, &bytes).expect("a damaged file");
+    let found = commands::check(&copy).await.expect_err("damage");
+    assert!(found.to_string().contains("damaged in 1 place"), "{found}");
+    let kept = std::fs::read(segment.with_extension("16.damaged")).expect("kept");
+    assert!(bytes.ends_with(&kept) && !kept.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_byte_in_a_batch_that_is_sealed_and_waits_for_a_destination_is_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("gateway.toml");
+    let away = "[[destination]]\nname = \"away\"\nurl = \"http://127.0.0.1:9\"";
+    std::fs::write(&config, away).expect("writable");
+    let app = TestApp::start_with(Flags {
+        config: Some(config),
+        // Segments of an eighth.
+        journal_max_bytes: Some(ByteSize(2 << 20)),
+        ..Flags::default()
+    })
+    .await;
+    for n in 0..3 {
+        let line = format!("m f=\"{}\" {n}", "x".repeat(300_000));
+        assert_eq!(app.push("/write?db=telegraf", line).await.0, 204);
+    }
+    // The stop seals.
+    let data_dir = app.stop_keeping_data().await;
+    commands::check(data_dir.path()).await.expect("sound");
+    // Neither the first nor the last, which every start looks at.
+    let segment = data_dir.path().join("journal/00000000000000000002.segment");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    bytes[150_000] ^= 1;
+    std::fs::write(&segment, &bytes).expect("a damaged file");
+    let found = commands::check(data_dir.path()).await.expect_err("damage");
+    assert!(found.to_string().contains("damaged in 1 place"), "{found}");
 }
 
 #[test]

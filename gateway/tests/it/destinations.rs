@@ -322,6 +322,35 @@ async fn an_optional_destination_that_stays_away_fills_nobodys_journal() {
 }
 
 #[tokio::test]
+async fn a_journal_that_was_lost_gives_no_batch_a_sequence_that_an_optional_destination_has() {
+    let mirror = Upstream::start(100);
+    let table = format!(
+        "[[destination]]\nname = \"mirror\"\nurl = \"{}\"\noptional = true",
+        mirror.url()
+    );
+    let away = Flags {
+        influx_url: Some("http://127.0.0.1:9".to_owned()),
+        influx_version: Some(1),
+        ..Flags::default()
+    };
+    let (_dir, flags) = with_file(&table, away);
+    let app = TestApp::start_with(flags.clone()).await;
+    push(&app, "m f=1 1").await;
+    app.until_metric("headroom_upstream_lag_batches{destination=\"mirror\"}", 0)
+        .await;
+    let app = app
+        .restart_changed(flags, |data_dir| {
+            std::fs::remove_dir_all(data_dir.join("journal")).expect("it is there");
+        })
+        .await;
+    push(&app, "m f=2 2").await;
+    app.until("the next one arrives", async |_| {
+        mirror.lines() == ["m f=1 1", "m f=2 2"]
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_the_answer_to_what_is_on_its_way() {
     let upstream = Upstream::start(0);
     let app = TestApp::start_with(before(&upstream)).await;

@@ -5,6 +5,7 @@ mod admin;
 mod answers;
 mod bad_input;
 mod chunks;
+mod clock;
 mod commands;
 mod conformance;
 mod crash;

@@ -31,6 +31,20 @@ async fn replay(app: &TestApp, query: &str) -> (u64, u64) {
 }
 
 #[tokio::test]
+async fn a_column_counts_from_the_first_byte_in_the_answer_and_in_the_line_that_is_kept() {
+    let app = TestApp::start().await;
+    let push = app.push("/write?db=telegraf", "m f=1 1\n  m f=x").await;
+    assert_eq!(push.0, 400);
+    assert!(push.1.contains("line 2: column 7: "), "{}", push.1);
+    let rejects = kept(&app, 1).await;
+    let reject = &rejects[0];
+    assert_eq!(
+        (&reject["line"], &reject["column"]),
+        (&"m f=x".into(), &5.into())
+    );
+}
+
+#[tokio::test]
 async fn a_refused_line_is_kept_with_time_client_reason_and_text() {
     let app = TestApp::start().await;
     let text = "m f=1 1\nm f=oops\n\ncpu,host=a\\ b f=\"x 2";

@@ -59,6 +59,23 @@ async fn a_hangup_takes_the_tokens_anew_and_keeps_them_if_the_file_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_gateway_without_tokens_says_so_and_one_with_tokens_does_not() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let open = "anyone on this machine may write, read and delete";
+    let gateway = process::start(&mut process::program(), &dir.path().join("open")).await;
+    gateway.until_logged(open).await;
+    assert!(gateway.log().contains("headroom-gateway token create"));
+    let tokens = dir.path().join("tokens");
+    fs::write(&tokens, format!("{OLD} write\n")).expect("writable");
+    let mut command = process::program();
+    command.arg("--tokens-file").arg(&tokens);
+    let gateway = process::start(&mut command, &dir.path().join("closed")).await;
+    gateway.until_logged("\"ready\"").await;
+    assert!(!gateway.log().contains(open));
+}
+
+#[tokio::test]
 async fn a_hangup_takes_the_contract_anew_without_dropping_a_push_and_keeps_it_if_the_file_is_wrong()
  {
     init();

@@ -10,7 +10,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use headroom_gateway::{
-    app::{App, StartError},
+    app::{App, Clock, StartError},
     config::{Flags, Settings},
 };
 use reqwest::{Client, RequestBuilder, Response};
@@ -53,21 +53,33 @@ impl TestApp {
         Self::start_in(dir, flags).await
     }
 
-    async fn start_in(data_dir: Arc<TempDir>, flags: Flags) -> Self {
-        let app = Self::start_unready(data_dir, flags);
-        app.until("ready", async |app| app.get("/ready").await.status() == 200)
-            .await;
+    /// Starts with a clock of the test's own.
+    pub(crate) async fn start_at(clock: Clock) -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a folder"));
+        let app = Self::start_unready(dir, Flags::default(), clock);
+        app.until_ready().await;
         app
     }
 
-    fn start_unready(data_dir: Arc<TempDir>, mut flags: Flags) -> Self {
+    async fn start_in(data_dir: Arc<TempDir>, flags: Flags) -> Self {
+        let app = Self::start_unready(data_dir, flags, Arc::new(|| NOW_NS));
+        app.until_ready().await;
+        app
+    }
+
+    async fn until_ready(&self) {
+        self.until("ready", async |app| app.get("/ready").await.status() == 200)
+            .await;
+    }
+
+    fn start_unready(data_dir: Arc<TempDir>, mut flags: Flags, clock: Clock) -> Self {
         init();
         flags.data_dir = Some(data_dir.path().to_owned());
         flags
             .listen
             .get_or_insert_with(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let settings = Settings::load(&flags).expect("good settings");
-        let app = App::bind(settings, Arc::new(|| NOW_NS)).expect("a free port");
+        let app = App::bind(settings, clock).expect("a free port");
         let address = app.address().expect("an address");
         let stop = CancellationToken::new();
         let running = tokio::spawn(app.serve(stop.clone()));
@@ -82,8 +94,14 @@ impl TestApp {
 
     /// Stops as SIGTERM does, and starts again on the same folder.
     pub(crate) async fn restart_with(self, flags: Flags) -> Self {
+        self.restart_changed(flags, |_| ()).await
+    }
+
+    /// Restarts as [`Self::restart_with`] does, with what is done to the folder in between.
+    pub(crate) async fn restart_changed(self, flags: Flags, change: impl FnOnce(&Path)) -> Self {
         let data_dir = Arc::clone(&self.data_dir);
         self.stop().await;
+        change(data_dir.path());
         Self::start_in(data_dir, flags).await
     }
 

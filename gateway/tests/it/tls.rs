@@ -42,7 +42,12 @@ impl Files {
     }
 
     async fn serve(&self, client: &Client) -> Gateway {
+        self.serve_with(client, &[]).await
+    }
+
+    async fn serve_with(&self, client: &Client, arguments: &[&str]) -> Gateway {
         let mut command = process::program();
+        command.args(arguments);
         command.arg("--tls-cert-file").arg(&self.certificate);
         command.arg("--tls-key-file").arg(&self.key);
         process::start_seen_by(client, &mut command, &self.dir.path().join("data")).await
@@ -119,6 +124,47 @@ async fn a_wrong_replacement_leaves_the_certificate_in_use() {
     gateway.signal("HUP");
     gateway.until_logged("HEADROOM_TLS_KEY_FILE").await;
     assert_eq!(push(&client, &gateway).await.expect("an answer").0, 204);
+}
+
+#[tokio::test]
+async fn a_hangup_with_a_wrong_certificate_changes_neither_tokens_nor_contract() {
+    init();
+    let (files, first) = Files::new();
+    let client = trusting(&[&first]);
+    let (tokens, contract) = (files.dir.path().join("tokens"), files.dir.path().join("c"));
+    let taken = "other_measurements = \"refuse\"\n[[measurement]]\nname = \"m\"\n";
+    fs::write(&tokens, "old-0123456789abcdef write\n").expect("writable");
+    fs::write(&contract, taken).expect("writable");
+    let names = [&tokens, &contract].map(|path| path.to_str().expect("UTF-8"));
+    let arguments = ["--tokens-file", names[0], "--contract-file", names[1]];
+    let gateway = files.serve_with(&client, &arguments).await;
+    let push = async |token: &str, line: &'static str| {
+        let request = client.post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = request.bearer_auth(token).body(line).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    let (old, new) = ("old-0123456789abcdef", "new-0123456789abcdef");
+    fs::write(&tokens, format!("{new} write\n")).expect("writable");
+    fs::write(&contract, taken.replace("\"m\"", "\"n\"")).expect("writable");
+    let key = fs::read(&files.key).expect("a key");
+    fs::write(&files.key, "no key").expect("writable");
+    gateway.signal("HUP");
+    gateway.until_logged("nothing is read anew").await;
+    assert_eq!(
+        (push(old, "m f=1").await, push(new, "m f=1").await),
+        (204, 401)
+    );
+    assert_eq!(push(old, "n f=1").await, 400);
+    fs::write(&files.key, key).expect("writable");
+    gateway.signal("HUP");
+    gateway
+        .until_logged("tokens, contract and certificate are read anew")
+        .await;
+    assert_eq!(
+        (push(old, "n f=1").await, push(new, "n f=1").await),
+        (401, 204)
+    );
+    assert_eq!(push(new, "m f=1").await, 400);
 }
 
 #[test]

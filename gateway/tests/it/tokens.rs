@@ -351,8 +351,10 @@ async fn who_pushes_too_fast_is_told_when_to_come_again_in_its_own_dialect() {
         read(push(&app, "/write?db=d", &other, "m f=1 1")).await.0,
         204
     );
+    let again = read(push(&app, "/write?db=d", &slow, "m f=1 1")).await;
+    assert_eq!(again.0, 503, "another token that is made forgives no debt");
     let limited = app
         .metric("headroom_pushes_limited_total{limit=\"lines\"}")
         .await;
-    assert_eq!(limited, 3);
+    assert_eq!(limited, 4);
 }

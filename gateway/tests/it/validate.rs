@@ -5,7 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use headroom_gateway::config::Flags;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{TestApp, gzip, read};
 
@@ -64,6 +69,48 @@ async fn a_long_report_comes_whole() {
         lines,
         (0..20_000).map(|n| json!(2 * n + 1)).collect::<Vec<_>>()
     );
+}
+
+/// Sends lines whose report is far longer than what sockets hold, and reads no more than its beginning.
+async fn read_the_beginning(app: &TestApp, text: &str) -> TcpStream {
+    let head = format!(
+        "POST /api/v1/validate HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+        text.len()
+    );
+    let mut socket = TcpStream::connect(app.address).await.expect("it listens");
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    socket.write_all(text.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    socket
+}
+
+#[tokio::test]
+async fn a_body_counts_as_in_memory_until_its_report_is_read_or_its_reader_gone() {
+    let app = TestApp::start().await;
+    let text = "m f=1i\n".repeat(300_000);
+    let reader = read_the_beginning(&app, &text).await;
+    let held = app.metric("headroom_inflight_bytes").await;
+    assert_eq!(held, text.len() as u64);
+    drop(reader);
+    app.until_metric("headroom_inflight_bytes", 0).await;
+}
+
+#[tokio::test]
+async fn a_report_that_is_read_too_slowly_gives_its_memory_back_and_breaks_off() {
+    let app = TestApp::start_with(Flags {
+        query_timeout_s: Some(1),
+        ..Flags::default()
+    })
+    .await;
+    let text = "m f=1i\n".repeat(300_000);
+    let mut reader = read_the_beginning(&app, &text).await;
+    app.until_metric("headroom_inflight_bytes", 0).await;
+    let mut report = Vec::new();
+    // A connection that is closed within an answer may be reset as well.
+    let _ = reader.read_to_end(&mut report).await;
+    assert!(!report.ends_with(b"\r\n0\r\n\r\n"), "it came whole");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pushes in every dialect, and what becomes of them.
 
+use headroom_gateway::config::{ByteSize, Flags};
 use serde_json::json;
 
 use crate::support::{NOW_NS, TestApp, gzip, read};
@@ -124,6 +125,32 @@ async fn good_lines_are_stored_and_bad_ones_are_named() {
             .await,
         3
     );
+}
+
+#[tokio::test]
+async fn a_push_that_has_to_come_again_counts_once() {
+    let app = TestApp::start_with(Flags {
+        influx_url: Some("http://127.0.0.1:9".to_owned()),
+        influx_version: Some(1),
+        journal_max_bytes: Some(ByteSize(1 << 20)),
+        ..Flags::default()
+    })
+    .await;
+    let batch = format!("m f=oops 1\nm f=\"{}\" 1", "x".repeat(300_000));
+    let mut taken = 0;
+    while app.push("/write?db=telegraf", batch.clone()).await.0 == 400 {
+        taken += 1;
+    }
+    assert!(taken > 0);
+    assert_eq!(app.push("/write?db=telegraf", batch.clone()).await.0, 503);
+    for (metric, expected) in [
+        ("headroom_lines_received_total", 2 * taken),
+        ("headroom_lines_accepted_total", taken),
+        ("headroom_lines_rejected_total{reason=\"value\"}", taken),
+        ("headroom_received_bytes_total", taken * batch.len() as u64),
+    ] {
+        assert_eq!(app.metric(metric).await, expected, "{metric}");
+    }
 }
 
 #[tokio::test]

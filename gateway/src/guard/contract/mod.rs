@@ -113,7 +113,7 @@ impl Contract {
             None if self.takes_other_measurements => Ok(Entry::OTHER),
             None => Err(Refusal::at(
                 Rule::ContractMeasurement,
-                0,
+                parts.measurement.start - parts.line_start,
                 format!(
                     "the contract names no measurement {name:?} (other_measurements = \"refuse\"); add it there, or do not send it"
                 ),
@@ -148,7 +148,7 @@ impl Contract {
         let (Some(time_ns), Some(span)) = (parts.time_ns, parts.timestamp) else {
             return Ok(());
         };
-        let column = |span: Span| span.start - parts.measurement.start;
+        let column = |span: Span| span.start - parts.line_start;
         let age_ns = received_ns.saturating_sub(time_ns);
         if let Some(most) = bounds.past_ns.filter(|most| age_ns > *most) {
             return Err(Refusal::at(
@@ -186,7 +186,7 @@ impl Measurement {
             if !parts.tags.iter().any(is_there) {
                 return Err(Refusal::at(
                     Rule::ContractTagRequired,
-                    parts.series().end - parts.measurement.start,
+                    parts.series().end - parts.line_start,
                     format!(
                         "the tag {:?} is missing, which the contract requires of measurement {:?} (tags.{}.required)",
                         required.key.to_string(),
@@ -204,7 +204,7 @@ impl Measurement {
                 }
                 return Err(Refusal::at(
                     Rule::ContractTag,
-                    tag.key.start - parts.measurement.start,
+                    tag.key.start - parts.line_start,
                     format!(
                         "the contract names no tag {key:?} of measurement {:?} (other_tags = \"refuse\"); leave it out, or add it there",
                         self.name.to_string()
@@ -216,7 +216,7 @@ impl Measurement {
             {
                 return Err(Refusal::at(
                     Rule::ContractTagPattern,
-                    tag.value.start - parts.measurement.start,
+                    tag.value.start - parts.line_start,
                     format!(
                         "the value of the tag {key:?} is not of the contract's pattern {written:?} for measurement {:?} (tags.{}.pattern)",
                         self.name.to_string(),
@@ -237,7 +237,7 @@ impl Measurement {
                 }
                 return Err(Refusal::at(
                     Rule::ContractField,
-                    field.key.start - parts.measurement.start,
+                    field.key.start - parts.line_start,
                     format!(
                         "the contract names no field {name:?} of measurement {:?} (other_fields = \"refuse\"); leave it out, or add it there",
                         self.name.to_string()
@@ -248,7 +248,7 @@ impl Measurement {
                 let types: Vec<_> = rules.types.iter().map(|kind| kind.name()).collect();
                 return Err(Refusal::at(
                     Rule::ContractFieldType,
-                    field.value.start - parts.measurement.start,
+                    field.value.start - parts.line_start,
                     format!(
                         "the field {name:?} of measurement {:?} is {} here, and the contract takes {} (fields.{})",
                         self.name.to_string(),
