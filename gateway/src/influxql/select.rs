@@ -199,6 +199,7 @@ pub(super) fn each(
         limits: groups,
         ascending: prepared.ascending,
         resolution: None,
+        edge: None,
         interval,
         offset,
     };
