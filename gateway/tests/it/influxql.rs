@@ -283,10 +283,27 @@ fn what_was_parsed_prints_back_to_the_same() {
 
 #[test]
 fn flux_gets_an_answer_that_says_what_to_use() {
-    let error = parse(
+    for script in [
         "from(bucket: \"telegraf\") |> range(start: -1h)",
-        &Map::new(),
-    )
-    .expect_err("no InfluxQL");
-    assert!(error.to_string().contains("InfluxQL"), "{error}");
+        "x = from(bucket: \"telegraf\")\nx |> last()",
+        "option v = {timeRangeStart: -1h}",
+        "// the last hour\nfrom(bucket: \"telegraf\")",
+        "import \"math\"",
+        "package main",
+        "buckets()",
+    ] {
+        let error = parse(script, &Map::new())
+            .expect_err("no InfluxQL")
+            .to_string();
+        assert!(
+            error.contains("looks like Flux") && error.contains("InfluxQL"),
+            "{error}"
+        );
+        assert!(error.contains("line 1, char 1"), "{error}");
+    }
+    let error = parse("SELEC x FROM m", &Map::new()).expect_err("no InfluxQL");
+    assert!(
+        error.to_string().contains("found SELEC, expected SELECT"),
+        "{error}"
+    );
 }

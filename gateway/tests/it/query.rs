@@ -78,6 +78,23 @@ async fn a_query_over_a_limit_is_told_the_setting() {
 }
 
 #[tokio::test]
+async fn a_script_in_flux_is_told_what_is_spoken() {
+    let app = TestApp::start().await;
+    let script = r#"from(bucket: "telegraf") |> range(start: -1h)"#;
+    let request = app.post("/api/v2/query?org=headroom").body(script);
+    let (status, answer) = read(request.header("Content-Type", "application/vnd.flux")).await;
+    assert_eq!(status, 400);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["code"], "invalid");
+    let message = answer["message"].as_str().expect("a message");
+    assert!(
+        message.contains("InfluxQL") && message.contains("/query?db="),
+        "{message}"
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_query_whose_client_is_gone_gives_its_place_back() {
     let app = TestApp::start_with(Flags {
         query_max_concurrent: Some(1),
