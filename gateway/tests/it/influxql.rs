@@ -307,3 +307,74 @@ fn flux_gets_an_answer_that_says_what_to_use() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_wrong_with_a_clause_is_said_with_its_place() {
+    for (query, place, right) in [
+        ("SELECT f INTO g FROM m", "char 10", "leave INTO out"),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill()",
+            "char 46",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill(nothing)",
+            "char 46",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill(1 2)",
+            "char 48",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill('1')",
+            "char 46",
+            "previous, linear",
+        ),
+        ("SELECT f FROM m ORDER BY f", "char 26", "ORDER BY time"),
+        (
+            "SELECT f FROM m ORDER BY time, f",
+            "char 30",
+            "ORDER BY time",
+        ),
+        ("SELECT f FROM m tz()", "char 20", "'Europe/Berlin'"),
+        ("SELECT f FROM m tz('UTC', 1)", "char 25", "'Europe/Berlin'"),
+        ("SELECT f FROM m tz(1)", "char 20", "'Europe/Berlin'"),
+        (
+            "SELECT f FROM m tz('Europe/Nowhere')",
+            "char 20",
+            "'Europe/Berlin'",
+        ),
+        ("SELECT f FROM m WHERE h = $h", "char 27", "params"),
+        (
+            "SELECT f FROM m WHERE time > 99999999999w",
+            "char 30",
+            "a smaller duration",
+        ),
+    ] {
+        let error = parse(query, &Map::new()).expect_err(query).to_string();
+        assert!(
+            error.ends_with(&format!(" at line 1, {place}")),
+            "{query}: {error}"
+        );
+        assert!(error.contains(right), "{query}: {error}");
+    }
+}
+
+#[test]
+fn statements_that_are_not_carried_out_print_as_they_were_written() {
+    for text in [
+        "DROP SHARD",
+        "DROP CONTINUOUS QUERY",
+        "DROP USER",
+        "SHOW SHARDS",
+        "SHOW STATS",
+        "SHOW GRANTS",
+    ] {
+        let parse = |text: &str| parse(text, &Map::new()).expect("InfluxQL");
+        let statements = parse(&format!("{text} 1"));
+        assert_eq!(statements[0].to_string(), text);
+        assert_eq!(parse(text), statements);
+    }
+}
