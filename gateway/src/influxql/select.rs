@@ -200,6 +200,7 @@ pub(super) fn each(
         ascending: prepared.ascending,
         resolution: None,
         edge: None,
+        extreme: None,
         interval,
         offset,
     };

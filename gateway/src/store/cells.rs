@@ -2,13 +2,58 @@
 
 use super::{
     FieldType, StoreError,
-    column::Column,
+    column::{Column, Value},
     disk::rows,
     head::ChunkMeta,
     parts::{Edge, Parts},
     read::{View, parts},
     rollup::{self, Cells, RESOLUTIONS_NS},
 };
+
+/// A value that alone is sought of each series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extreme {
+    /// The least.
+    Least,
+    /// The most.
+    Most,
+}
+
+impl Extreme {
+    /// Returns which of several chunks, in the order of time, is the first that has the value.
+    fn place(self, chunks: &[Cells]) -> Option<usize> {
+        let mut best: Option<(usize, Value)> = None;
+        for (index, cells) in chunks.iter().enumerate() {
+            let values = match self {
+                Self::Least => &cells.least,
+                Self::Most => &cells.most,
+            };
+            for value in (0..cells.len()).map(|cell| values.get(cell)) {
+                if best
+                    .as_ref()
+                    .is_none_or(|(_, held)| self.beats(&value, held))
+                {
+                    best = Some((index, value));
+                }
+            }
+        }
+        best.map(|(index, _)| index)
+    }
+
+    fn beats(self, value: &Value, held: &Value) -> bool {
+        let (low, high) = match self {
+            Self::Least => (value, held),
+            Self::Most => (held, value),
+        };
+        match (low, high) {
+            (Value::Float(low), Value::Float(high)) => low < high,
+            (Value::Integer(low), Value::Integer(high)) => low < high,
+            (Value::Unsigned(low), Value::Unsigned(high)) => low < high,
+            // Only numbers have cells.
+            _ => false,
+        }
+    }
+}
 
 /// What [`View::scan_cells`] is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +64,8 @@ pub struct CellsWanted {
     pub span: (i64, i64),
     /// The one point that is wanted, rather than all; others may come with it.
     pub edge: Option<Edge>,
+    /// The value whose earliest point is wanted, rather than cells, which do not say when it was; others may come with it.
+    pub extreme: Option<Extreme>,
     /// How many points may be unpacked of a series.
     pub points_max: usize,
 }
@@ -72,10 +119,16 @@ impl View {
             if parts.points() > wanted.points_max {
                 return Ok(None);
             }
-            if let Some(cells) = self.cells(&alone, field_type, resolution)?
-                && let Some(rest) = self.merge(parts, span.0, span.1)?
-            {
-                return Ok(Some((cells, rest)));
+            if let Some(mut cells) = self.cells(&alone, field_type, resolution)? {
+                if let Some(extreme) = wanted.extreme {
+                    parts
+                        .chunks
+                        .extend(extreme.place(&cells).map(|index| alone[index]));
+                    cells.clear();
+                }
+                if let Some(rest) = self.merge(parts, span.0, span.1)? {
+                    return Ok(Some((cells, rest)));
+                }
             }
             let all = self.again(measurement, *number, column, whole.0, whole.1)?;
             Ok(Some((Vec::new(), all)))

@@ -52,7 +52,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use catalogue::{Database, Policy};
-pub use cells::{CellsWanted, Summed};
+pub use cells::{CellsWanted, Extreme, Summed};
 pub use check::CheckReport;
 use claims::Claims;
 pub use column::{Column, FieldType, Value, Values};

@@ -8,7 +8,7 @@ use super::super::ast::Ref;
 use super::super::error::{Outcome, StatementError};
 use super::super::source::{Group, Part};
 use super::{Point, Run, Stream};
-use crate::store::{Cells, Edge, RESOLUTIONS_NS, Value, Values};
+use crate::store::{Cells, Edge, Extreme, RESOLUTIONS_NS, Value, Values};
 
 /// Says whether a function is one of these.
 pub(super) fn is_fold(name: &str) -> bool {
@@ -66,17 +66,22 @@ pub(super) fn run<'a>(name: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<
     let aux = if run.selector { run.scope.aux } else { &[] };
     // The longest cells that fit: fewer are to be read.
     let mut lengths = RESOLUTIONS_NS.into_iter().rev();
-    let has_buckets = run.windows.interval > 0;
-    // A cell does not say when its least and its most were.
-    let needs_time = run.selector && !has_buckets && matches!(fold, Fold::Min | Fold::Max);
-    let resolution = lengths.find(|length| !needs_time && run.windows.keep_whole(*length));
+    let resolution = lengths.find(|length| run.windows.keep_whole(*length));
     let mut reading = run.clone();
     reading.scope.resolution = resolution;
-    reading.scope.edge = match fold {
-        Fold::First if !has_buckets => Some(Edge::First),
-        Fold::Last if !has_buckets => Some(Edge::Last),
-        _ => None,
-    };
+    if run.windows.interval == 0 {
+        reading.scope.edge = match fold {
+            Fold::First => Some(Edge::First),
+            Fold::Last => Some(Edge::Last),
+            _ => None,
+        };
+        // The answer says when these were.
+        reading.scope.extreme = match fold {
+            Fold::Min if run.selector => Some(Extreme::Least),
+            Fold::Max if run.selector => Some(Extreme::Most),
+            _ => None,
+        };
+    }
     let groups = reading.read(name, field, aux)?;
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {

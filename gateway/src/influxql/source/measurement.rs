@@ -134,6 +134,7 @@ impl Reading<'_> {
             resolution_ns,
             span: (self.scope.span.first, self.scope.span.last),
             edge: self.scope.edge,
+            extreme: self.scope.extreme,
             points_max: VALUES_AT_ONCE as usize,
         };
         let numbers = &self.numbers[batch.clone()];

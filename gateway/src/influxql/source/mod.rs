@@ -16,7 +16,7 @@ use super::error::{Outcome, StatementError};
 use super::formula::Cell;
 use super::plan::{Prepared, Reader};
 use super::window::Span;
-use crate::store::{Cells, Column, Edge, FieldType, SeriesInfo, Value, Values, View};
+use crate::store::{Cells, Column, Edge, Extreme, FieldType, SeriesInfo, Value, Values, View};
 pub(super) use cursor::{Cursor, Slices, open};
 pub(super) use series::{Check, judged_series, series_of_tags};
 
@@ -159,6 +159,8 @@ pub(super) struct Scope<'a> {
     pub(super) resolution: Option<i64>,
     /// The one row of each series that is wanted, if not all; others may come with it.
     pub(super) edge: Option<Edge>,
+    /// The value of which the first row is wanted, if not all.
+    pub(super) extreme: Option<Extreme>,
     /// The interval that subqueries inherit.
     pub(super) interval: i64,
     pub(super) offset: i64,
