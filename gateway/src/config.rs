@@ -212,6 +212,7 @@ struct Merged {
     query_timeout_s: u32,
     query_max_buckets: u32,
     query_max_values: u32,
+    query_max_rows: Option<u32>,
     query_max_concurrent: u32,
     influx_url: Option<String>,
     influx_token: Option<Secret>,
@@ -258,6 +259,7 @@ impl Default for Merged {
             query_timeout_s: influxql::TIMEOUT_S_DEFAULT,
             query_max_buckets: influxql::BUCKETS_MAX_DEFAULT,
             query_max_values: influxql::VALUES_MAX_DEFAULT,
+            query_max_rows: None,
             query_max_concurrent: influxql::CONCURRENT_MAX_DEFAULT,
             influx_url: None,
             influx_token: None,
@@ -376,6 +378,7 @@ impl Merged {
             ("TIMEOUT_S", self.query_timeout_s, QUERY_TIMEOUT_S_MOST),
             ("MAX_BUCKETS", self.query_max_buckets, u32::MAX),
             ("MAX_VALUES", self.query_max_values, u32::MAX),
+            ("MAX_ROWS", self.query_max_rows.unwrap_or(1), u32::MAX),
             (
                 "MAX_CONCURRENT",
                 self.query_max_concurrent,
@@ -392,6 +395,7 @@ impl Merged {
             time_max: Duration::from_secs(self.query_timeout_s.into()),
             buckets_max: self.query_max_buckets as usize,
             values_max: self.query_max_values as usize,
+            rows_max: self.query_max_rows.map(|rows| rows as usize),
             concurrent_max: self.query_max_concurrent as usize,
         })
     }

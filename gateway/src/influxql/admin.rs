@@ -191,7 +191,7 @@ fn series(
             other = Some(expr.clone());
         }
     });
-    let found = judged_series(view, measurement, Some(condition));
+    let found = judged_series(view, measurement, Some(condition), &|| Ok(()))?;
     let undecided = found.iter().find_map(|(_, rest)| rest.clone());
     if let Some(other) = other.or(undecided) {
         return Err(StatementError::invalid(format!(

@@ -162,7 +162,7 @@ fn combined(operator: Operator, left: Part, right: Part) -> Option<Part> {
             Length((a as f64 * b) as i64)
         }
         (Operator::Multiply, Instant(a), Instant(b)) => Instant(a.saturating_mul(b)),
-        (Operator::Divide, Length(a), Instant(b)) if b != 0 => Length(a / b),
+        (Operator::Divide, Length(a), Instant(b)) if b != 0 => Length(a.saturating_div(b)),
         (Operator::Divide, Length(a), Number(b)) if b != 0.0 => Length((a as f64 / b) as i64),
         _ => return None,
     })

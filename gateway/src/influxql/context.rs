@@ -20,6 +20,9 @@ pub const VALUES_MAX_DEFAULT: u32 = 40_000_000;
 /// Queries that run at once: some dashboards' worth, and each has a thread and its values in memory.
 pub const CONCURRENT_MAX_DEFAULT: u32 = 64;
 
+/// Buckets that are made before it is looked whether the query has to end.
+const BUCKETS_BETWEEN_CHECKS: usize = 16_384;
+
 /// The bounds of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryLimits {
@@ -29,6 +32,8 @@ pub struct QueryLimits {
     pub buckets_max: usize,
     /// How many values a statement may read.
     pub values_max: usize,
+    /// How many rows the answer of a SELECT may have; `None`: any number.
+    pub rows_max: Option<usize>,
     /// How many queries may run at once.
     pub concurrent_max: usize,
 }
@@ -39,6 +44,7 @@ impl Default for QueryLimits {
             time_max: Duration::from_secs(TIMEOUT_S_DEFAULT.into()),
             buckets_max: BUCKETS_MAX_DEFAULT as usize,
             values_max: VALUES_MAX_DEFAULT as usize,
+            rows_max: None,
             concurrent_max: CONCURRENT_MAX_DEFAULT as usize,
         }
     }
@@ -70,6 +76,7 @@ pub(super) struct Context<'a> {
     end: &'a End,
     buckets: Cell<usize>,
     values: Cell<usize>,
+    rows: Cell<usize>,
 }
 
 impl<'a> Context<'a> {
@@ -90,6 +97,7 @@ impl<'a> Context<'a> {
             end,
             buckets: Cell::new(0),
             values: Cell::new(0),
+            rows: Cell::new(0),
         }
     }
 
@@ -107,10 +115,13 @@ impl<'a> Context<'a> {
         )))
     }
 
-    /// Counts buckets, and fails over the limit.
+    /// Counts buckets, and fails over the limit, or when the query has to end.
     pub(super) fn count_buckets(&self, buckets: usize) -> Outcome<()> {
         let total = self.buckets.get() + buckets;
         self.buckets.set(total);
+        if total % BUCKETS_BETWEEN_CHECKS < buckets {
+            self.check()?;
+        }
         if total <= self.limits.buckets_max {
             return Ok(());
         }
@@ -136,5 +147,18 @@ impl<'a> Context<'a> {
             "the query reads more than {} values, the limit of one statement; ask for less time or fewer series, or raise HEADROOM_QUERY_MAX_VALUES",
             self.limits.values_max
         )))
+    }
+
+    /// Counts rows of the answer, and fails over the limit.
+    pub(super) fn count_rows(&self, rows: usize) -> Outcome<()> {
+        let total = self.rows.get() + rows;
+        self.rows.set(total);
+        match self.limits.rows_max {
+            Some(most) if total > most => Err(StatementError::OverLimit(format!(
+                "the answer has more than {most} rows, the limit of one statement; ask for less time, fewer series or a longer \
+                 interval, give a LIMIT, or raise HEADROOM_QUERY_MAX_ROWS"
+            ))),
+            _ => Ok(()),
+        }
     }
 }

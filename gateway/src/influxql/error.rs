@@ -27,12 +27,6 @@ impl ParseError {
             format!("found {found}, expected {}", expected.join(", ")),
         )
     }
-
-    pub(super) fn plain(message: impl std::fmt::Display) -> Self {
-        Self {
-            message: message.to_string(),
-        }
-    }
 }
 
 /// A statement that was understood and cannot be answered: status 200 with an `error` in its result.

@@ -68,7 +68,8 @@ fn describe(
                 describe(inner, depth + 1, context, lines)?;
             }
             Reader::Measurement { view, name } => {
-                let series = judged_series(view, name, prepared.condition.as_ref());
+                let series =
+                    judged_series(view, name, prepared.condition.as_ref(), &|| context.check())?;
                 let numbers: Vec<u32> = series.iter().map(|(series, _)| series.number).collect();
                 let extent = view.extent(name, &numbers, prepared.span.first, prepared.span.last);
                 lines.push(format!("{indent}MEASUREMENT: {name}"));

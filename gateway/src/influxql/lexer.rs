@@ -323,7 +323,9 @@ impl<'a> Lexer<'a> {
                 .ok()
                 .and_then(|count| count.checked_mul(nanos))
                 .and_then(|part| total.checked_add(part))
-                .ok_or_else(invalid)?;
+                .ok_or_else(|| {
+                    ParseError::bare(at, "overflowed duration: choose a smaller duration or INF")
+                })?;
         }
         Ok(Token::Duration(total))
     }

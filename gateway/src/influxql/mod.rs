@@ -222,6 +222,7 @@ fn rows_each(
     let prepared = plan::prepare(select, None, context)?;
     let columns: Arc<[String]> = prepared.columns.iter().cloned().collect();
     select::each(&prepared, None, pieces, context, &mut |group, goes_on| {
+        context.count_rows(group.rows.len())?;
         let has_infinity = |value: &Option<Value>| matches!(value, Some(Value::Float(value)) if value.is_infinite());
         if group
             .rows

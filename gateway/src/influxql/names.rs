@@ -46,8 +46,8 @@ pub(super) fn field_name(field: &Field) -> String {
         .unwrap_or_else(|| expr_name(&field.expr))
 }
 
-/// Returns the names of all columns, time first; names that collide get a number.
-pub(super) fn column_names(fields: &[Field]) -> Vec<String> {
+/// Returns the names of all columns, that of time first; names that collide get a number.
+pub(super) fn column_names(time: &str, fields: &[Field]) -> Vec<String> {
     let mut wanted: Vec<(Option<String>, String)> = Vec::new();
     for field in fields {
         wanted.push((field.alias.clone(), expr_name(&field.expr)));
@@ -61,7 +61,7 @@ pub(super) fn column_names(fields: &[Field]) -> Vec<String> {
             taken.insert(alias.clone(), 1);
         }
     }
-    let mut columns = vec!["time".to_owned()];
+    let mut columns = vec![time.to_owned()];
     for (alias, name) in wanted {
         columns.push(alias.unwrap_or_else(|| free_name(name, &mut taken)));
     }
@@ -106,6 +106,9 @@ mod tests {
             field("g", Some("f_1")),
             field("f", None),
         ];
-        assert_eq!(column_names(&fields), ["time", "f", "f_2", "f_1", "f_3"]);
+        assert_eq!(
+            column_names("time", &fields),
+            ["time", "f", "f_2", "f_1", "f_3"]
+        );
     }
 }

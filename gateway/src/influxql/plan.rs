@@ -49,6 +49,8 @@ pub(super) struct Parent {
     span: Span,
     ascending: bool,
     zone: Option<Tz>,
+    /// Whether it makes buckets, as the subquery does then where it says nothing else.
+    has_interval: bool,
 }
 
 /// Prepares a SELECT; `parent` is given for a subquery.
@@ -78,11 +80,18 @@ pub(super) fn prepare(
         span = span.and(parent.span);
     }
     let time = validate::dimensions(&select.dimensions, clock)?;
-    validate::fields(select, time.interval > 0)?;
+    let has_interval = time.interval > 0;
+    let inherits_interval = !has_interval && parent.is_some_and(|parent| parent.has_interval);
+    let buckets = validate::Buckets {
+        own: has_interval,
+        inherited: inherits_interval,
+    };
+    validate::fields(select, buckets)?;
     let inherited = Parent {
         span,
         ascending,
         zone,
+        has_interval: has_interval || inherits_interval,
     };
     let sources = resolve_all(&select.sources, inherited, context)?;
     let mut fields = rewrite::fields(select, &sources)?;
@@ -107,7 +116,7 @@ pub(super) fn prepare(
         });
     }
     Ok(Prepared {
-        columns: column_names(&fields),
+        columns: column_names(rewrite::time_name(select), &fields),
         dimensions: rewrite::dimensions(select, &sources),
         fields,
         sources,

@@ -50,14 +50,14 @@ pub fn delete(
                 left: Box::new(left),
                 right: Box::new(right),
             });
-        let series = condition.map(|condition| {
-            let found = judged_series(&view, &measurement, Some(&condition));
-            found.iter().map(|(series, _)| series.number).collect()
+        let series = condition.map(|condition| -> Result<_, StatementError> {
+            let found = judged_series(&view, &measurement, Some(&condition), &|| Ok(()))?;
+            Ok(found.iter().map(|(series, _)| series.number).collect())
         });
         doomed.push(Doomed {
             policy: view.names().1.to_owned(),
             measurement: Arc::clone(&measurement),
-            series,
+            series: series.transpose()?,
         });
     }
     Ok(store.delete(database, &doomed, first, last)?)

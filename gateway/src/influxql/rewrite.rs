@@ -38,6 +38,16 @@ fn names_of(sources: &[Reader]) -> (BTreeMap<String, Kind>, BTreeSet<Arc<str>>) 
     (fields, tags)
 }
 
+/// Returns the name of the column of time: what a selected `time` is called.
+pub(super) fn time_name(select: &Select) -> &str {
+    let is_time =
+        |field: &&Field| matches!(&field.expr, Expr::Ref(reference) if reference.name == "time");
+    let alias = select.fields.iter().find(is_time);
+    alias
+        .and_then(|field| field.alias.as_deref())
+        .unwrap_or("time")
+}
+
 /// Returns the selected fields with wildcards expanded, and without `time`, which is always there.
 pub(super) fn fields(select: &Select, sources: &[Reader]) -> Outcome<Vec<Field>> {
     let named: Vec<&Field> = select

@@ -199,6 +199,8 @@ pub(super) fn each(
         limits: groups,
         ascending: prepared.ascending,
         resolution: None,
+        edge: None,
+        extreme: None,
         interval,
         offset,
     };
@@ -206,7 +208,7 @@ pub(super) fn each(
         return raw::each(prepared, &columns, &scope, pieces, context, emit);
     }
     let limits = prepared.limits;
-    let wanted = (limits.limit > 0).then(|| limits.limit + limits.offset);
+    let wanted = (limits.limit > 0).then(|| limits.limit.saturating_add(limits.offset));
     let run = Run {
         prepared,
         context,

@@ -12,12 +12,23 @@ use super::error::{Outcome, StatementError};
 use super::formula::{Cell, text};
 use super::function::limit;
 use super::plan::resolve;
-use super::source::series_of_tags;
+use super::source::{Check, series_of_tags};
 use super::validate;
-use crate::store::{Value, View};
+use crate::store::{FieldInfo, SeriesInfo, Value, View};
 
 /// The shard duration that policies are shown with: the store has no shards, and clients expect the column.
 const SHARD_DURATION: &str = "168h0m0s";
+
+/// Rows that are gathered before the query's bounds are looked at again.
+const ROWS_BETWEEN_CHECKS: usize = 4_096;
+
+/// Looks at the query's bounds at every so many rows.
+fn check_at(index: usize, check: Check<'_>) -> Outcome<()> {
+    if index.is_multiple_of(ROWS_BETWEEN_CHECKS) {
+        check()?;
+    }
+    Ok(())
+}
 
 fn series(name: &str, columns: &[&str], rows: Vec<Vec<Cell>>) -> Series {
     Series {
@@ -81,11 +92,12 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
 }
 
 impl Place {
-    fn tag_keys(&self, name: &str) -> Vec<Arc<str>> {
+    fn tag_keys(&self, name: &str, check: Check<'_>) -> Outcome<Vec<Arc<str>>> {
         if self.condition.is_none() {
-            return self.view.tag_keys(name);
+            return Ok(self.view.tag_keys(name));
         }
-        let keys: BTreeSet<Arc<str>> = series_of_tags(&self.view, name, self.condition.as_ref())
+        let keys: BTreeSet<Arc<str>> = self
+            .series(name, check)?
             .iter()
             .flat_map(|series| {
                 series
@@ -95,10 +107,20 @@ impl Place {
                     .collect::<Vec<_>>()
             })
             .collect();
-        keys.into_iter().collect()
+        Ok(keys.into_iter().collect())
     }
 
-    fn tag_values(&self, name: &str, keys: &KeySelection) -> Vec<(Arc<str>, Arc<str>)> {
+    /// Lists the series of a measurement that the condition leaves.
+    fn series(&self, name: &str, check: Check<'_>) -> Outcome<Vec<SeriesInfo>> {
+        series_of_tags(&self.view, name, self.condition.as_ref(), check)
+    }
+
+    fn tag_values(
+        &self,
+        name: &str,
+        keys: &KeySelection,
+        check: Check<'_>,
+    ) -> Outcome<Vec<(Arc<str>, Arc<str>)>> {
         let selected = |key: &Arc<str>| match keys {
             KeySelection::Is(wanted) => key.as_ref() == wanted,
             KeySelection::IsNot(other) => key.as_ref() != other,
@@ -115,11 +137,13 @@ impl Place {
         let mut values: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
         if self.condition.is_none() {
             for key in keys {
+                check()?;
                 let list = self.view.tag_values(name, &key);
                 values.extend(list.into_iter().map(|value| (Arc::clone(&key), value)));
             }
         } else {
-            for series in series_of_tags(&self.view, name, self.condition.as_ref()) {
+            for (index, series) in self.series(name, check)?.into_iter().enumerate() {
+                check_at(index, check)?;
                 values.extend(
                     series
                         .tags
@@ -129,7 +153,7 @@ impl Place {
                 );
             }
         }
-        values.into_iter().collect()
+        Ok(values.into_iter().collect())
     }
 }
 
@@ -138,13 +162,14 @@ fn per_measurement(
     clauses: &ShowClauses,
     context: &Context<'_>,
     columns: &[&str],
-    rows_of: impl Fn(&Place, &str) -> Vec<Vec<Cell>>,
+    rows_of: impl Fn(&Place, &str, Check<'_>) -> Outcome<Vec<Vec<Cell>>>,
 ) -> Outcome<Vec<Series>> {
+    let check = || context.check();
     let mut found: Vec<(Arc<str>, Vec<Vec<Cell>>)> = Vec::new();
     for place in places(clauses, context)? {
         for name in &place.names {
             context.check()?;
-            let rows = rows_of(&place, name);
+            let rows = rows_of(&place, name, &check)?;
             match found.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => known.extend(rows),
                 None if rows.is_empty() => {}
@@ -154,9 +179,16 @@ fn per_measurement(
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let mut answer = Vec::new();
-    for (name, mut rows) in found {
+    for (name, rows) in found {
         let mut seen = BTreeSet::new();
-        rows.retain(|row| seen.insert(format!("{row:?}")));
+        let mut once = Vec::with_capacity(rows.len());
+        for (index, row) in rows.into_iter().enumerate() {
+            check_at(index, &check)?;
+            if seen.insert(format!("{row:?}")) {
+                once.push(row);
+            }
+        }
+        let mut rows = once;
         limit(&mut rows, clauses.limits);
         if !rows.is_empty() {
             answer.push(series(&name, columns, rows));
@@ -233,6 +265,7 @@ pub(super) fn measurements(
     let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
     for place in found {
         for name in &place.names {
+            context.check()?;
             let is_wanted = match wanted {
                 None => true,
                 Some(MeasurementName::Exactly(wanted)) => name.as_ref() == wanted,
@@ -294,8 +327,9 @@ fn lists(view: &View, name: &str, condition: &Expr) -> bool {
 
 /// Lists tag keys.
 pub(super) fn tag_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
-    per_measurement(clauses, context, &["tagKey"], |place, name| {
-        place.tag_keys(name).iter().map(|key| one(key)).collect()
+    per_measurement(clauses, context, &["tagKey"], |place, name, check| {
+        let keys = place.tag_keys(name, check)?;
+        Ok(keys.iter().map(|key| one(key)).collect())
     })
 }
 
@@ -305,30 +339,23 @@ pub(super) fn tag_values(
     clauses: &ShowClauses,
     context: &Context<'_>,
 ) -> Outcome<Vec<Series>> {
-    per_measurement(clauses, context, &["key", "value"], |place, name| {
-        place
-            .tag_values(name, keys)
-            .iter()
-            .map(|(key, value)| vec![Some(text(key)), Some(text(value))])
-            .collect()
+    let columns = ["key", "value"];
+    per_measurement(clauses, context, &columns, |place, name, check| {
+        let values = place.tag_values(name, keys, check)?;
+        let row = |(key, value): &(Arc<str>, Arc<str>)| vec![Some(text(key)), Some(text(value))];
+        Ok(values.iter().map(row).collect())
     })
 }
 
 /// Lists fields with their types.
 pub(super) fn field_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
-    per_measurement(
-        clauses,
-        context,
-        &["fieldKey", "fieldType"],
-        |place, name| {
-            place
-                .view
-                .fields(name)
-                .iter()
-                .map(|field| vec![Some(text(&field.name)), Some(text(field.field_type.name()))])
-                .collect()
-        },
-    )
+    let columns = ["fieldKey", "fieldType"];
+    per_measurement(clauses, context, &columns, |place, name, _| {
+        let fields = place.view.fields(name);
+        let row =
+            |field: &FieldInfo| vec![Some(text(&field.name)), Some(text(field.field_type.name()))];
+        Ok(fields.iter().map(row).collect())
+    })
 }
 
 /// Lists series by key.
@@ -336,12 +363,11 @@ pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outco
     let mut keys: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
     for place in places(clauses, context)? {
         for name in &place.names {
-            context.check()?;
-            let list = series_of_tags(&place.view, name, place.condition.as_ref());
-            keys.extend(
-                list.into_iter()
-                    .map(|series| (Arc::clone(name), series.key)),
-            );
+            let check = || context.check();
+            for (index, series) in place.series(name, &check)?.into_iter().enumerate() {
+                check_at(index, &check)?;
+                keys.insert((Arc::clone(name), series.key));
+            }
         }
     }
     let mut rows: Vec<Vec<Cell>> = keys.iter().map(|(_, key)| one(key)).collect();
@@ -388,9 +414,9 @@ pub(super) fn cardinality(
             let count = total(&series_keys(&unlimited, context)?);
             return Ok(whole("cardinality estimation", count));
         }
-        Counted::Series => per_measurement(&unlimited, context, &["key"], |place, name| {
-            let found = series_of_tags(&place.view, name, place.condition.as_ref());
-            found.iter().map(|series| one(&series.key)).collect()
+        Counted::Series => per_measurement(&unlimited, context, &["key"], |place, name, check| {
+            let found = place.series(name, check)?;
+            Ok(found.iter().map(|series| one(&series.key)).collect())
         })?,
         Counted::TagKeys => tag_keys(&unlimited, context)?,
         Counted::TagValues(keys) => tag_values(keys, &unlimited, context)?,

@@ -164,8 +164,17 @@ struct Seen<'a> {
     only_selectors: bool,
 }
 
+/// Whether a SELECT makes buckets of time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Buckets {
+    /// By its own GROUP BY.
+    pub(super) own: bool,
+    /// By that of the query around it.
+    pub(super) inherited: bool,
+}
+
 /// Checks what is selected.
-pub(super) fn fields(select: &Select, has_interval: bool) -> Outcome<()> {
+pub(super) fn fields(select: &Select, buckets: Buckets) -> Outcome<()> {
     let mut seen = Seen {
         only_selectors: true,
         ..Seen::default()
@@ -174,7 +183,7 @@ pub(super) fn fields(select: &Select, has_interval: bool) -> Outcome<()> {
         if matches!(&field.expr, Expr::Ref(reference) if reference.name == "time") {
             continue;
         }
-        field_expr(&field.expr, has_interval, select.limits, &mut seen)?;
+        field_expr(&field.expr, buckets, select.limits, &mut seen)?;
         let mut reads = false;
         field.expr.walk(&mut |expr| {
             reads |= matches!(
@@ -204,7 +213,7 @@ pub(super) fn fields(select: &Select, has_interval: bool) -> Outcome<()> {
         return match select.fill {
             Fill::None => fail("fill(none) must be used with a function"),
             Fill::Linear => fail("fill(linear) must be used with a function"),
-            _ if has_interval => fail("GROUP BY requires at least one aggregate function"),
+            _ if buckets.own => fail("GROUP BY requires at least one aggregate function"),
             _ => Ok(()),
         };
     }
@@ -219,7 +228,7 @@ pub(super) fn fields(select: &Select, has_interval: bool) -> Outcome<()> {
 
 fn field_expr<'a>(
     expr: &'a Expr,
-    has_interval: bool,
+    buckets: Buckets,
     limits: Limits,
     seen: &mut Seen<'a>,
 ) -> Outcome<()> {
@@ -228,7 +237,7 @@ fn field_expr<'a>(
             seen.has_plain = true;
             Ok(())
         }
-        Expr::Paren(inner) => field_expr(inner, has_interval, limits, seen),
+        Expr::Paren(inner) => field_expr(inner, buckets, limits, seen),
         Expr::Binary {
             operator,
             left,
@@ -239,8 +248,8 @@ fn field_expr<'a>(
                     "invalid operator {operator} in SELECT clause; only calculations can be selected"
                 ));
             }
-            field_expr(left, has_interval, limits, seen)?;
-            field_expr(right, has_interval, limits, seen)
+            field_expr(left, buckets, limits, seen)?;
+            field_expr(right, buckets, limits, seen)
         }
         Expr::Call(call) if is_math(&call.name) => {
             let wanted = if matches!(call.name.as_str(), "pow" | "atan2" | "log") {
@@ -256,14 +265,14 @@ fn field_expr<'a>(
             }
             call.args
                 .iter()
-                .try_for_each(|arg| field_expr(arg, has_interval, limits, seen))
+                .try_for_each(|arg| field_expr(arg, buckets, limits, seen))
         }
         Expr::Call(call) => {
             seen.only_selectors &= is_selector(&call.name);
             if !seen.calls.contains(&call) {
                 seen.calls.push(call);
             }
-            function(call, has_interval, limits)
+            function(call, buckets, limits)
         }
         _ => Ok(()),
     }
@@ -288,7 +297,7 @@ fn arguments(call: &Call, least: usize, most: usize) -> Outcome<()> {
 }
 
 /// Checks a call of a function of many points.
-fn function(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()> {
+fn function(call: &Call, buckets: Buckets, limits: Limits) -> Outcome<()> {
     let name = call.name.as_str();
     match name {
         "holt_winters" | "holt_winters_with_fit" => fail(format!(
@@ -321,11 +330,11 @@ fn function(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()> {
             if let (true, [Expr::Call(inner)]) = (name == "count", call.args.as_slice())
                 && inner.name == "distinct"
             {
-                return function(inner, has_interval, limits);
+                return function(inner, buckets, limits);
             }
             field_argument(call)
         }
-        _ if is_transformation(name) => transformation(call, has_interval, limits),
+        _ if is_transformation(name) => transformation(call, buckets, limits),
         _ => fail(format!("undefined function {name}()")),
     }
 }
@@ -385,7 +394,7 @@ fn top(call: &Call, limits: Limits) -> Outcome<()> {
     }
 }
 
-fn transformation(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()> {
+fn transformation(call: &Call, buckets: Buckets, limits: Limits) -> Outcome<()> {
     let name = call.name.as_str();
     match name {
         "moving_average" => {
@@ -411,18 +420,19 @@ fn transformation(call: &Call, has_interval: bool, limits: Limits) -> Outcome<()
             fail(format!("expected field argument in {name}()"))
         }
         Expr::Call(inner) => {
-            if !has_interval {
+            if !buckets.own && !buckets.inherited {
                 return fail(format!("{name} aggregate requires a GROUP BY interval"));
             }
-            if matches!(
-                inner.name.as_str(),
-                "top" | "bottom" | "distinct" | "sample"
-            ) {
-                return fail(format!("{}() cannot stand in {name}()", inner.name));
+            if matches!(inner.name.as_str(), "top" | "bottom") {
+                return fail(format!(
+                    "selector function {0}() cannot be combined with other functions; select {0}() in a subquery and take \
+                     {name}() of it outside",
+                    inner.name
+                ));
             }
-            function(inner, has_interval, limits)
+            function(inner, buckets, limits)
         }
-        _ if has_interval => fail(format!(
+        _ if buckets.own => fail(format!(
             "aggregate function required inside the call to {name}"
         )),
         _ => field_argument(call),

@@ -92,10 +92,8 @@ impl Windows {
 
     /// Says whether no bucket cuts a stretch of this length, as they lie one behind the other from the epoch on.
     pub(super) fn keep_whole(&self, length: i64) -> bool {
-        self.interval > 0
-            && self.zone.is_none()
-            && self.interval % length == 0
-            && self.offset % length == 0
+        self.interval == 0
+            || (self.zone.is_none() && self.interval % length == 0 && self.offset % length == 0)
     }
 
     /// Returns the start of the bucket behind or before one, as fill walks them.

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod client;
+mod flux;
 mod health;
 mod metrics;
 mod passthrough;
@@ -42,6 +43,7 @@ pub(crate) fn configure(config: &mut ServiceConfig<'_>) {
         .service(write::write_v3)
         .service(validate::validate)
         .configure(query::configure)
+        .service(flux::query_flux)
         .configure(buckets::configure)
         .configure(rejects::configure)
         .configure(tokens::configure)

@@ -203,7 +203,8 @@ impl Values {
         map!(self, list => at(list, indexes))
     }
 
-    fn append(&mut self, other: Self) {
+    /// Appends values of the same type.
+    pub fn append(&mut self, other: Self) {
         match (self, other) {
             (Self::Float(list), Self::Float(mut more)) => list.append(&mut more),
             (Self::Integer(list), Self::Integer(mut more)) => list.append(&mut more),

@@ -4,7 +4,7 @@
 //! whatever the number of fields, and rows stay in the order in which they were written, so that the last write can win.
 //! Readers and seals take columns out of the rows.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use super::column::{Column, FieldType, Value, Values};
 
@@ -71,6 +71,10 @@ impl Rows {
     /// Returns roughly how much memory the rows take.
     pub(super) fn memory_bytes(&self) -> usize {
         size_of_val(self.cells.as_slice()) + size_of_val(self.runs.as_slice()) + self.texts_bytes
+    }
+
+    fn count(&self) -> usize {
+        self.runs.iter().map(|run| run.rows as usize).sum()
     }
 
     /// Returns how many values there are.
@@ -237,56 +241,15 @@ pub(super) struct Head {
     sealing: Option<Arc<Rows>>,
 }
 
-/// What a reader takes from under the lock: parts in memory, tidy or not, and chunks to fetch.
-pub(super) struct Parts {
-    pub(super) chunks: Vec<ChunkMeta>,
-    pub(super) recent: Column,
-}
-
-impl Parts {
-    /// Takes out the chunks that lie between two times as a whole, have a rollup in a resolution, and share their span
-    /// with nothing else; the earliest first, whenever they were sealed.
-    pub(super) fn take_alone(
-        &mut self,
-        resolution: usize,
-        first: i64,
-        last: i64,
-    ) -> Vec<ChunkMeta> {
-        let mut spans: Vec<(i64, i64)> = self.chunks.iter().map(|c| (c.first, c.last)).collect();
-        spans.extend(self.recent.times.iter().map(|time| (*time, *time)));
-        spans.sort_unstable();
-        // For each span, the latest end of those before it.
-        let mut latest = i64::MIN;
-        let mut shared: HashSet<(i64, i64)> = HashSet::new();
-        let mut widest: Option<(i64, i64)> = None;
-        for span in spans {
-            if let Some(before) = widest
-                && span.0 <= latest
-            {
-                shared.insert(before);
-                shared.insert(span);
-            }
-            if widest.is_none() || span.1 > latest {
-                (widest, latest) = (Some(span), span.1);
-            }
-        }
-        let is_alone = |chunk: &ChunkMeta| {
-            chunk.resolutions & (1 << resolution) != 0
-                && chunk.first >= first
-                && chunk.last <= last
-                && !shared.contains(&(chunk.first, chunk.last))
-        };
-        let (mut alone, rest): (Vec<ChunkMeta>, _) =
-            self.chunks.iter().partition(|chunk| is_alone(chunk));
-        self.chunks = rest;
-        alone.sort_unstable_by_key(|chunk| chunk.first);
-        alone
-    }
-}
-
 impl Head {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.sealing.is_none()
+    }
+
+    /// Returns how many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        let sealing = self.sealing.as_ref().map_or(0, |rows| rows.count());
+        self.rows.count() + sealing
     }
 
     /// Returns roughly how much memory the points take.

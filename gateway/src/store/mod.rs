@@ -18,6 +18,7 @@
 //! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
 
 mod catalogue;
+mod cells;
 mod check;
 pub mod chunk;
 mod claims;
@@ -32,6 +33,7 @@ mod head;
 mod intake;
 mod load;
 mod pack;
+mod parts;
 mod read;
 mod retire;
 mod rollup;
@@ -50,6 +52,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use catalogue::{Database, Policy};
+pub use cells::{CellsWanted, Extreme, Summed};
 pub use check::CheckReport;
 use claims::Claims;
 pub use column::{Column, FieldType, Value, Values};
@@ -60,7 +63,8 @@ pub use disk::copy_file;
 use disk::{Disk, rows};
 pub use error::{Expired, StoreError, TypeConflict, Unfit};
 pub use intake::{Batch, Intake};
-pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, Summed, View};
+pub use parts::Edge;
+pub use read::{Extent, FieldInfo, PolicyInfo, SeriesInfo, View};
 pub use retire::{STORE_MAX_BYTES_LEAST, StoreUsage};
 pub use rollup::{Cells, RESOLUTIONS_NS};
 pub use seal::SealReport;

@@ -3,14 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    FieldType, Store, StoreError, Tags,
-    catalogue::Measurement,
-    chunk,
-    column::Column,
-    disk::rows,
-    head::{ChunkMeta, Parts},
-    rollup::{self, Cells, RESOLUTIONS_NS},
-    series::Series,
+    FieldType, Store, StoreError, Tags, catalogue::Measurement, chunk, column::Column, disk::rows,
+    head::ChunkMeta, parts::Parts, series::Series,
 };
 
 /// How often, and how long after one another, a read tries again that met a merge of chunks: the merge is on disk then,
@@ -75,7 +69,7 @@ pub struct Extent {
 /// One retention policy of one database, to read from.
 #[derive(Clone)]
 pub struct View {
-    store: Store,
+    pub(super) store: Store,
     database: String,
     policy: String,
 }
@@ -116,16 +110,17 @@ impl Store {
     }
 }
 
-/// What was read of a series: the cells of its rollups, and the points that none of them counts.
-pub type Summed = (Vec<Cells>, Column);
-
 impl View {
     pub(super) fn with<T>(&self, name: &str, look: impl FnOnce(&Measurement) -> T) -> Option<T> {
         self.with_policy(name, |measurement, _| look(measurement))
     }
 
     /// Shows a measurement and the time before which points are not shown.
-    fn with_policy<T>(&self, name: &str, look: impl FnOnce(&Measurement, i64) -> T) -> Option<T> {
+    pub(super) fn with_policy<T>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&Measurement, i64) -> T,
+    ) -> Option<T> {
         let state = self.store.0.state.read();
         let database = state.iter().find(|found| found.name == self.database)?;
         let policy = database.policy(Some(&self.policy))?;
@@ -254,7 +249,10 @@ impl View {
     pub fn extent(&self, measurement: &str, series: &[u32], first: i64, last: i64) -> Extent {
         self.with(measurement, |found| {
             let mut extent = Extent::default();
-            let series = series.iter().map(|number| &found.series[*number as usize]);
+            // A measurement that was dropped and made anew meanwhile may have fewer.
+            let series = series
+                .iter()
+                .filter_map(|number| found.series.get(*number as usize));
             for (_, chunks) in series.flat_map(Series::each_chunks) {
                 for chunk in chunks {
                     if chunk.first <= last && chunk.last >= first {
@@ -267,6 +265,32 @@ impl View {
             extent
         })
         .unwrap_or_default()
+    }
+
+    /// Returns for each series how many values of fields a read between two times would unpack, at the most.
+    #[must_use]
+    pub fn sizes(
+        &self,
+        measurement: &str,
+        series: &[u32],
+        fields: &[&str],
+        (first, last): (i64, i64),
+    ) -> Vec<u64> {
+        let sizes = self.with(measurement, |found| {
+            let fields = fields.iter().filter_map(|name| found.fields.get(*name));
+            let columns: Vec<u32> = fields.flat_map(|field| field.columns.clone()).collect();
+            let of_series = |number: &u32| {
+                let Some(series) = found.series.get(*number as usize) else {
+                    return 0;
+                };
+                let chunks = columns.iter().flat_map(|column| series.chunks(*column));
+                let chunks = chunks.filter(|chunk| chunk.first <= last && chunk.last >= first);
+                let sealed: u64 = chunks.map(|chunk| u64::from(chunk.points)).sum();
+                sealed + (series.head.rows() * columns.len()) as u64
+            };
+            series.iter().map(of_series).collect()
+        });
+        sizes.unwrap_or_else(|| vec![0; series.len()])
     }
 
     /// Reads fields of series between two times, the ends included: for each series a list with the field's columns, one
@@ -333,75 +357,8 @@ impl View {
             .collect()
     }
 
-    /// Reads a field of series between two times as [`Self::scan`] does, and takes what a chunk adds up to in the place of
-    /// its points where that says the same: for each series the rollups' cells, and the points that are left. `None`
-    /// where the field has several types.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read.
-    pub fn scan_cells(
-        &self,
-        measurement: &str,
-        series: &[u32],
-        field: &str,
-        resolution_ns: i64,
-        (first, last): (i64, i64),
-    ) -> Result<Option<Vec<Summed>>, StoreError> {
-        let wanted = RESOLUTIONS_NS
-            .iter()
-            .position(|known| *known == resolution_ns);
-        let taken = self.with_policy(measurement, |found, cutoff_ns| {
-            let first = first.max(cutoff_ns);
-            let [column] = found.fields.get(field)?.columns[..] else {
-                return None;
-            };
-            let of_series =
-                |number: &u32| parts(found, &found.series[*number as usize], column, first, last);
-            let taken: Vec<Parts> = series.iter().map(of_series).collect();
-            Some((first, column, taken))
-        });
-        let (Some((first, column, taken)), Some(wanted)) = (taken.flatten(), wanted) else {
-            return Ok(None);
-        };
-        let read = |(number, mut parts): (&u32, Parts)| {
-            let field_type = parts.recent.values.field_type();
-            let whole = parts.take_alone(wanted, first, last);
-            if let Some(cells) = self.cells(&whole, field_type, wanted)?
-                && let Some(rest) = self.merge(parts, first, last)?
-            {
-                return Ok((cells, rest));
-            }
-            let all = self.again(measurement, *number, column, first, last)?;
-            Ok((Vec::new(), all))
-        };
-        let read = series.iter().zip(taken).map(read);
-        read.collect::<Result<Vec<_>, _>>().map(Some)
-    }
-
-    /// Reads the cells of chunks; `None` when one of them is not what it was any more.
-    fn cells(
-        &self,
-        chunks: &[ChunkMeta],
-        field_type: FieldType,
-        wanted: usize,
-    ) -> Result<Option<Vec<Cells>>, StoreError> {
-        if chunks.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        self.store.0.disk.read(|reader| {
-            let cells = chunks.iter().map(|meta| {
-                let Some(bytes) = rows::rollup(reader, meta.id)? else {
-                    return Ok(None);
-                };
-                Ok(rollup::decode(&bytes, field_type, meta.points, wanted)?)
-            });
-            cells.collect()
-        })
-    }
-
     /// Reads a column once more whose chunks were merged with others while it was read.
-    fn again(
+    pub(super) fn again(
         &self,
         measurement: &str,
         series: u32,
@@ -431,7 +388,12 @@ impl View {
     }
 
     /// Joins a column's parts; `None` when one of the chunks is not there any more.
-    fn merge(&self, parts: Parts, first: i64, last: i64) -> Result<Option<Column>, StoreError> {
+    pub(super) fn merge(
+        &self,
+        parts: Parts,
+        first: i64,
+        last: i64,
+    ) -> Result<Option<Column>, StoreError> {
         let mut merged = Column::new(parts.recent.values.field_type());
         if !parts.chunks.is_empty() {
             let whole = self.store.0.disk.read(|reader| {
@@ -453,7 +415,13 @@ impl View {
 }
 
 /// Takes what a reader needs of a column between two times.
-fn parts(measurement: &Measurement, series: &Series, column: u32, first: i64, last: i64) -> Parts {
+pub(super) fn parts(
+    measurement: &Measurement,
+    series: &Series,
+    column: u32,
+    first: i64,
+    last: i64,
+) -> Parts {
     let field_type = measurement.columns[column as usize].field_type;
     let chunks = series.chunks(column).iter();
     let overlapping = |chunk: &&ChunkMeta| chunk.first <= last && chunk.last >= first;

@@ -1,6 +1,10 @@
 //! The answers of a real InfluxDB 1.6 to recorded queries, and the printer against the parser.
 
-use std::{collections::BTreeMap, io::Read, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::PathBuf,
+};
 
 use flate2::read::MultiGzDecoder;
 use headroom_gateway::{
@@ -12,11 +16,35 @@ use headroom_gateway::{
     lines::{Precision, scan},
     store::{Batch, Store, StoreOptions},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-/// The share of recorded answers that agreed when this was written; it must not fall.
-const AGREEING_SHARE_MIN: f64 = 0.95;
+/// The share of the recorded answers without a note that must agree; a note says what may differ.
+const PLAIN_SHARE_MIN: f64 = 0.99;
+/// The recorded answers that differ, as the README says.
+const DIFFERING: [&str; 18] = [
+    "mathfn-025",
+    "mathfn-035",
+    "order_limit-003",
+    "order_limit-039",
+    "raw-033",
+    "raw-049",
+    "selector-007",
+    "selector-016",
+    "selector-050",
+    "selector-051",
+    "selector-077",
+    "selector-078",
+    "selector-079",
+    "subquery-031",
+    "subquery-041",
+    "where-025",
+    "where-118",
+    "where-151",
+];
+/// The rows without a note, and those with one, beside the categories.
+const PLAIN: &str = "without note";
+const NOTED: &str = "with a note";
 const NOW_NS: i64 = 1_790_000_000_000_000_000;
 
 fn data() -> Option<PathBuf> {
@@ -81,6 +109,19 @@ fn near(want: &Value, got: &Value) -> bool {
     }
 }
 
+/// The rows of CSV; numbers are as JSON has them.
+fn csv(text: &str) -> Value {
+    let cell = |text: &str| match text.parse::<Value>() {
+        Ok(number @ Value::Number(_)) => number,
+        _ => json!(text),
+    };
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.has_headers(false).flexible(true);
+    let records = reader.from_reader(text.as_bytes()).into_records();
+    let row = |record: csv::StringRecord| -> Value { record.iter().map(cell).collect() };
+    records.map(|record| row(record.expect("CSV"))).collect()
+}
+
 /// Compares as the recording's own script does: parsed JSON; a sequence of documents; the rows of CSV.
 fn agrees(row: &Value, status: u16, body: &[u8]) -> bool {
     if row["status"].as_u64() != Some(u64::from(status)) {
@@ -99,8 +140,9 @@ fn agrees(row: &Value, status: u16, body: &[u8]) -> bool {
         .as_str()
         .is_some_and(|kind| kind.contains("csv"))
     {
-        return String::from_utf8_lossy(body).starts_with("error") == want.starts_with("error")
-            && want.lines().count() == String::from_utf8_lossy(body).lines().count();
+        let (want, got) = (csv(want), csv(&String::from_utf8_lossy(body)));
+        let is_error = |rows: &Value| rows[0] == json!(["error"]);
+        return near(&want, &got) || (is_error(&want) && is_error(&got));
     }
     match (documents(want.as_bytes()), documents(body)) {
         (Some(want), Some(got)) => near(&Value::Array(want), &Value::Array(got)),
@@ -176,25 +218,40 @@ fn recorded_answers_of_influxdb_agree() {
     let store = Store::open(dir.path(), StoreOptions::default()).expect("the store opens");
     load(&store, &folder);
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut differing = BTreeSet::new();
     for line in unpacked(&folder, "dev.jsonl.gz").lines() {
         let row: Value = serde_json::from_str(line).expect("a recorded row");
         let (status, body) = answered(&store, &row);
         let category = row["category"].as_str().unwrap_or_default().to_owned();
-        let count = counts.entry(category).or_default();
-        count.1 += 1;
-        count.0 += usize::from(agrees(&row, status, &body));
+        let is_plain = row["note"].is_null();
+        let agrees = agrees(&row, status, &body);
+        for group in [Some(category), is_plain.then(|| PLAIN.to_owned())] {
+            let count = counts.entry(group.unwrap_or_else(|| NOTED.to_owned()));
+            let count = count.or_default();
+            count.1 += 1;
+            count.0 += usize::from(agrees);
+        }
+        if !agrees {
+            println!("{row}\n  {}", String::from_utf8_lossy(&body));
+            differing.insert(row["id"].as_str().unwrap_or_default().to_owned());
+        }
     }
-    let (agreeing, all) = counts
-        .values()
-        .fold((0, 0), |sum, (a, b)| (sum.0 + a, sum.1 + b));
-    for (category, (agreeing, all)) in &counts {
-        println!("{category:<12} {agreeing:>4} / {all}");
+    for (group, (agreeing, all)) in &counts {
+        println!("{group:<12} {agreeing:>4} / {all}");
     }
-    println!("{:<12} {agreeing:>4} / {all}", "all");
+    let known: BTreeSet<String> = DIFFERING.map(str::to_owned).into();
+    let newly =
+        |ids: &BTreeSet<String>, others| ids.difference(others).cloned().collect::<Vec<_>>();
+    let (differs, agrees) = (newly(&differing, &known), newly(&known, &differing));
+    assert!(
+        differs.is_empty() && agrees.is_empty(),
+        "answers differ that agreed: {differs:?}; answers agree that differed: {agrees:?}"
+    );
+    let (agreeing, all) = counts[PLAIN];
     let share = agreeing as f64 / all as f64;
     assert!(
-        share >= AGREEING_SHARE_MIN,
-        "{agreeing} of {all} recorded answers agree"
+        share >= PLAIN_SHARE_MIN,
+        "{agreeing} of {all} recorded answers without a note agree"
     );
 }
 
@@ -226,10 +283,98 @@ fn what_was_parsed_prints_back_to_the_same() {
 
 #[test]
 fn flux_gets_an_answer_that_says_what_to_use() {
-    let error = parse(
+    for script in [
         "from(bucket: \"telegraf\") |> range(start: -1h)",
-        &Map::new(),
-    )
-    .expect_err("no InfluxQL");
-    assert!(error.to_string().contains("InfluxQL"), "{error}");
+        "x = from(bucket: \"telegraf\")\nx |> last()",
+        "option v = {timeRangeStart: -1h}",
+        "// the last hour\nfrom(bucket: \"telegraf\")",
+        "import \"math\"",
+        "package main",
+        "buckets()",
+    ] {
+        let error = parse(script, &Map::new())
+            .expect_err("no InfluxQL")
+            .to_string();
+        assert!(
+            error.contains("looks like Flux") && error.contains("InfluxQL"),
+            "{error}"
+        );
+        assert!(error.contains("line 1, char 1"), "{error}");
+    }
+    let error = parse("SELEC x FROM m", &Map::new()).expect_err("no InfluxQL");
+    assert!(
+        error.to_string().contains("found SELEC, expected SELECT"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_clause_is_said_with_its_place() {
+    for (query, place, right) in [
+        ("SELECT f INTO g FROM m", "char 10", "leave INTO out"),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill()",
+            "char 46",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill(nothing)",
+            "char 46",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill(1 2)",
+            "char 48",
+            "previous, linear",
+        ),
+        (
+            "SELECT mean(f) FROM m GROUP BY time(1m) fill('1')",
+            "char 46",
+            "previous, linear",
+        ),
+        ("SELECT f FROM m ORDER BY f", "char 26", "ORDER BY time"),
+        (
+            "SELECT f FROM m ORDER BY time, f",
+            "char 30",
+            "ORDER BY time",
+        ),
+        ("SELECT f FROM m tz()", "char 20", "'Europe/Berlin'"),
+        ("SELECT f FROM m tz('UTC', 1)", "char 25", "'Europe/Berlin'"),
+        ("SELECT f FROM m tz(1)", "char 20", "'Europe/Berlin'"),
+        (
+            "SELECT f FROM m tz('Europe/Nowhere')",
+            "char 20",
+            "'Europe/Berlin'",
+        ),
+        ("SELECT f FROM m WHERE h = $h", "char 27", "params"),
+        (
+            "SELECT f FROM m WHERE time > 99999999999w",
+            "char 30",
+            "a smaller duration",
+        ),
+    ] {
+        let error = parse(query, &Map::new()).expect_err(query).to_string();
+        assert!(
+            error.ends_with(&format!(" at line 1, {place}")),
+            "{query}: {error}"
+        );
+        assert!(error.contains(right), "{query}: {error}");
+    }
+}
+
+#[test]
+fn statements_that_are_not_carried_out_print_as_they_were_written() {
+    for text in [
+        "DROP SHARD",
+        "DROP CONTINUOUS QUERY",
+        "DROP USER",
+        "SHOW SHARDS",
+        "SHOW STATS",
+        "SHOW GRANTS",
+    ] {
+        let parse = |text: &str| parse(text, &Map::new()).expect("InfluxQL");
+        let statements = parse(&format!("{text} 1"));
+        assert_eq!(statements[0].to_string(), text);
+        assert_eq!(parse(text), statements);
+    }
 }

@@ -201,3 +201,133 @@ async fn show_takes_every_name_for_a_tags() {
     }
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_subquery_has_the_buckets_of_the_query_around_it() {
+    let ten = "WHERE time >= 0s AND time < 20m GROUP BY time(10m)";
+    let thirtieth = 2.0 / 60.0;
+    assert_answers(&[
+        (
+            "SELECT sum(r) FROM (SELECT derivative(mean(x), 1s) AS r FROM w GROUP BY host) WHERE time >= 0s AND time < 20m GROUP BY time(1m) fill(none)",
+            json!([[[], [[60, thirtieth], [600, 3.0 / 540.0]]]]),
+        ),
+        (
+            &format!("SELECT sum(r) FROM (SELECT r FROM (SELECT derivative(mean(x), 1s) AS r FROM w)) {ten}"),
+            json!([[[], [[0, null], [600, 0.005]]]]),
+        ),
+        (
+            &format!("SELECT max(r) FROM (SELECT difference(x) AS r FROM w GROUP BY host) {ten}"),
+            json!([[[], [[0, 2], [600, 3]]]]),
+        ),
+        (
+            "SELECT r FROM (SELECT derivative(mean(x), 1s) AS r FROM w GROUP BY host)",
+            json!("error"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_transformation_takes_what_distinct_and_sample_leave() {
+    let ten = "FROM w WHERE time >= 0s AND time < 20m GROUP BY time(10m)";
+    assert_answers(&[
+        (
+            &format!("SELECT cumulative_sum(distinct(x)) {ten}"),
+            json!([[[], [[0, 1], [0, 3], [0, 6], [600, 11]]]]),
+        ),
+        (
+            &format!("SELECT derivative(distinct(x), 1s) {ten}"),
+            json!([[[], [[600, 4.0 / 600.0]]]]),
+        ),
+        (
+            &format!("SELECT cumulative_sum(sample(x, 9)) {ten}"),
+            json!([[[], [[1, 1], [61, 3], [61, 6], [601, 11]]]]),
+        ),
+        (
+            &format!("SELECT cumulative_sum(distinct(x)), cumulative_sum(max(x)) {ten}"),
+            json!([[[], [[0, 1, 3], [0, 3, null], [0, 6, null], [600, 11, 8]]]]),
+        ),
+        (
+            &format!("SELECT difference(bottom(x, 2)) {ten}"),
+            json!("error"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_as_large_as_can_be_written_are_no_trouble() {
+    let (integer, most) = (i64::MAX, u64::MAX);
+    assert_answers(&[
+        (
+            &format!("SELECT x FROM w LIMIT {most} OFFSET 3"),
+            json!([[[], [[601, 5]]]]),
+        ),
+        (
+            &format!("SELECT max(x) FROM w WHERE time >= 0s AND time < 20m GROUP BY time(10m) LIMIT {most} OFFSET 1"),
+            json!([[[], [[600, 5]]]]),
+        ),
+        (&format!("SELECT sum(x) FROM w LIMIT {most} OFFSET {most}"), json!([])),
+        (
+            &format!("SELECT y FROM w GROUP BY host SLIMIT {most} SOFFSET 2"),
+            json!([[["c"], [[1, 7]]]]),
+        ),
+        (&format!("SELECT y FROM w GROUP BY host SLIMIT {most} SOFFSET {most}"), json!([])),
+        (&format!("SELECT moving_average(x, {integer}) FROM w"), json!([])),
+        (
+            &format!("SELECT moving_average(max(x), {integer}) FROM w WHERE time < 20m GROUP BY time(10m)"),
+            json!([]),
+        ),
+        (
+            &format!("SELECT top(x, {integer}) FROM w WHERE host = 'b'"),
+            json!([[[], [[61, 2], [601, 5]]]]),
+        ),
+        (
+            &format!("SELECT sample(x, {integer}) FROM w WHERE host = 'b'"),
+            json!([[[], [[61, 2], [601, 5]]]]),
+        ),
+        (
+            "SELECT sum(x) FROM w WHERE time >= 0s AND time < 20m GROUP BY time(106751d)",
+            json!([[[], [[0, 11]]]]),
+        ),
+        (
+            &format!("SELECT count(x) FROM w WHERE time < (-{integer}ns - 1w) / -1"),
+            json!([[[], [[0, 4]]]]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_selected_time_names_its_column() {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", POINTS).await.0, 204);
+    for (query, want) in [
+        ("SELECT time AS t, x FROM w LIMIT 1", json!(["t", "x"])),
+        ("SELECT x, time AS t FROM w LIMIT 1", json!(["t", "x"])),
+        ("SELECT x AS t, time AS t FROM w LIMIT 1", json!(["t", "t"])),
+        ("SELECT time AS t, max(x) FROM w", json!(["t", "max"])),
+        ("SELECT time, x FROM w LIMIT 1", json!(["time", "x"])),
+    ] {
+        let answer = app.query(query).await;
+        assert_eq!(
+            answer["results"][0]["series"][0]["columns"], want,
+            "{query}"
+        );
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn forecasts_are_asked_of_the_forecaster() {
+    let app = TestApp::start().await;
+    assert_eq!(app.push("/write?db=telegraf", POINTS).await.0, 204);
+    let query = "SELECT holt_winters(mean(x), 5, 0) FROM w WHERE time < 1h GROUP BY time(1m)";
+    let answer = app.query(query).await;
+    assert_eq!(
+        answer["results"][0]["error"],
+        "holt_winters is not supported; the forecaster writes its forecasts as points of the measurement \"forecast\", and \
+         answers GET /api/v1/hosts/{host}/forecasts"
+    );
+    app.stop().await;
+}

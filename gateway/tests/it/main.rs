@@ -18,6 +18,7 @@ mod health;
 mod influxql;
 mod influxql_rules;
 mod limits;
+mod long_series;
 mod memory;
 mod openapi;
 mod outage;

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use headroom_gateway::config::Flags;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{TestApp, read};
 
@@ -84,6 +85,14 @@ async fn a_query_over_a_limit_is_told_the_setting() {
             "SELECT f FROM m",
             "HEADROOM_QUERY_MAX_VALUES",
         ),
+        (
+            Flags {
+                query_max_rows: Some(2),
+                ..Flags::default()
+            },
+            "SELECT f FROM m LIMIT 2; SELECT f FROM m",
+            "HEADROOM_QUERY_MAX_ROWS",
+        ),
     ];
     for (flags, query, setting) in limits {
         let app = TestApp::start_with(flags).await;
@@ -92,9 +101,60 @@ async fn a_query_over_a_limit_is_told_the_setting() {
             .await;
         assert_eq!(status, 204);
         let answer = app.query(query).await;
-        let error = answer["results"][0]["error"].as_str().expect("an error");
+        let results = answer["results"].as_array().expect("results");
+        let last = results.last().expect("a result");
+        let error = last["error"].as_str().expect("an error");
         assert!(error.contains(setting), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_script_in_flux_is_told_what_is_spoken() {
+    let app = TestApp::start().await;
+    let script = r#"from(bucket: "telegraf") |> range(start: -1h)"#;
+    let request = app.post("/api/v2/query?org=headroom").body(script);
+    let (status, answer) = read(request.header("Content-Type", "application/vnd.flux")).await;
+    assert_eq!(status, 400);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["code"], "invalid");
+    let message = answer["message"].as_str().expect("a message");
+    assert!(
+        message.contains("InfluxQL") && message.contains("/query?db="),
+        "{message}"
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_whose_client_is_gone_gives_its_place_back() {
+    let app = TestApp::start_with(Flags {
+        query_max_concurrent: Some(1),
+        query_timeout_s: Some(3_600),
+        ..Flags::default()
+    })
+    .await;
+    let lines: Vec<String> = (0..5_000).map(|n| format!("m f={n} {n}")).collect();
+    let (status, _) = app.push("/write?db=telegraf", lines.join("\n")).await;
+    assert_eq!(status, 204);
+    // So many statements are under way for minutes.
+    let form = format!(
+        "db=telegraf&q={}",
+        "SELECT+median(f)+FROM+m;".repeat(50_000)
+    );
+    let head = format!(
+        "POST /query HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+        form.len()
+    );
+    let mut socket = TcpStream::connect(app.address).await.expect("it listens");
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    socket.write_all(form.as_bytes()).await.expect("sent");
+    let place_is_taken =
+        async |app: &TestApp| app.get("/query?q=SHOW+DATABASES").await.status() == 503;
+    app.until("the only place is taken", place_is_taken).await;
+    drop(socket);
+    app.until("the place is free", async |app| !place_is_taken(app).await)
+        .await;
+    app.stop().await;
 }
 
 /// A gateway with 500 points of `m`.

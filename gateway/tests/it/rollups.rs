@@ -8,7 +8,7 @@ use headroom_gateway::{
         answer::{Epoch, Format, Style},
     },
     lines::{Precision, scan},
-    store::{Batch, Store, StoreOptions},
+    store::{Batch, CellsWanted, Store, StoreOptions},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -44,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const QUERIES: [&str; 10] = [
+const QUERIES: [&str; 15] = [
     "SELECT count(f), sum(f), mean(f), min(f), max(f), spread(f), first(f), last(f) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(5m)",
     "SELECT count(i), sum(i), mean(i), min(i), max(i), spread(i), first(i), last(i) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(1h), host",
     "SELECT mean(f) FROM m WHERE time >= 17m AND time < 613m GROUP BY time(1h), host fill(none)",
@@ -55,7 +55,57 @@ const QUERIES: [&str; 10] = [
     "SELECT mean(f) FROM m WHERE i > 0 AND time >= 0 AND time < 16h GROUP BY time(1h)",
     "SELECT mean(f) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(7m)",
     "SELECT max(x) FROM (SELECT mean(f) AS x FROM m WHERE time >= 0 AND time < 16h GROUP BY time(5m), host) GROUP BY time(1h)",
+    "SELECT count(f), sum(f), mean(f), min(f), max(f), spread(f), first(f), last(f) FROM m",
+    "SELECT count(i), sum(i), mean(i), min(i), max(i), spread(i), first(i), last(i) FROM m WHERE time >= 17m AND time < 613m GROUP BY host",
+    "SELECT min(f) FROM m; SELECT max(i), f FROM m GROUP BY host; SELECT max(i) FROM m WHERE time > 1111s AND time <= 40000s",
+    "SELECT mean(i) FROM m WHERE time > 1111s AND time <= 40000s GROUP BY * tz('Europe/Berlin')",
+    "SELECT sum(x) FROM (SELECT spread(i) AS x FROM m WHERE time >= 1h GROUP BY host)",
 ];
+
+/// The first and the last points, by function and by reading the rows in order.
+const EDGES: [(&str, &str); 8] = [
+    (
+        "SELECT last(f) FROM m GROUP BY host",
+        "SELECT f FROM m GROUP BY host ORDER BY time DESC LIMIT 1",
+    ),
+    (
+        "SELECT first(i) FROM m GROUP BY host",
+        "SELECT i FROM m GROUP BY host LIMIT 1",
+    ),
+    (
+        "SELECT last(i) FROM m WHERE time < 30000s GROUP BY *",
+        "SELECT i FROM m WHERE time < 30000s GROUP BY * ORDER BY time DESC LIMIT 1",
+    ),
+    (
+        "SELECT first(f) FROM m WHERE time > 1111s AND time <= 40000s GROUP BY host",
+        "SELECT f FROM m WHERE time > 1111s AND time <= 40000s GROUP BY host LIMIT 1",
+    ),
+    (
+        "SELECT last(f), i FROM m GROUP BY host",
+        "SELECT f, i FROM m GROUP BY host ORDER BY time DESC LIMIT 1",
+    ),
+    (
+        "SELECT first(i), f FROM m WHERE time > 1h GROUP BY host",
+        "SELECT i, f FROM m WHERE time > 1h GROUP BY host LIMIT 1",
+    ),
+    (
+        "SELECT last(f) FROM m WHERE i > 60000 GROUP BY host",
+        "SELECT f FROM m WHERE i > 60000 GROUP BY host ORDER BY time DESC LIMIT 1",
+    ),
+    (
+        "SELECT first(f) FROM m WHERE f < 0 AND time < 10h GROUP BY host",
+        "SELECT f FROM m WHERE f < 0 AND time < 10h GROUP BY host LIMIT 1",
+    ),
+];
+
+/// The tags and the rows of each series, in the order of the tags.
+fn rows(answer: &Value) -> Vec<(String, Value)> {
+    let series = answer["results"][0]["series"].as_array();
+    let shown = |series: &Value| (series["tags"].to_string(), series["values"].clone());
+    let mut rows: Vec<_> = series.into_iter().flatten().map(shown).collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows
+}
 
 /// Points of which half have short decimals, and half all the digits that a float has.
 fn lines(series: u8, minute: i64, points: i64, seed: i64) -> String {
@@ -178,6 +228,11 @@ proptest! {
                 let [with, without] = [0, 1].map(|n: usize| ask(&stores[n], query));
                 prop_assert!(near(&with, &without), "{query}\n{with}\n{without}");
             }
+            for (query, in_order) in EDGES {
+                for store in &stores {
+                    prop_assert_eq!(rows(&ask(store, query)), rows(&ask(store, in_order)), "{}", query);
+                }
+            }
         }
         stores[0].check().expect("rollups say what their chunks hold");
     }
@@ -197,14 +252,102 @@ fn a_dashboards_month_is_read_from_rollups() {
     let store = Store::open(dir.path(), options(1_024)).expect("it opens");
     apply(&store, 1, &lines(0, 0, 8_000, 7));
     store.seal().expect("it seals");
-    let (cells, left) = store
-        .view("db", None)
-        .expect("a database")
-        .scan_cells("m", &[0], "f", 3_600_000_000_000, (i64::MIN, i64::MAX))
-        .expect("it reads")
-        .expect("one type")
-        .remove(0);
-    assert!(left.is_empty(), "no point is unpacked");
+    let wanted = CellsWanted {
+        resolution_ns: 3_600_000_000_000,
+        span: (i64::MIN, i64::MAX),
+        edge: None,
+        extreme: None,
+        points_max: 0,
+    };
+    let view = store.view("db", None).expect("a database");
+    let read = view.scan_cells("m", &[0], "f", wanted).expect("it reads");
+    let read = read.expect("one type").remove(0);
+    let (cells, left) = read.expect("no point is unpacked");
+    assert!(left.is_empty());
     assert_eq!(cells[0].counts.iter().sum::<i64>(), 8_000);
     store.check().expect("it holds what its points add up to");
+}
+
+/// How many values a query reads, as EXPLAIN ANALYZE says.
+fn values_read(store: &Store, query: &str) -> usize {
+    let answer = ask(store, &format!("EXPLAIN ANALYZE {query}"));
+    let lines = answer["results"][0]["series"][0]["values"].as_array();
+    let last = lines.and_then(|lines| lines.last()?[0].as_str());
+    let words: Vec<&str> = last.expect("lines").split_whitespace().collect();
+    let number = words[words.len() - 3].parse();
+    number.unwrap_or_else(|_| panic!("{words:?}"))
+}
+
+#[test]
+fn what_has_no_buckets_reads_few_values() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path(), options(1_024)).expect("it opens");
+    for series in 0..3 {
+        apply(&store, u64::from(series) + 1, &lines(series, 0, 8_000, 7));
+    }
+    store.seal().expect("it seals");
+    let hours = 3 * 23;
+    assert_eq!(
+        values_read(&store, "SELECT median(f) FROM m GROUP BY host"),
+        24_000
+    );
+    for query in [
+        "SELECT last(f) FROM m GROUP BY host",
+        "SELECT first(f) FROM m",
+        "SELECT count(f) FROM m",
+        "SELECT mean(f) FROM m GROUP BY host",
+    ] {
+        assert_eq!(values_read(&store, query), hours, "{query}");
+    }
+    assert_eq!(
+        values_read(&store, "SELECT count(f), last(i) FROM m"),
+        2 * hours
+    );
+    let slices = values_read(
+        &store,
+        "SELECT last(f), i FROM m WHERE i > -100000 GROUP BY host",
+    );
+    assert!(slices < 1_000, "{slices}");
+    let half = values_read(
+        &store,
+        "SELECT last(f) FROM m WHERE time < 40000s GROUP BY host",
+    );
+    assert!((3..=3 * 4_000).contains(&half), "{half}");
+    // The time of the most stands in no cell: the one chunk that has it is unpacked.
+    let most = "SELECT max(f) FROM m WHERE host = 'h1'";
+    assert_eq!(values_read(&store, most), 8_000);
+    apply(&store, 4, &lines(1, 2_000, 8_000, 9));
+    store.seal().expect("it seals");
+    assert_eq!(values_read(&store, most), 8_000);
+    // What came since is in memory, and lies behind the chunk.
+    apply(&store, 5, &lines(0, 2_000, 5, 7));
+    let last = "SELECT last(f) FROM m WHERE host = 'h0'";
+    assert_eq!(values_read(&store, last), 1);
+}
+
+#[test]
+fn series_that_are_gone_read_as_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path(), options(64)).expect("it opens");
+    apply(&store, 1, &lines(0, 0, 500, 7));
+    store.seal().expect("it seals");
+    let view = store.view("db", None).expect("a database");
+    let all = (i64::MIN, i64::MAX);
+    let wanted = CellsWanted {
+        resolution_ns: 3_600_000_000_000,
+        span: all,
+        edge: None,
+        extreme: None,
+        points_max: usize::MAX,
+    };
+    let read = view
+        .scan_cells("m", &[0, 7], "f", wanted)
+        .expect("it reads");
+    let read = read.expect("one type");
+    let (cells, left) = read[1].clone().expect("nothing to unpack");
+    assert!(cells.is_empty() && left.is_empty());
+    assert!(read[0].as_ref().is_some_and(|(cells, _)| !cells.is_empty()));
+    let extent = |series: &[u32]| view.extent("m", series, all.0, all.1);
+    assert_eq!(extent(&[0, 7]), extent(&[0]));
+    assert_eq!(view.sizes("m", &[7, 0], &["f", "i"], all), [0, 1_000]);
 }

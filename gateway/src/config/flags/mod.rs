@@ -117,6 +117,15 @@ pub struct Flags {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_max_values: Option<u32>,
+    /// How many rows the answer of a SELECT may have [default: any number].
+    #[arg(
+        long,
+        env = "HEADROOM_QUERY_MAX_ROWS",
+        global = true,
+        value_name = "NUMBER"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_max_rows: Option<u32>,
     /// How many queries may run at once; more wait a little and are then refused [default: 64].
     #[arg(
         long,

@@ -8,7 +8,7 @@ use super::super::ast::Ref;
 use super::super::error::{Outcome, StatementError};
 use super::super::source::{Group, Part};
 use super::{Point, Run, Stream};
-use crate::store::{Cells, RESOLUTIONS_NS, Value, Values};
+use crate::store::{Cells, Edge, Extreme, RESOLUTIONS_NS, Value, Values};
 
 /// Says whether a function is one of these.
 pub(super) fn is_fold(name: &str) -> bool {
@@ -69,6 +69,19 @@ pub(super) fn run<'a>(name: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<
     let resolution = lengths.find(|length| run.windows.keep_whole(*length));
     let mut reading = run.clone();
     reading.scope.resolution = resolution;
+    if run.windows.interval == 0 {
+        reading.scope.edge = match fold {
+            Fold::First => Some(Edge::First),
+            Fold::Last => Some(Edge::Last),
+            _ => None,
+        };
+        // The answer says when these were.
+        reading.scope.extreme = match fold {
+            Fold::Min if run.selector => Some(Extreme::Least),
+            Fold::Max if run.selector => Some(Extreme::Most),
+            _ => None,
+        };
+    }
     let groups = reading.read(name, field, aux)?;
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {

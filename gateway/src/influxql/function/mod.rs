@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
             driver: Some(field),
             ..self.scope.clone()
         };
-        if source::has_series(self.prepared, &scope) {
+        if source::has_series(self.prepared, &scope, self.context)? {
             Err(error)
         } else {
             Ok(())

@@ -25,9 +25,9 @@ pub(super) fn run(call: &Call, points: Vec<Point>, run: &Run<'_>) -> Outcome<Vec
             let non_negative = call.name.starts_with("non");
             pairs(points, true, |before, after| {
                 let elapsed = if run.scope.ascending {
-                    after.time - before.time
+                    after.time.wrapping_sub(before.time)
                 } else {
-                    before.time - after.time
+                    before.time.wrapping_sub(after.time)
                 };
                 let (from, to) = (float(before)?, float(after)?);
                 let rate = (to - from) / (elapsed as f64 / unit as f64);
@@ -43,7 +43,8 @@ pub(super) fn run(call: &Call, points: Vec<Point>, run: &Run<'_>) -> Outcome<Vec
         "elapsed" => {
             let unit = unit.unwrap_or(1);
             pairs(points, false, |before, after| {
-                Ok(Some(Value::Integer((after.time - before.time) / unit)))
+                let elapsed = after.time.wrapping_sub(before.time);
+                Ok(Some(Value::Integer(elapsed / unit)))
             })
         }
         "moving_average" => {

@@ -159,7 +159,13 @@ impl Parser<'_> {
                     condition: self.condition()?,
                 })
             }
-            _ => self.unsupported("this DROP", "the embedded store has none of these"),
+            other => {
+                let text = match other {
+                    "CONTINUOUS" => "DROP CONTINUOUS QUERY".to_owned(),
+                    other => format!("DROP {other}"),
+                };
+                self.unsupported(&text, "the embedded store has none of these")
+            }
         }
     }
 

@@ -256,10 +256,12 @@ impl Parser<'_> {
     }
 
     fn parameter(&mut self, name: &str, at: Position) -> Parsed<Expr> {
-        let value = self
-            .parameters
-            .get(name)
-            .ok_or_else(|| ParseError::plain(format!("missing parameter: {name}")))?;
+        let value = self.parameters.get(name).ok_or_else(|| {
+            ParseError::at(
+                at,
+                format!("missing parameter: {name}; give it in params, such as {{\"{name}\": 1}}"),
+            )
+        })?;
         bound(value).ok_or_else(|| {
             ParseError::at(
                 at,

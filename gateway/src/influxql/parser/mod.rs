@@ -231,12 +231,7 @@ impl Parser<'_> {
 
     fn statement(&mut self) -> Parsed<Statement> {
         let first = self.peek()?.clone();
-        if let Token::Name(name) = &first.token
-            && (name == "from" || name == "import" || name == "buckets")
-        {
-            return Err(flux(first.at));
-        }
-        if matches!(first.token, Token::Keyword("FROM")) {
+        if self.is_flux(&first.token)? {
             return Err(flux(first.at));
         }
         match self.expect_one_of(STATEMENTS)? {
@@ -268,6 +263,30 @@ impl Parser<'_> {
                 "a query ends by itself after HEADROOM_QUERY_TIMEOUT_S",
             ),
         }
+    }
+
+    /// Says whether a statement that begins so is a script of InfluxDB 2's: `from(…)`, `x = from(…)`, `import "…"`, `// …`.
+    fn is_flux(&mut self, first: &Token) -> Parsed<bool> {
+        let (Token::Name(_) | Token::Keyword("FROM") | Token::Mark("/")) = first else {
+            return Ok(false);
+        };
+        let begin = self.advance()?;
+        let next = self.peek()?.token.clone();
+        let is_flux = match first {
+            Token::Name(name) => {
+                matches!(
+                    name.as_str(),
+                    "from" | "buckets" | "import" | "option" | "package"
+                ) || next == Token::Mark("=")
+            }
+            Token::Mark(_) => next == Token::Mark("/"),
+            _ => true,
+        };
+        if !is_flux {
+            self.lexer.rewind(&begin);
+            self.peeked = None;
+        }
+        Ok(is_flux)
     }
 
     /// Passes over the rest of a statement that is known and not carried out.

@@ -10,6 +10,8 @@ use super::super::lexer::Token;
 use super::{Parsed, Parser};
 
 const FILLS_KNOWN: &str = "fill requires an argument, e.g.: 0, null, none, previous, linear";
+const ZONE_KNOWN: &str = "tz requires exactly one argument, such as 'Europe/Berlin'";
+const ORDER_KNOWN: &str = "only ORDER BY time supported at this time";
 
 impl Parser<'_> {
     /// Parses what stands behind SELECT.
@@ -19,9 +21,11 @@ impl Parser<'_> {
 
     fn select_clauses(&mut self) -> Parsed<Select> {
         let fields = self.fields()?;
+        let at = self.at()?;
         if self.take_word("INTO")? {
-            return Err(ParseError::plain(
-                "SELECT INTO is not supported; read the rows and write them as points",
+            return Err(ParseError::at(
+                at,
+                "SELECT INTO is not supported; leave INTO out, read the rows and write them as points",
             ));
         }
         self.expect_word("FROM")?;
@@ -146,13 +150,21 @@ impl Parser<'_> {
             return Ok(Fill::Unset);
         }
         self.expect_mark("(")?;
+        let at = self.at()?;
         if self.take_mark(")")? {
-            return Err(ParseError::plain(FILLS_KNOWN));
+            return Err(ParseError::at(at, FILLS_KNOWN));
         }
         let argument = self.expr()?;
+        let end = self.at()?;
         if !self.take_mark(")")? {
-            return Err(ParseError::plain(FILLS_KNOWN));
+            return Err(ParseError::at(end, FILLS_KNOWN));
         }
+        let unknown = |found: &dyn std::fmt::Display| {
+            ParseError::at(
+                at,
+                format!("expected number argument in fill(), found {found}; {FILLS_KNOWN}"),
+            )
+        };
         match argument {
             Expr::Integer(value) => Ok(Fill::Integer(value)),
             Expr::Number(value) => Ok(Fill::Number(value)),
@@ -161,13 +173,9 @@ impl Parser<'_> {
                 "none" => Ok(Fill::None),
                 "previous" => Ok(Fill::Previous),
                 "linear" => Ok(Fill::Linear),
-                other => Err(ParseError::plain(format!(
-                    "expected number argument in fill(), found {other}; {FILLS_KNOWN}"
-                ))),
+                other => Err(unknown(&other)),
             },
-            other => Err(ParseError::plain(format!(
-                "expected number argument in fill(), found {other}; {FILLS_KNOWN}"
-            ))),
+            other => Err(unknown(&other)),
         }
     }
 
@@ -181,9 +189,10 @@ impl Parser<'_> {
         match &next.token {
             Token::Name(name) => {
                 if !name.eq_ignore_ascii_case("time") {
-                    return Err(ParseError::plain(format!(
-                        "only ORDER BY time supported at this time, found {name}"
-                    )));
+                    return Err(ParseError::at(
+                        next.at,
+                        format!("{ORDER_KNOWN}, found {name}"),
+                    ));
                 }
                 self.advance()?;
             }
@@ -196,9 +205,11 @@ impl Parser<'_> {
             self.take_word("ASC")?;
             Direction::Ascending
         };
+        let at = self.at()?;
         if self.take_mark(",")? {
-            return Err(ParseError::plain(
-                "only ORDER BY time supported at this time, found a second order",
+            return Err(ParseError::at(
+                at,
+                format!("{ORDER_KNOWN}, found a second order"),
             ));
         }
         Ok(Some(direction))
@@ -209,25 +220,29 @@ impl Parser<'_> {
             return Ok(None);
         }
         self.expect_mark("(")?;
+        let at = self.at()?;
         if self.take_mark(")")? {
-            return Err(ParseError::plain(
-                "tz requires exactly one argument, such as 'Europe/Berlin'",
-            ));
+            return Err(ParseError::at(at, ZONE_KNOWN));
         }
         let argument = self.expr()?;
+        let end = self.at()?;
         if !self.take_mark(")")? {
-            return Err(ParseError::plain(
-                "tz requires exactly one argument, such as 'Europe/Berlin'",
-            ));
+            return Err(ParseError::at(end, ZONE_KNOWN));
         }
         let Expr::Text(name) = argument else {
-            return Err(ParseError::plain("expected string argument in tz()"));
+            return Err(ParseError::at(
+                at,
+                format!("expected string argument in tz(), found {argument}; {ZONE_KNOWN}"),
+            ));
         };
         if name.is_empty() {
             return Ok(Some(Tz::UTC));
         }
-        name.parse()
-            .map(Some)
-            .map_err(|_| ParseError::plain(format!("unable to find time zone {name}")))
+        name.parse().map(Some).map_err(|_| {
+            ParseError::at(
+                at,
+                format!("unable to find time zone {name}; give a name of the IANA database, such as 'Europe/Berlin'"),
+            )
+        })
     }
 }

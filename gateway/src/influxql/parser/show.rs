@@ -58,14 +58,14 @@ impl Parser<'_> {
                     Ok(Statement::ShowSeries(self.show_clauses(true)?))
                 }
             }
-            "DIAGNOSTICS" | "STATS" | "QUERIES" => {
-                self.unsupported("SHOW DIAGNOSTICS, STATS and QUERIES", "read /metrics")
+            word => {
+                let instead = match word {
+                    "DIAGNOSTICS" | "STATS" | "QUERIES" => "read /metrics",
+                    "USERS" | "GRANTS" => "read the tokens file",
+                    _ => "the embedded store has none of these",
+                };
+                self.unsupported(&format!("SHOW {word}"), instead)
             }
-            "USERS" | "GRANTS" => self.unsupported("SHOW USERS and GRANTS", "read the tokens file"),
-            _ => self.unsupported(
-                "SHOW SHARDS and SUBSCRIPTIONS",
-                "the embedded store has neither",
-            ),
         }
     }
 

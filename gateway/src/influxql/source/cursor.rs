@@ -9,6 +9,7 @@ use super::super::error::Outcome;
 use super::super::formula::Cell;
 use super::super::plan::{Prepared, Reader};
 use super::super::window::Span;
+use super::measurement::{SLICES, VALUES_AT_ONCE};
 use super::rows::SeriesRows;
 use super::{Key, Part, Scope, Wanted, all_null, store_error};
 use crate::store::{SeriesInfo, View};
@@ -35,16 +36,18 @@ pub(in crate::influxql) struct Cursor<'a> {
     passed: usize,
 }
 
-/// The rows that are not read yet.
-struct Unread<'a> {
-    view: &'a View,
-    measurement: &'a Arc<str>,
-    series: SeriesInfo,
-    condition: Option<Expr>,
-    fields: Rc<[&'a str]>,
-    span: Span,
+/// The rows of a series that are not read yet.
+pub(super) struct Unread<'a> {
+    pub(super) view: &'a View,
+    pub(super) measurement: &'a Arc<str>,
+    pub(super) series: SeriesInfo,
+    pub(super) condition: Option<Expr>,
+    pub(super) fields: Rc<[&'a str]>,
+    pub(super) span: Span,
     /// How many slices were read.
-    read: u32,
+    pub(super) read: u32,
+    /// Whether it holds more than is read at once.
+    pub(super) is_long: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -82,10 +85,13 @@ impl<'a> Cursor<'a> {
                 return Ok(None);
             };
             context.check()?;
+            let slices = if unread.is_long && slices == Slices::Whole {
+                SLICES
+            } else {
+                slices
+            };
             let (part, is_last) = unread.read(scope, slices)?;
-            if let Some(part) = &part {
-                context.count_values(part.times.len() * (part.aux.len() + 1))?;
-            }
+            context.count_values(part.as_ref().map_or(0, Part::values))?;
             self.part = part;
             if is_last {
                 self.unread = None;
@@ -117,7 +123,11 @@ fn index_of(part: &Part, passed: usize, ascending: bool) -> Option<usize> {
 
 impl Unread<'_> {
     /// Reads the next rows; says whether they are the last.
-    fn read(&mut self, scope: &Scope<'_>, slices: Slices) -> Outcome<(Option<Part>, bool)> {
+    pub(super) fn read(
+        &mut self,
+        scope: &Scope<'_>,
+        slices: Slices,
+    ) -> Outcome<(Option<Part>, bool)> {
         let Span { first, last } = self.span;
         let number = self.series.number;
         let (from, to) = match slices {
@@ -165,11 +175,15 @@ pub(in crate::influxql) fn open<'a>(
     for source in &prepared.sources {
         match source {
             Reader::Measurement { view, name } => {
-                let Some(wanted) = Wanted::of(view, name, scope) else {
+                let Some(wanted) = Wanted::of(view, name, scope, context)? else {
                     continue;
                 };
                 let fields: Rc<[&str]> = wanted.fields.into();
-                for (series, condition) in wanted.selected {
+                let series = wanted.selected.iter();
+                let numbers: Vec<u32> = series.map(|(series, _)| series.number).collect();
+                let span = (scope.span.first, scope.span.last);
+                let sizes = view.sizes(name, &numbers, &fields, span);
+                for ((series, condition), size) in wanted.selected.into_iter().zip(sizes) {
                     let key = Key::of(name, &series, scope.group_by);
                     groups
                         .entry(key)
@@ -182,6 +196,7 @@ pub(in crate::influxql) fn open<'a>(
                             fields: Rc::clone(&fields),
                             span: scope.span,
                             read: 0,
+                            is_long: size > VALUES_AT_ONCE,
                         }));
                 }
             }

@@ -1,6 +1,7 @@
 //! Reads what a SELECT needs from the store: which series, which rows of them, grouped by tags.
 
 mod cursor;
+mod measurement;
 mod rows;
 mod series;
 
@@ -15,10 +16,9 @@ use super::error::{Outcome, StatementError};
 use super::formula::Cell;
 use super::plan::{Prepared, Reader};
 use super::window::Span;
-use crate::store::{Cells, FieldType, SeriesInfo, Value, Values, View};
+use crate::store::{Cells, Column, Edge, Extreme, FieldType, SeriesInfo, Value, Values, View};
 pub(super) use cursor::{Cursor, Slices, open};
-use rows::SeriesRows;
-pub(super) use series::{judged_series, series_of_tags};
+pub(super) use series::{Check, judged_series, series_of_tags};
 
 /// A group's measurement and its tags, which sort as answers are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,19 @@ impl Aux {
             Self::Cells(cells) => cells[index].is_none(),
         }
     }
+
+    /// Appends the cells of `more` rows behind those of `rows`.
+    fn append(&mut self, rows: usize, later: Self, more: usize) {
+        match (&mut *self, later) {
+            (Self::Constant(cell), Self::Constant(other)) if *cell == other => {}
+            (Self::Cells(cells), later) => cells.extend((0..more).map(|index| later.get(index))),
+            (Self::Constant(cell), later) => {
+                let mut cells = vec![cell.clone(); rows];
+                cells.extend((0..more).map(|index| later.get(index)));
+                *self = Self::Cells(cells);
+            }
+        }
+    }
 }
 
 /// The rows of one series: times that rise, the driving field where there is one, and further columns.
@@ -77,6 +90,49 @@ pub(super) struct Part {
     pub(super) times: Vec<i64>,
     pub(super) main: Option<Values>,
     pub(super) aux: Vec<Aux>,
+}
+
+impl Part {
+    /// Returns how many values its rows have.
+    fn values(&self) -> usize {
+        self.times.len() * (self.aux.len() + 1)
+    }
+
+    /// Appends the rows behind its own.
+    fn append(&mut self, later: Self) {
+        let (rows, more) = (self.times.len(), later.times.len());
+        for (aux, later) in self.aux.iter_mut().zip(later.aux) {
+            aux.append(rows, later, more);
+        }
+        if let (Some(values), Some(more)) = (&mut self.main, later.main) {
+            values.append(more);
+        }
+        self.times.extend(later.times);
+    }
+
+    /// Keeps the first or the last of its rows.
+    fn at_edge(self, edge: Edge) -> Self {
+        let index = match edge {
+            Edge::First => 0,
+            Edge::Last => self.times.len() - 1,
+        };
+        let row = |aux: &Aux| Aux::Constant(aux.get(index));
+        let aux = self.aux.iter().map(row).collect();
+        let times = vec![self.times[index]];
+        let only = |values: Values| {
+            let column = Column {
+                times: self.times,
+                values,
+            };
+            column.picked(&[index]).values
+        };
+        Self {
+            cells: self.cells,
+            main: self.main.map(only),
+            times,
+            aux,
+        }
+    }
 }
 
 /// The parts of one group.
@@ -101,6 +157,10 @@ pub(super) struct Scope<'a> {
     pub(super) ascending: bool,
     /// The length of the cells that may stand for points, if any may.
     pub(super) resolution: Option<i64>,
+    /// The one row of each series that is wanted, if not all; others may come with it.
+    pub(super) edge: Option<Edge>,
+    /// The value of which the first row is wanted, if not all.
+    pub(super) extreme: Option<Extreme>,
     /// The interval that subqueries inherit.
     pub(super) interval: i64,
     pub(super) offset: i64,
@@ -127,7 +187,7 @@ pub(super) fn read(
     for source in &prepared.sources {
         match source {
             Reader::Measurement { view, name } => {
-                read_measurement(view, name, scope, context, &mut groups)?;
+                measurement::read(view, name, scope, context, &mut groups)?;
             }
             Reader::Subquery(inner) => {
                 super::subquery::read(inner, scope, context, &mut groups)?;
@@ -162,18 +222,24 @@ fn limit_groups(name: &str, selected: &mut Vec<(SeriesInfo, Option<Expr>)>, scop
 
 /// Says whether any series of a measurement that has the driving field, of the type that it is read as, is to be read, even
 /// if none of its points is.
-pub(super) fn has_series(prepared: &Prepared, scope: &Scope<'_>) -> bool {
-    prepared.sources.iter().any(|source| match source {
-        Reader::Measurement { view, name } => {
-            let field = scope.driver.filter(|field| {
-                let stored = view.field_type(name, &field.name).map(kind_of);
-                stored.is_some() && stored == field.kind
-            });
-            let wanted = field.and_then(|_| Wanted::of(view, name, scope));
-            wanted.is_some_and(|wanted| !wanted.selected.is_empty())
+pub(super) fn has_series(
+    prepared: &Prepared,
+    scope: &Scope<'_>,
+    context: &Context<'_>,
+) -> Outcome<bool> {
+    for source in &prepared.sources {
+        if let (Reader::Measurement { view, name }, Some(field)) = (source, scope.driver) {
+            let stored = view.field_type(name, &field.name).map(kind_of);
+            if stored.is_some()
+                && stored == field.kind
+                && let Some(wanted) = Wanted::of(view, name, scope, context)?
+                && !wanted.selected.is_empty()
+            {
+                return Ok(true);
+            }
         }
-        Reader::Subquery(_) => false,
-    })
+    }
+    Ok(false)
 }
 
 fn store_error(error: &crate::store::StoreError) -> StatementError {
@@ -194,7 +260,12 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Returns `None` where the measurement has none of the fields.
-    fn of(view: &View, name: &str, scope: &Scope<'a>) -> Option<Self> {
+    fn of(
+        view: &View,
+        name: &str,
+        scope: &Scope<'a>,
+        context: &Context<'_>,
+    ) -> Outcome<Option<Self>> {
         let mut fields: Vec<&str> = Vec::new();
         for reference in scope.driver.into_iter().chain(scope.aux) {
             if reads_field(view, name, reference) && !fields.contains(&reference.name.as_str()) {
@@ -202,9 +273,9 @@ impl<'a> Wanted<'a> {
             }
         }
         if fields.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let mut selected = judged_series(view, name, scope.condition);
+        let mut selected = judged_series(view, name, scope.condition, &|| context.check())?;
         limit_groups(name, &mut selected, scope);
         if selected.iter().any(|(_, rest)| rest.is_some()) {
             for reference in scope.condition.map(Expr::refs).unwrap_or_default() {
@@ -214,102 +285,9 @@ impl<'a> Wanted<'a> {
                 }
             }
         }
-        Some(Self { fields, selected })
+        Ok(Some(Self { fields, selected }))
     }
 }
-
-fn read_measurement(
-    view: &View,
-    name: &Arc<str>,
-    scope: &Scope<'_>,
-    context: &Context<'_>,
-    groups: &mut BTreeMap<Key, Vec<Part>>,
-) -> Outcome<()> {
-    let Some(Wanted { fields, selected }) = Wanted::of(view, name, scope) else {
-        return Ok(());
-    };
-    let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
-    if read_cells(view, name, scope, context, &selected, groups)? {
-        return Ok(());
-    }
-    for (numbers, selected) in numbers
-        .chunks(SERIES_PER_READ)
-        .zip(selected.chunks(SERIES_PER_READ))
-    {
-        context.check()?;
-        let columns = view
-            .scan(name, numbers, &fields, scope.span.first, scope.span.last)
-            .map_err(|error| store_error(&error))?;
-        for ((series, rest), columns) in selected.iter().zip(columns) {
-            let row = SeriesRows {
-                series,
-                fields: &fields,
-                columns,
-            };
-            let Some(part) = row.part(scope, rest.as_ref()) else {
-                continue;
-            };
-            context.count_values(part.times.len() * (part.aux.len() + 1))?;
-            let key = Key::of(name, series, scope.group_by);
-            groups.entry(key).or_default().push(part);
-        }
-    }
-    Ok(())
-}
-
-/// Reads one field of series, and what chunks add up to in the place of their points; answers false where points are
-/// needed, or the field is read as another type.
-fn read_cells(
-    view: &View,
-    name: &Arc<str>,
-    scope: &Scope<'_>,
-    context: &Context<'_>,
-    selected: &[(SeriesInfo, Option<Expr>)],
-    groups: &mut BTreeMap<Key, Vec<Part>>,
-) -> Outcome<bool> {
-    let (Some(resolution), Some(driver)) = (scope.resolution, scope.driver) else {
-        return Ok(false);
-    };
-    let stored = view.field_type(name, &driver.name).map(kind_of);
-    if stored.is_none()
-        || stored != driver.kind
-        || !scope.aux.is_empty()
-        || selected.iter().any(|(_, rest)| rest.is_some())
-    {
-        return Ok(false);
-    }
-    let span = (scope.span.first, scope.span.last);
-    let mut parts = Vec::with_capacity(selected.len());
-    for selected in selected.chunks(SERIES_PER_READ) {
-        context.check()?;
-        let numbers: Vec<u32> = selected.iter().map(|(series, _)| series.number).collect();
-        let read = view.scan_cells(name, &numbers, &driver.name, resolution, span);
-        let Some(read) = read.map_err(|error| store_error(&error))? else {
-            return Ok(false);
-        };
-        for ((series, _), (cells, column)) in selected.iter().zip(read) {
-            let values = column.len() + cells.iter().map(Cells::len).sum::<usize>();
-            if values == 0 {
-                continue;
-            }
-            context.count_values(values)?;
-            let part = Part {
-                cells,
-                times: column.times,
-                main: Some(column.values),
-                aux: Vec::new(),
-            };
-            parts.push((Key::of(name, series, scope.group_by), part));
-        }
-    }
-    for (key, part) in parts {
-        groups.entry(key).or_default().push(part);
-    }
-    Ok(true)
-}
-
-/// Series that are read under one lock; the query's bounds are looked at in between.
-const SERIES_PER_READ: usize = 512;
 
 /// Says whether all further columns of a row are null.
 pub(super) fn all_null(aux: &[Aux], index: usize) -> bool {

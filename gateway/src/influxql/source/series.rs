@@ -1,7 +1,14 @@
 //! Chooses series by a condition on tags, and leaves the conditions on fields to be asked row by row.
 
 use super::super::ast::{Expr, Kind, Operator, Ref};
+use super::super::error::Outcome;
 use crate::store::{SeriesInfo, View};
+
+/// Series that are judged before the query's bounds are looked at again.
+const SERIES_BETWEEN_CHECKS: usize = 4_096;
+
+/// Fails when the query has to end.
+pub(in crate::influxql) type Check<'a> = &'a dyn Fn() -> Outcome<()>;
 
 /// What a condition says about a whole series.
 #[derive(Debug, Clone)]
@@ -103,22 +110,32 @@ impl Names<'_> {
     }
 
     /// Judges every series that may be left.
-    fn judged<'a>(
-        &'a self,
-        condition: Option<&'a Expr>,
-    ) -> impl Iterator<Item = (SeriesInfo, Option<Expr>)> + 'a {
+    fn judged(
+        &self,
+        condition: Option<&Expr>,
+        check: Check<'_>,
+    ) -> Outcome<Vec<(SeriesInfo, Option<Expr>)>> {
         let mut required = Vec::new();
         if let Some(condition) = condition {
             self.required(condition, &mut required);
         }
-        let found = self.view.series(self.measurement, &required).into_iter();
-        found.filter_map(move |series| {
-            match condition.map(|condition| self.judge(condition, &series)) {
-                None | Some(Verdict::All) => Some((series, None)),
-                Some(Verdict::None) => None,
-                Some(Verdict::Rows(rest)) => Some((series, Some(rest))),
+        check()?;
+        let found = self.view.series(self.measurement, &required);
+        let Some(condition) = condition else {
+            return Ok(found.into_iter().map(|series| (series, None)).collect());
+        };
+        let mut left = Vec::with_capacity(found.len());
+        for (index, series) in found.into_iter().enumerate() {
+            if index.is_multiple_of(SERIES_BETWEEN_CHECKS) {
+                check()?;
             }
-        })
+            match self.judge(condition, &series) {
+                Verdict::All => left.push((series, None)),
+                Verdict::None => {}
+                Verdict::Rows(rest) => left.push((series, Some(rest))),
+            }
+        }
+        Ok(left)
     }
 
     /// Collects the tags that every answer must have, to ask the index for them.
@@ -166,13 +183,15 @@ pub(in crate::influxql) fn series_of_tags(
     view: &View,
     measurement: &str,
     condition: Option<&Expr>,
-) -> Vec<SeriesInfo> {
+    check: Check<'_>,
+) -> Outcome<Vec<SeriesInfo>> {
     let names = Names {
         view,
         measurement,
         tags_only: true,
     };
-    names.judged(condition).map(|(series, _)| series).collect()
+    let judged = names.judged(condition, check)?;
+    Ok(judged.into_iter().map(|(series, _)| series).collect())
 }
 
 /// Lists a measurement's series that a condition leaves, or that it has to be asked about row by row.
@@ -180,11 +199,12 @@ pub(in crate::influxql) fn judged_series(
     view: &View,
     measurement: &str,
     condition: Option<&Expr>,
-) -> Vec<(SeriesInfo, Option<Expr>)> {
+    check: Check<'_>,
+) -> Outcome<Vec<(SeriesInfo, Option<Expr>)>> {
     let names = Names {
         view,
         measurement,
         tags_only: false,
     };
-    names.judged(condition).collect()
+    names.judged(condition, check)
 }
