@@ -14,10 +14,7 @@ use std::{
 
 use chrono::DateTime;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Book, HostState, Step, Work, base::FleetBase};
@@ -124,17 +121,8 @@ impl Default for Shared {
 }
 
 impl Trainer {
-    /// Works until it is cancelled, on as many workers as the settings say; trains that run then are cancelled too.
-    pub async fn run(self, cancelled: CancellationToken) {
-        let trainer = Arc::new(self);
-        let mut workers = JoinSet::new();
-        for _ in 0..trainer.settings.workers {
-            workers.spawn(Arc::clone(&trainer).work(cancelled.clone()));
-        }
-        while workers.join_next().await.is_some() {}
-    }
-
-    async fn work(self: Arc<Self>, shutdown: CancellationToken) {
+    /// Works until it is cancelled, one host at a time; a train that runs then is cancelled too.
+    pub async fn work(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
             let work = tokio::select! {
                 () = shutdown.cancelled() => return,
