@@ -105,7 +105,7 @@ impl Known {
         hosts.retain(|host| !self.book.is_under_way(host));
         // A new challenger would take the place of one that is on trial, and no trial would ever end.
         hosts.retain(|host| self.champions.contest(host).is_none());
-        match self.book.submit(hosts, Cause::Schedule) {
+        match self.book.submit_all(hosts, Cause::Schedule) {
             Ok(job) => {
                 tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued");
             }
