@@ -89,6 +89,11 @@ impl Recent {
         Ok(grids)
     }
 
+    /// Drops what was read of a host.
+    pub fn forget(&self, host: &str) {
+        self.held.lock().remove(host);
+    }
+
     /// Keeps what was read, unless more targets of the host are kept already.
     fn hold(&self, host: &str, span: Span, whole_at_s: i64, grids: &[(Target, Grid)]) {
         let mut held = self.held.lock();
