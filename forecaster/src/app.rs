@@ -14,7 +14,6 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use actix_web::{App as Service, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use headroom_openapi::operations::Operations;
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_actix_web::TracingLogger;
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
@@ -38,13 +37,14 @@ use crate::{
         base::FleetBase,
         trainer::{self, Train, Trainer},
     },
+    loops::Loops,
     metrics::Metrics,
     model::{Base, BaseError},
     newcomers::Newcomers,
     openapi,
     recent::Recent,
     registry::{Registry, RegistryError},
-    rounds::Rounds,
+    rounds::{Pulse, Rounds},
     routes, scheduler,
     serving::Serving,
     shadow::Shadow,
@@ -83,6 +83,10 @@ pub struct App {
     pub ledger: Arc<Ledger>,
     /// Figures.
     pub metrics: Arc<Metrics>,
+    /// What runs behind the requests.
+    pub loops: Arc<Loops>,
+    /// Whether the rounds go on.
+    pub pulse: Arc<Pulse>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Turns of requests that compute for long.
@@ -162,20 +166,14 @@ pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
     server: ServerHandle,
-    loops: TaskTracker,
-    cancelled: CancellationToken,
+    loops: Arc<Loops>,
 }
 
 impl Running {
     /// Stops: requests first, then the loops.
     pub async fn stop(self) {
         self.server.stop(true).await;
-        self.cancelled.cancel();
-        self.loops.close();
-        if tokio::time::timeout(FINISH_LOOPS, self.loops.wait())
-            .await
-            .is_err()
-        {
+        if !self.loops.finish(FINISH_LOOPS).await {
             tracing::error!("something did not end in time; what was acknowledged is on disk");
         }
     }
@@ -194,15 +192,12 @@ pub fn start(settings: Settings, parts: Parts) -> Result<Running, StartError> {
     })?;
     let app = web::Data::new(wire(&settings, &parts)?);
     let (address, server) = serve(settings.listen, app.clone(), Access(tokens))?;
-    let cancelled = CancellationToken::new();
-    let loops = TaskTracker::new();
-    start_loops(&loops, &cancelled, &app, settings, parts)?;
+    start_loops(&app, settings, parts)?;
     tracing::info!(%address, gateway = %app.gateway.shown_url(), "the forecaster listens; Swagger UI at /docs/");
     Ok(Running {
         address,
         server,
-        loops,
-        cancelled,
+        loops: Arc::clone(&app.loops),
     })
 }
 
@@ -258,6 +253,8 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
         book,
         ledger,
         metrics,
+        loops: Arc::default(),
+        pulse: Arc::new(Pulse::new(settings.forecasting.interval)),
         clock,
         predicting: Turns::new(PREDICTING),
     })
@@ -319,19 +316,14 @@ fn read_requests(services: &mut web::ServiceConfig) {
         }));
 }
 
-fn start_loops(
-    loops: &TaskTracker,
-    cancelled: &CancellationToken,
-    app: &App,
-    settings: Settings,
-    parts: Parts,
-) -> Result<(), StartError> {
+fn start_loops(app: &App, settings: Settings, parts: Parts) -> Result<(), StartError> {
+    let (loops, cancelled) = (Arc::clone(&app.loops), app.loops.cancelled());
     let bell = Arc::new(Notify::new());
     let has_receiver = settings.alerts.webhook.is_some();
     if let Some(webhook) = settings.alerts.webhook {
         let (ledger, clock) = (Arc::clone(&app.ledger), Arc::clone(&app.clock));
         let webhook = Webhook::new(webhook, ledger, clock, Arc::clone(&bell))?;
-        loops.spawn(webhook.run(cancelled.clone()));
+        loops.spawn("webhook", webhook.run(cancelled.clone()));
     }
     let watch = Arc::new(Watch {
         ledger: Arc::clone(&app.ledger),
@@ -352,10 +344,11 @@ fn start_loops(
         gateway: Arc::clone(&app.gateway),
         watch,
         metrics: Arc::clone(&app.metrics),
+        pulse: Arc::clone(&app.pulse),
         clock: Arc::clone(&app.clock),
         interval: settings.forecasting.interval,
     };
-    let jobs = Trainer {
+    let jobs = Arc::new(Trainer {
         book: Arc::clone(&app.book),
         fleet: Arc::clone(&app.fleet),
         gateway: Arc::clone(&app.gateway),
@@ -368,7 +361,7 @@ fn start_loops(
         train: parts.train,
         trained: tell,
         shared: trainer::Shared::default(),
-    };
+    });
     let newcomers = Newcomers {
         fleet: Arc::clone(&app.fleet),
         champions: Arc::clone(&app.champions),
@@ -384,27 +377,35 @@ fn start_loops(
         book: Arc::clone(&app.book),
         clock: Arc::clone(&app.clock),
     };
-    let champions = Arc::clone(&app.champions);
-    let (training, cancelled, loops_too) = (settings.training, cancelled.clone(), loops.clone());
-    loops.spawn(async move {
+    let (champions, metrics) = (Arc::clone(&app.champions), Arc::clone(&app.metrics));
+    let training = settings.training;
+    app.loops.spawn_once(async move {
         // Whoever looks for hosts without a model must know the models first.
-        load(champions).await;
-        loops_too.spawn(newcomers.run(cancelled.clone()));
-        loops_too.spawn(rounds.run(trained, cancelled.clone()));
-        loops_too.spawn(jobs.run(cancelled.clone()));
-        if let Err(error) = scheduler::run(training, known, cancelled).await {
-            tracing::error!(%error, "hosts are not retrained by schedule; restart the service");
+        load(champions, &metrics).await;
+        loops.spawn("newcomers", newcomers.run(cancelled.clone()));
+        loops.spawn("rounds", rounds.run(trained, cancelled.clone()));
+        for _ in 0..training.workers {
+            loops.spawn("trainer", Arc::clone(&jobs).work(cancelled.clone()));
         }
+        loops.spawn("schedule", async move {
+            if let Err(error) = scheduler::run(training, known, cancelled).await {
+                tracing::error!(%error, "hosts are not retrained by schedule");
+            }
+        });
     });
     Ok(())
 }
 
-async fn load(champions: Arc<Champions>) {
-    match tokio::task::spawn_blocking(move || champions.load()).await {
+async fn load(champions: Arc<Champions>, metrics: &Metrics) {
+    let loading = Arc::clone(&champions);
+    match tokio::task::spawn_blocking(move || loading.load()).await {
         Ok(Ok(models)) => tracing::info!(models, "models are loaded"),
         Ok(Err(error)) => {
             tracing::error!(%error, "models cannot be loaded; hosts are trained anew");
         }
         Err(error) => tracing::error!(%error, "models cannot be loaded; hosts are trained anew"),
+    }
+    for (_, champion) in champions.all() {
+        metrics.was_trained(champion.manifest().trained_at_s);
     }
 }

@@ -65,6 +65,7 @@ pub mod quality;
 pub mod shadow;
 
 pub mod jobs;
+pub mod loops;
 pub mod newcomers;
 pub mod scheduler;
 

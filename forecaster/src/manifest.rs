@@ -156,6 +156,13 @@ impl Manifest {
     pub fn target(&self, metric: &str) -> Option<&TargetModel> {
         self.targets.iter().find(|target| target.metric == metric)
     }
+
+    /// Says whether the training knew a target, be it that it was refused.
+    #[must_use]
+    pub fn has_heard_of(&self, metric: &str) -> bool {
+        let is_refused = |refused: &Refused| refused.metric == metric;
+        self.target(metric).is_some() || self.refused.iter().any(is_refused)
+    }
 }
 
 /// What serves one target, and how well.

@@ -104,11 +104,11 @@ impl Metrics {
             )?,
             last_train: IntGauge::new(
                 "headroom_last_train_success_timestamp_seconds",
-                "When a host was last trained; 0 since the start: never",
+                "When a host was last trained, before the start too; 0: never",
             )?,
             last_round: IntGauge::new(
                 "headroom_last_round_success_timestamp_seconds",
-                "When forecasts of all hosts were last made; 0 since the start: never",
+                "When a round over all hosts last ended; 0 since the start: never",
             )?,
             forecast_seconds: histogram(
                 "headroom_forecast_seconds",
@@ -157,6 +157,11 @@ impl Metrics {
         self.train_seconds.observe(seconds);
         self.trains.with_label_values(&["done"]).inc();
         self.last_train.set(now_s);
+    }
+
+    /// Notes when a model was trained before the start.
+    pub fn was_trained(&self, at_s: i64) {
+        self.last_train.set(self.last_train.get().max(at_s));
     }
 
     /// Counts a new model that was judged beside the champion.

@@ -100,6 +100,11 @@ impl Recent {
         Ok(grids)
     }
 
+    /// Drops what was read of a host.
+    pub fn forget(&self, host: &str) {
+        self.held.lock().remove(host);
+    }
+
     /// Keeps what was read, unless more targets of the host are kept already.
     fn hold(&self, host: &str, read: Held) {
         let mut held = self.held.lock();

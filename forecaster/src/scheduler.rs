@@ -109,7 +109,7 @@ impl Known {
         let now_s = self.clock.now_s();
         let is_free = |contest: Arc<Contest>| shadow::is_overdue(&contest.trial, now_s);
         hosts.retain(|host| self.champions.contest(host).is_none_or(is_free));
-        match self.book.submit(hosts, Cause::Schedule) {
+        match self.book.submit_all(hosts, Cause::Schedule) {
             Ok(job) => {
                 tracing::info!(job = %job.id, hosts = job.hosts.len(), "nightly retrain queued");
             }

@@ -43,10 +43,23 @@ pub enum Status {
     Fallback,
 }
 
+impl Status {
+    /// Returns its word, as answers have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Stale => "stale",
+            Self::ColdStart => "cold_start",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
 /// When the threshold is reached, in seconds from the time of issue. `None`: not within the horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
-    /// The probability that it is reached within the horizon.
+    /// The least probability with which it is reached within the horizon.
     pub p_cross: f64,
     /// Reached before this with probability 0.1.
     pub eta_p10: Option<i64>,
@@ -272,10 +285,12 @@ impl Serving {
             .recent
             .read(name, &targets, issued_at_s, whole_after_s)
             .await?;
-        let peers = match champion {
-            Some(_) => Vec::new(),
-            None => self.peers(&targets, issued_at_s).await,
+        let is_new = |target: &&Target| {
+            let known = champion.as_ref().map(|champion| champion.manifest());
+            !known.is_some_and(|manifest| manifest.has_heard_of(&target.metric))
         };
+        let newcomers: Vec<Target> = targets.iter().filter(is_new).cloned().collect();
+        let peers = self.peers(&newcomers, issued_at_s).await;
         // As many compute at a time as the machine has cores: more would only take each other's time and memory.
         let turn = self.computing.acquire().await.ok();
         let answers = {
@@ -284,7 +299,7 @@ impl Serving {
             tokio::task::spawn_blocking(move || match champion {
                 Some(champion) => {
                     let mut answers = champion.predict(&recent, steps);
-                    cold_start::join(&host, &base, &recent, steps, &mut answers);
+                    cold_start::join(&host, &base, &recent, &peers, steps, &mut answers);
                     answers
                 }
                 None => cold_start::predict(&host, &base, &recent, &peers, steps),
@@ -328,13 +343,18 @@ impl Serving {
         })
     }
 
-    /// Reads the hosts that may lend a host without a model their past; one that cannot be read is left out.
+    /// Reads the hosts that may lend their past to targets without a model; one that cannot be read is left out.
     async fn peers(&self, targets: &[Target], now_s: i64) -> Vec<Peer> {
-        let trained = self.champions.all();
+        if targets.is_empty() {
+            return Vec::new();
+        }
+        let known = self.fleet.known().unwrap_or_default();
+        let mut trained = self.champions.all();
+        trained.retain(|(host, _)| known.contains_key(host));
         let manifests = trained.iter().map(|(_, champion)| champion.manifest());
         let mut peers = Vec::new();
         for host in cold_start::choose(targets, manifests) {
-            let Some(known) = self.fleet.host(host) else {
+            let Some(known) = known.get(host) else {
                 continue;
             };
             let shared = |theirs: &&Target| targets.iter().any(|own| own.metric == theirs.metric);

@@ -15,7 +15,7 @@ use crate::quantile::QuantilePath;
 pub struct Crossing {
     /// The threshold, in the metric's own unit.
     pub value: f64,
-    /// The probability that the threshold is reached within the horizon.
+    /// The least probability with which the threshold is reached within the horizon.
     pub p_cross: f64,
     /// The time (seconds since the epoch) before which it is reached with probability 0.1.
     pub eta_p10: Option<i64>,

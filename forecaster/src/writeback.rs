@@ -1,7 +1,7 @@
 //! Forecasts as points, for everybody who reads the history by InfluxQL.
 //!
 //! ```text
-//! forecast,host=H,metric=M model="lstm",issued_at=T,q10=…,q20=…,…,q90=… <target time>
+//! forecast,host=H,metric=M model="lstm",status="ok",issued_at=T,q10=…,q20=…,…,q90=… <target time>
 //! forecast_lead,host=H,metric=M q10_1h=…,q50_1h=…,q90_1h=… <target time, an hour ahead>
 //! forecast_lead,host=H,metric=M q10_4h=…,q50_4h=…,q90_4h=… <four hours ahead; likewise eight>
 //! forecast_aside,host=H,metric=M … <as forecast_lead, by a challenger that runs beside the champion>
@@ -146,6 +146,7 @@ fn forecast_lines(mut lines: Vec<u8>, host: &HostForecast, served: &Served) -> V
             .tag("host", &host.host)
             .tag(METRIC_TAG, &forecast.metric)
             .field("model", forecast.model.name())
+            .field("status", served.status.name())
             .field("issued_at", host.issued_at_s);
         for (level, values) in LEVELS.iter().zip(forecast.path.levels()) {
             if let Some(name) = quantile_field(*level).filter(|_| values[step].is_finite()) {

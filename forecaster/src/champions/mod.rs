@@ -7,7 +7,7 @@ mod trials;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::networks::Networks;
 pub use self::trials::Contest;
@@ -111,6 +111,8 @@ pub struct Champions {
     networks: Arc<Networks>,
     serving: RwLock<Option<BTreeMap<String, Arc<Champion>>>>,
     contests: RwLock<BTreeMap<String, Arc<Contest>>>,
+    /// Held by whoever changes the disk and what is in memory of it, so that the two stay alike.
+    changing: Mutex<()>,
 }
 
 impl Champions {
@@ -122,6 +124,7 @@ impl Champions {
             registry,
             serving: RwLock::new(None),
             contests: RwLock::default(),
+            changing: Mutex::default(),
         }
     }
 
@@ -132,6 +135,7 @@ impl Champions {
     ///
     /// When the registry's folder cannot be read.
     pub fn load(&self) -> Result<usize, RegistryError> {
+        let _alone = self.changing.lock();
         let mut loaded = BTreeMap::new();
         for host in self.registry.hosts()? {
             match self.registry.load(&host) {
@@ -184,6 +188,7 @@ impl Champions {
     ///
     /// When the disk refuses; the old model goes on serving.
     pub fn publish(&self, model: HostModel, shadow: Shadow) -> Result<Published, RegistryError> {
+        let _alone = self.changing.lock();
         let host = model.manifest().host.clone();
         match self.of(&host) {
             Some(champion) if shadow.length_s > 0 => self.try_out(model, &champion, shadow),
@@ -238,11 +243,29 @@ impl Champions {
     ///
     /// When the host has no such version, or it cannot be read; the old model goes on serving.
     pub fn promote(&self, host: &str, version: &str) -> Result<Arc<Champion>, RegistryError> {
+        let _alone = self.changing.lock();
         let model = self.registry.promote(host, version)?;
         self.cut_short(host, version, "was chosen by request")?;
         let champion = self.known(version.to_owned(), model);
         self.serve(host, &champion);
         Ok(champion)
+    }
+
+    /// Removes every model of a host, the champion and its trial too; says whether there was anything. Writes; not for an
+    /// async thread.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; what serves goes on serving until the next start.
+    pub fn forget(&self, host: &str) -> Result<bool, RegistryError> {
+        let _alone = self.changing.lock();
+        let was_kept = self.registry.forget(host)?;
+        if let Some(serving) = self.serving.write().as_mut() {
+            serving.remove(host);
+        }
+        self.contests.write().remove(host);
+        self.networks.forget(host);
+        Ok(was_kept)
     }
 
     fn serve(&self, host: &str, champion: &Arc<Champion>) {

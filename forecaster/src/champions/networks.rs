@@ -33,6 +33,12 @@ impl Networks {
         self.held.lock().insert(key, Arc::new(model));
     }
 
+    /// Drops every model of a host.
+    pub(super) fn forget(&self, host: &str) {
+        let theirs = key(host, "");
+        self.held.lock().retain(|key, _| !key.starts_with(&theirs));
+    }
+
     /// Returns a model, from disk where it is not in memory. Reads; not for an async thread.
     pub(super) fn of(
         &self,

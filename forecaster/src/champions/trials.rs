@@ -46,6 +46,7 @@ impl Champions {
         challenger: &str,
         verdict: Verdict,
     ) -> Result<Option<Arc<Champion>>, RegistryError> {
+        let _alone = self.changing.lock();
         let is_theirs = |contest: &Arc<Contest>| contest.challenger.version == challenger;
         if !self.contest(host).as_ref().is_some_and(is_theirs) {
             return Ok(None);

@@ -1,7 +1,7 @@
-//! Forecasts for a host that has not been trained yet: the base's, which learned from other hosts, from the first two
-//! hours on.
+//! Forecasts for a host that has not been trained yet, and for a target that its host's model has never heard of: the
+//! base's, which learned from other hosts, from the first two hours on.
 //!
-//! What the host has not lived through yet, it borrows from hosts with the same profile (`borrowed`), which are chosen
+//! What the target has not lived through yet, it borrows from hosts with the same profile (`borrowed`), which are chosen
 //! by what they send (`peers`).
 
 mod borrowed;
@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// Why the answer is not that of the host's own network.
-const REASON: &str =
-    "the host has not been trained yet; its first model is made as soon as its history allows";
+const REASON: &str = "the target has not been trained yet; that is done with its host, as soon as its history allows";
 
 /// A host that may lend its past, and its newest values.
 #[derive(Debug, Clone)]
@@ -66,6 +65,7 @@ pub fn join(
     host: &str,
     base: &Base,
     recent: &[(Target, Grid)],
+    peers: &[Peer],
     steps: usize,
     answers: &mut [Result<TargetForecast, PredictError>],
 ) {
@@ -82,7 +82,7 @@ pub fn join(
     if !new.is_empty() {
         for (place, answer) in places
             .into_iter()
-            .zip(predict(host, base, &new, &[], steps))
+            .zip(predict(host, base, &new, peers, steps))
         {
             answers[place] = answer;
         }

@@ -1,5 +1,5 @@
-//! The base of the fleet: fitted anew before a job of many hosts, so that each of them begins from what all of them
-//! taught; kept in the registry for the hosts that come later.
+//! The base of the fleet: fitted anew before a job of all hosts, so that each of them begins from what all of them
+//! taught; kept in the registry for the jobs of a few hosts and for the hosts that come later.
 
 use std::{
     iter::once,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The hosts from which a job is worth a base of its own: fewer teach each other little.
+/// The hosts from which a fleet is worth a base of its own: fewer teach each other little.
 pub const HOSTS_MIN: usize = 4;
 
 /// Why the base stayed as it was.
@@ -76,6 +76,12 @@ impl FleetBase {
     #[must_use]
     pub fn current(&self) -> Arc<Base> {
         self.own.current()
+    }
+
+    /// Says whether a fleet has taught it.
+    #[must_use]
+    pub fn is_of_fleet(&self) -> bool {
+        !Arc::ptr_eq(&self.own.current.read(), &self.own.origin)
     }
 
     /// Returns the bases of the kinds that are asked for beside it.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cause, HostProgress, HostState, Job, JobState,
+    BaseWanted, Cause, HostProgress, HostState, Job, JobState,
     base::HOSTS_MIN,
     kept::{self, KeptHost, KeptJob},
 };
@@ -26,7 +26,7 @@ const QUEUE_MAX: usize = 16;
 /// Finished jobs that can still be looked at: three months of nights.
 const FINISHED_KEPT: usize = 100;
 
-/// A host whose training was under way so often when the service ended is not tried again: it may be the reason.
+/// A host whose training was under way so often when the service crashed is not tried again: it may be the reason.
 const STARTS_MAX: u32 = 2;
 
 /// Why a job was not taken.
@@ -72,8 +72,8 @@ pub struct Work {
 /// A piece of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The base of these hosts is to be fitted, before any of them has its turn.
-    Base(Vec<String>),
+    /// The fleet's base is to be seen to, before any host of the job has its turn.
+    Base(BaseWanted),
     /// A host is to be trained.
     Host(String),
 }
@@ -81,17 +81,20 @@ pub enum Step {
 struct Entry {
     job: Job,
     cancelled: CancellationToken,
-    /// Its base is being fitted; its hosts wait for that.
+    /// The base that its hosts wait for; `None` when they need not, or no longer.
+    base: Option<BaseWanted>,
+    /// Its base is being fitted.
     opens: bool,
     /// How often the training of a host began, over restarts.
     starts: BTreeMap<String, u32>,
 }
 
 impl Entry {
-    fn new(job: Job) -> Self {
+    fn new(job: Job, base: Option<BaseWanted>) -> Self {
         Self {
             job,
             cancelled: CancellationToken::new(),
+            base,
             opens: false,
             starts: BTreeMap::new(),
         }
@@ -119,6 +122,7 @@ impl Entry {
             id: self.job.id.clone(),
             cause: self.job.cause,
             requested_at: self.job.requested_at,
+            base: self.base,
             hosts: hosts.collect(),
         })
     }
@@ -174,8 +178,8 @@ impl Book {
 
     /// Keeps jobs in a file, and goes on with those that it holds from before.
     ///
-    /// A host whose training was under way when the service ended goes to the end of its job, and is given up when that
-    /// happened twice.
+    /// A host whose training was under way when the service ended without having been asked to goes to the end of its job,
+    /// and is given up when that happened twice.
     #[must_use]
     pub fn kept_in(mut self, file: PathBuf) -> Self {
         for kept in kept::read(&file) {
@@ -199,12 +203,30 @@ impl Book {
         }
     }
 
-    /// Queues a job.
+    /// Queues a job of some hosts.
     ///
     /// # Errors
     ///
     /// When too many wait already, or there is nothing to train.
     pub fn submit(&self, hosts: Vec<String>, cause: Cause) -> Result<Job, SubmitError> {
+        self.queue(hosts, cause, BaseWanted::Any)
+    }
+
+    /// Queues a job of all hosts, or all that may be trained now: it begins with a new base.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait already, or there is nothing to train.
+    pub fn submit_all(&self, hosts: Vec<String>, cause: Cause) -> Result<Job, SubmitError> {
+        self.queue(hosts, cause, BaseWanted::New)
+    }
+
+    fn queue(
+        &self,
+        hosts: Vec<String>,
+        cause: Cause,
+        base: BaseWanted,
+    ) -> Result<Job, SubmitError> {
         if hosts.is_empty() {
             return Err(SubmitError::NoHosts);
         }
@@ -217,8 +239,9 @@ impl Book {
             return Err(SubmitError::QueueFull);
         }
         let id = format!("{:016x}", rand::random::<u64>());
+        let base = (hosts.len() >= HOSTS_MIN).then_some(base);
         let job = Job::new(id, cause, hosts, self.clock.now());
-        entries.push_back(Entry::new(job.clone()));
+        entries.push_back(Entry::new(job.clone(), base));
         self.keep(&entries);
         drop(entries);
         self.bell.notify_one();
@@ -298,21 +321,13 @@ impl Book {
             Some((entry, place))
         });
         let (entry, place) = may.min_by_key(|(entry, _)| entry.job.cause.rank())?;
-        let opens = entry.job.state == JobState::Queued && entry.job.hosts.len() >= HOSTS_MIN;
         if entry.job.state == JobState::Queued {
             entry.job.state = JobState::Running;
             entry.job.started_at = Some(self.clock.now());
         }
-        let step = if opens {
+        let step = if let Some(base) = entry.base {
             entry.opens = true;
-            Step::Base(
-                entry
-                    .job
-                    .hosts
-                    .iter()
-                    .map(|host| host.host.clone())
-                    .collect(),
-            )
+            Step::Base(base)
         } else {
             let host = &mut entry.job.hosts[place];
             host.state = HostState::Reading;
@@ -327,6 +342,27 @@ impl Book {
         };
         self.keep(entries);
         Some(work)
+    }
+
+    /// Takes back a piece of work that the end of the service cut short: no fault of the host's.
+    pub fn give_back(&self, work: &Work) {
+        let Step::Host(host) = &work.step else { return };
+        let mut pages = self.pages.lock();
+        let mut entries = pages.entries.iter_mut();
+        let Some(entry) = entries.find(|entry| entry.job.id == work.id) else {
+            return;
+        };
+        let is_theirs = |progress: &&mut HostProgress| progress.host == *host;
+        if let Some(progress) = entry.job.hosts.iter_mut().find(is_theirs)
+            && matches!(progress.state, HostState::Reading | HostState::Training)
+        {
+            progress.state = HostState::Waiting;
+            if let Some(starts) = entry.starts.get_mut(host) {
+                *starts = starts.saturating_sub(1);
+            }
+        }
+        pages.busy.remove(host);
+        self.keep(&pages.entries);
     }
 
     /// Lets another job have the turn of a host, now that nothing trains it any more.
@@ -354,12 +390,14 @@ impl Book {
         }
     }
 
-    /// Lets the hosts of a job have their turns, now that its base is fitted.
+    /// Lets the hosts of a job have their turns, now that its base has been seen to; a restart does not do that again.
     pub fn opened(&self, id: &str) {
         let mut entries = self.entries();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id) {
             entry.opens = false;
+            entry.base = None;
         }
+        self.keep(&entries);
         self.bell.notify_one();
     }
 
@@ -424,13 +462,14 @@ fn restored(kept: KeptJob) -> Entry {
     let mut hosts = kept.hosts;
     hosts.sort_by_key(|host| host.starts);
     let names = hosts.iter().map(|host| host.host.clone()).collect();
-    let mut entry = Entry::new(Job::new(kept.id, kept.cause, names, kept.requested_at));
+    let job = Job::new(kept.id, kept.cause, names, kept.requested_at);
+    let mut entry = Entry::new(job, kept.base);
     for (host, progress) in hosts.iter().zip(&mut entry.job.hosts) {
         if host.starts >= STARTS_MAX {
             progress.state = HostState::Failed;
             progress.share_done = 1.0;
             progress.error = Some(format!(
-                "its training was under way {} times when the service ended; POST /api/v1/retrain tries it again",
+                "its training was under way {} times when the service crashed or was killed; POST /api/v1/retrain tries it again",
                 host.starts
             ));
         }

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Cause;
+use super::{BaseWanted, Cause};
 
 /// A job that has not ended.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub(super) struct KeptJob {
     pub(super) id: String,
     pub(super) cause: Cause,
     pub(super) requested_at: DateTime<Utc>,
+    /// Whether a base is to be fitted before its hosts have their turns; nothing once that is done.
+    #[serde(default)]
+    pub(super) base: Option<BaseWanted>,
     /// The hosts that have not had their turn, or were in it.
     pub(super) hosts: Vec<KeptHost>,
 }

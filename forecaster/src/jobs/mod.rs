@@ -62,6 +62,16 @@ impl Cause {
     }
 }
 
+/// The base of the fleet that a job begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseWanted {
+    /// A new one: the job is of all hosts.
+    New,
+    /// The one that there is; a first one where there is none.
+    Any,
+}
+
 /// Where a host of a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -14,17 +14,18 @@ use std::{
 
 use chrono::DateTime;
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Book, HostState, Step, Work, base::FleetBase};
+use super::{
+    BaseWanted, Book, HostState, Step, Work,
+    base::{FleetBase, HOSTS_MIN},
+};
 use crate::{
     champions::{Champions, Published, Shadow},
     clock::Clock,
     config::TrainingSettings,
+    discovery::Hosts,
     fleet::Fleet,
     gateway::{Gateway, GatewayError},
     grid::STEP_S,
@@ -124,17 +125,8 @@ impl Default for Shared {
 }
 
 impl Trainer {
-    /// Works until it is cancelled, on as many workers as the settings say; trains that run then are cancelled too.
-    pub async fn run(self, cancelled: CancellationToken) {
-        let trainer = Arc::new(self);
-        let mut workers = JoinSet::new();
-        for _ in 0..trainer.settings.workers {
-            workers.spawn(Arc::clone(&trainer).work(cancelled.clone()));
-        }
-        while workers.join_next().await.is_some() {}
-    }
-
-    async fn work(self: Arc<Self>, shutdown: CancellationToken) {
+    /// Works until it is cancelled, one host at a time; a train that runs then is cancelled too.
+    pub async fn work(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
             let work = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -142,9 +134,10 @@ impl Trainer {
             };
             let turn = async {
                 match &work.step {
-                    Step::Base(hosts) => {
-                        tracing::info!(job = %work.id, hosts = hosts.len(), "retrain begins");
-                        self.fit_base(&work, hosts).await;
+                    Step::Base(wanted) => {
+                        if *wanted == BaseWanted::New || !self.base.is_of_fleet() {
+                            self.fit_base(&work).await;
+                        }
                         self.book.opened(&work.id);
                     }
                     Step::Host(host) => {
@@ -162,20 +155,31 @@ impl Trainer {
                 () = shutdown.cancelled() => {
                     // What the job has left stays on disk, for the next start.
                     work.cancelled.cancel();
+                    self.book.give_back(&work);
                     return;
                 }
             }
         }
     }
 
-    /// Fits the fleet's base over the job's hosts; whatever goes wrong, the hosts are trained from the present one.
-    async fn fit_base(&self, work: &Work, hosts: &[String]) {
+    /// Fits the fleet's base over an even choice of all hosts, whichever the job names; whatever goes wrong, its hosts are
+    /// trained from the present one.
+    async fn fit_base(&self, work: &Work) {
         let started = Instant::now();
+        let hosts = match self.known().await {
+            Ok(hosts) => hosts,
+            Err(error) => {
+                return tracing::warn!(%error, "the fleet's base stays as it was");
+            }
+        };
+        if hosts.len() < HOSTS_MIN {
+            return;
+        }
+        tracing::info!(job = %work.id, hosts = hosts.len(), "the fleet's base is fitted");
         let mut requests = Vec::new();
-        let targets = |host: &String| self.fleet.host(host).map_or(0, |host| host.targets.len());
-        let series: usize = hosts.iter().map(targets).sum();
+        let series: usize = hosts.values().map(|host| host.targets.len()).sum();
         let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
-        for host in hosts.iter().step_by(stride) {
+        for host in hosts.keys().step_by(stride) {
             match self.request(host).await {
                 Ok(request) => requests.push(request),
                 Err(error) => tracing::debug!(%host, %error, "host is not part of the base"),
@@ -192,12 +196,20 @@ impl Trainer {
         cancelled.cancel();
         let seconds = started.elapsed().as_secs_f64();
         match fitted {
-            Ok(Ok(())) => tracing::info!(hosts, seconds, "the fleet's base is fitted"),
+            Ok(Ok(())) => tracing::info!(hosts, seconds, "the fleet's base is new"),
             Ok(Err(error)) => tracing::warn!(%error, "the fleet's base stays as it was"),
             Err(_) => tracing::warn!(
                 seconds,
                 "the fleet's base took too long and stays as it was"
             ),
+        }
+    }
+
+    /// The hosts; looked for where a restart goes on with a job before anybody has.
+    async fn known(&self) -> Result<Arc<Hosts>, GatewayError> {
+        match self.fleet.known() {
+            Some(hosts) => Ok(hosts),
+            None => self.fleet.refresh().await,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! registry/
-//!   base.safetensors                what the fleet's networks begin from; absent before the first retrain of many hosts
+//!   base.safetensors                what the fleet's networks begin from; absent before the first retrain of all hosts
 //!   base-tcn.safetensors             the same for another kind of network, where one is asked for
 //!   <host, escaped>/
 //!     000001/manifest.json         what is known about the model, with the weights' SHA-256
@@ -259,6 +259,20 @@ impl Registry {
         let path = folder.join(version);
         fs::remove_dir_all(&path).map_err(disk("remove", &path))?;
         files::sync_folder(&folder)
+    }
+
+    /// Removes all that is kept of a host; says whether that was anything.
+    ///
+    /// # Errors
+    ///
+    /// When the disk refuses; a part of it may be gone then.
+    pub fn forget(&self, host: &str) -> Result<bool, RegistryError> {
+        let folder = self.folder(host);
+        match fs::remove_dir_all(&folder) {
+            Ok(()) => files::sync_folder(&self.root).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(disk("remove", &folder)(error)),
+        }
     }
 
     /// Returns the errors of a host's trainings, oldest first, also of those whose version is gone.

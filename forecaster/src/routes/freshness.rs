@@ -1,4 +1,7 @@
-//! How long an answer stays true: an entity tag by the data and the models behind it, and the time to the next data.
+//! How long an answer stays true: an entity tag by what was forecast, and the time to the next data.
+//!
+//! The forecasts themselves are hashed: whatever they are computed from, late points, a new model or base, and other lenders
+//! included, changes the tag when and only when it changes them.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -7,14 +10,18 @@ use actix_web::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{error::ApiError, grid::STEP_S, serving::HostForecast};
+use crate::{
+    error::ApiError,
+    grid::STEP_S,
+    serving::{HostForecast, Served, Unserved},
+};
 
 /// Points of a step arrive a while after its end; an answer is not kept for longer than a tenth of a step after it.
 const LEAST_AGE_S: i64 = 1;
 
 /// What is known about an answer's age.
 pub(crate) struct Freshness {
-    tag: EntityTag,
+    hash: Sha256,
     max_age_s: i64,
 }
 
@@ -31,31 +38,44 @@ impl Freshness {
         request: &HttpRequest,
         now_s: i64,
     ) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(request.uri().path());
-        hash.update([0]);
-        hash.update(request.query_string());
+        let step = i64::from(STEP_S);
+        let mut freshness = Self {
+            hash: Sha256::new(),
+            max_age_s: (step - now_s.rem_euclid(step)).max(LEAST_AGE_S),
+        };
+        freshness.add(request.uri().path());
+        freshness.add(request.query_string());
         for forecast in forecasts {
-            let version = forecast
-                .champion
-                .as_ref()
-                .map_or("", |champion| champion.version.as_str());
-            hash.update(format!("\0{}\0{version}", forecast.host));
+            let champion = forecast.champion.as_ref();
+            freshness.add(&forecast.host);
+            freshness.add(champion.map_or("", |champion| champion.version.as_str()));
             for served in &forecast.served {
-                let value = served.forecast.newest_value;
-                hash.update(format!(
-                    "\0{}\0{}\0{value}\0{:?}\0{:?}",
-                    served.forecast.metric,
-                    served.forecast.data_until_s,
-                    served.status,
-                    served.threshold.value
-                ));
+                freshness.add_served(served);
+            }
+            for Unserved { metric, reason } in &forecast.unserved {
+                freshness.add(metric);
+                freshness.add(reason);
             }
         }
-        let step = i64::from(STEP_S);
-        Self {
-            tag: EntityTag::new_weak(hex::encode(&hash.finalize()[..16])),
-            max_age_s: (step - now_s.rem_euclid(step)).max(LEAST_AGE_S),
+        freshness
+    }
+
+    /// Lets the tag depend on a text of the answer too.
+    pub(crate) fn add(&mut self, text: &str) {
+        self.hash.update(text.len().to_le_bytes());
+        self.hash.update(text);
+    }
+
+    fn add_served(&mut self, served: &Served) {
+        let forecast = &served.forecast;
+        self.add(&forecast.metric);
+        self.add(forecast.model.name());
+        self.add(forecast.fallback_reason.as_deref().unwrap_or_default());
+        self.add(&format!("{:?} {:?}", served.status, served.threshold.value));
+        self.hash.update(forecast.data_until_s.to_le_bytes());
+        self.hash.update(forecast.newest_value.to_le_bytes());
+        for value in forecast.path.levels().iter().flatten() {
+            self.hash.update(value.to_le_bytes());
         }
     }
 
@@ -69,7 +89,9 @@ impl Freshness {
         request: &HttpRequest,
         render: impl FnOnce() -> Result<Body, ApiError>,
     ) -> Result<HttpResponse, ApiError> {
-        let mut answer = if self.is_known_to(request) {
+        let tag = EntityTag::new_weak(hex::encode(&self.hash.finalize()[..16]));
+        let is_known = is_known(&tag, request);
+        let mut answer = if is_known {
             HttpResponse::NotModified()
         } else {
             HttpResponse::Ok()
@@ -79,20 +101,21 @@ impl Freshness {
                 header::CACHE_CONTROL,
                 format!("private, max-age={}", self.max_age_s),
             ))
-            .insert_header(header::ETag(self.tag.clone()));
-        if self.is_known_to(request) {
+            .insert_header(header::ETag(tag));
+        if is_known {
             return Ok(answer.finish());
         }
         let body = render()?;
         Ok(answer.insert_header(body.media_type).body(body.text))
     }
+}
 
-    fn is_known_to(&self, request: &HttpRequest) -> bool {
-        match IfNoneMatch::parse(request) {
-            Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&self.tag)),
-            Err(_) => false,
-        }
+/// Says whether the client has the answer of this tag.
+fn is_known(tag: &EntityTag, request: &HttpRequest) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),
+        Err(_) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, web};
 use headroom_openapi::health::{Check, Health, Readiness, ReadyStatus, Status};
 
-use crate::app::App;
+use crate::{app::App, loops::Loops};
 
 /// Say that the process listens
 ///
@@ -27,7 +27,8 @@ pub(crate) async fn health() -> web::Json<Health> {
 
 /// Say whether the service can do its work
 ///
-/// Ready when the models are loaded and the gateway answers. When it is not, the checks say what is missing.
+/// Ready when the models are loaded, the gateway answers, and what runs behind the requests does: forecasts go on being made,
+/// and no loop has ended. When it is not, the checks say what is missing.
 #[utoipa::path(
     tag = "state",
     operation_id = "ready",
@@ -36,32 +37,39 @@ pub(crate) async fn health() -> web::Json<Health> {
             "status": "ready",
             "checks": [
                 {"name": "registry", "status": "pass", "message": "6 models are loaded"},
-                {"name": "gateway", "status": "pass", "message": "http://127.0.0.1:8186/ answers; 6 hosts are known"}
+                {"name": "gateway", "status": "pass", "message": "http://127.0.0.1:8186/ answers; 6 hosts are known"},
+                {"name": "rounds", "status": "pass", "message": "the last round over all hosts ended 31 s ago"},
+                {"name": "loops", "status": "pass", "message": "all run"}
             ]
         })),
         (status = 503, description = "Not ready; the checks say what is missing", body = Readiness, example = json!({
             "status": "starting",
             "checks": [
                 {"name": "registry", "status": "pass", "message": "6 models are loaded"},
-                {"name": "gateway", "status": "fail", "message": "http://127.0.0.1:8186/ does not answer; start it, or set HEADROOM_GATEWAY_URL"}
+                {"name": "gateway", "status": "fail", "message": "http://127.0.0.1:8186/ does not answer; start it, or set HEADROOM_GATEWAY_URL"},
+                {"name": "rounds", "status": "pass", "message": "the last round over all hosts ended 331 s ago"},
+                {"name": "loops", "status": "pass", "message": "all run"}
             ]
         })),
     )
 )]
 #[get("/ready")]
 pub(crate) async fn ready(app: web::Data<App>) -> HttpResponse {
-    let checks = vec![registry(&app), gateway(&app)];
-    if checks.iter().all(|check| check.status == Status::Pass) {
-        HttpResponse::Ok().json(Readiness {
-            status: ReadyStatus::Ready,
-            checks,
-        })
+    let needed = [registry(&app), gateway(&app)];
+    let running = [rounds(&app), loops(&app.loops)];
+    let pass = |checks: &[Check]| checks.iter().all(|check| check.status == Status::Pass);
+    let status = match (pass(&needed), pass(&running)) {
+        (true, true) => ReadyStatus::Ready,
+        (true, false) => ReadyStatus::Failing,
+        (false, _) => ReadyStatus::Starting,
+    };
+    let mut answer = if status == ReadyStatus::Ready {
+        HttpResponse::Ok()
     } else {
-        HttpResponse::ServiceUnavailable().json(Readiness {
-            status: ReadyStatus::Starting,
-            checks,
-        })
-    }
+        HttpResponse::ServiceUnavailable()
+    };
+    let checks = needed.into_iter().chain(running).collect();
+    answer.json(Readiness { status, checks })
 }
 
 fn registry(app: &App) -> Check {
@@ -103,5 +111,64 @@ fn gateway(app: &App) -> Check {
         name: "gateway".to_owned(),
         status,
         message,
+    }
+}
+
+fn rounds(app: &App) -> Check {
+    let now_s = app.clock.now_s();
+    let (status, message) = match (app.pulse.late_s(now_s), app.metrics.last_round.get()) {
+        (Some(late_s), _) => (
+            Status::Fail,
+            format!("no host was forecast for {late_s} s; the log says why"),
+        ),
+        (None, 0) => (Status::Pass, "the first round has not ended yet".to_owned()),
+        (None, ended_s) => (
+            Status::Pass,
+            format!(
+                "the last round over all hosts ended {} s ago",
+                (now_s - ended_s).max(0)
+            ),
+        ),
+    };
+    Check {
+        name: "rounds".to_owned(),
+        status,
+        message,
+    }
+}
+
+fn loops(loops: &Loops) -> Check {
+    let ended = loops.ended();
+    let (status, message) = if ended.is_empty() {
+        (Status::Pass, "all run".to_owned())
+    } else {
+        let message = format!(
+            "{} ended; the log says why: restart the service",
+            ended.join(", ")
+        );
+        (Status::Fail, message)
+    };
+    Check {
+        name: "loops".to_owned(),
+        status,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_has_ended_fails_the_check() {
+        let running = Loops::default();
+        assert_eq!(loops(&running).status, Status::Pass);
+        running.spawn("rounds", async {});
+        while running.ended().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let check = loops(&running);
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.message.contains("rounds"), "{}", check.message);
     }
 }

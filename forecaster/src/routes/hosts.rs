@@ -1,6 +1,8 @@
-//! `/api/v1/hosts`: who is there, and what of them is forecast.
+//! `/api/v1/hosts`: who is there, what of them is forecast, and how one that is gone is forgotten.
 
-use actix_web::{get, web};
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, delete, get, web};
 use chrono::{DateTime, Utc};
 use headroom_openapi::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,47 @@ pub(crate) async fn list(app: web::Data<App>) -> Result<web::Json<HostsAnswer>, 
         .map(|(name, host)| answer(&app, name, host))
         .collect();
     Ok(web::Json(HostsAnswer { hosts }))
+}
+
+/// Forget a host
+///
+/// Removes all that is kept of a host: its models with the errors of their trainings, what was set as its thresholds, and its
+/// history in memory. For hosts that are gone, whose models nothing else removes. Its points and alerts stay. A host that
+/// sent a point within the last 14 days is found again at the next look, and trained anew as any new host.
+#[utoipa::path(
+    tag = "hosts",
+    operation_id = "forgetHost",
+    params(("host" = String, Path, description = "The host's name", example = "web-1")),
+    responses(
+        (status = 204, description = "Nothing is kept of it"),
+        (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The host is unknown, and nothing is kept of it", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "The disk refuses", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[delete("/api/v1/hosts/{host}")]
+pub(crate) async fn forget(
+    app: web::Data<App>,
+    host: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let (app, host) = (app.into_inner(), host.into_inner());
+    let is_heard_of = app.fleet.host(&host).is_some();
+    let forgotten = web::block(move || {
+        let had_models = app.champions.forget(&host)?;
+        let had_thresholds = !app.ledger.thresholds(&host)?.is_empty();
+        app.ledger.set_thresholds(&host, &BTreeMap::new())?;
+        app.serving.recent.forget(&host);
+        if had_models || had_thresholds || is_heard_of {
+            tracing::info!(%host, "a host is forgotten");
+            Ok(())
+        } else {
+            Err(ApiError::from(ServeError::HostUnknown { host }))
+        }
+    })
+    .await;
+    forgotten.map_err(|_| ApiError::Internal)??;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 fn answer(app: &App, name: &str, host: &Host) -> HostAnswer {

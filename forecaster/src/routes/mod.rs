@@ -26,6 +26,7 @@ use crate::error::ApiError;
 pub fn configure(services: &mut ServiceConfig<'_>) {
     services
         .service(hosts::list)
+        .service(hosts::forget)
         .service(forecasts::of_fleet)
         .service(forecasts::of_host)
         .service(forecasts::aggregate)

@@ -28,7 +28,8 @@ pub struct RetrainRequest {
 /// Retrain hosts
 ///
 /// Queues a job that reads the history of each host, fits a new model, backtests it, and lets it serve. Jobs run one
-/// after the other; the answer's `id` leads to the job. The body may be left out to retrain every host.
+/// after the other; the answer's `id` leads to the job. The body may be left out to retrain every host, which begins with
+/// a new base of the fleet.
 #[utoipa::path(
     tag = "jobs",
     operation_id = "retrain",
@@ -56,7 +57,7 @@ pub(crate) async fn retrain(
     let request = parse(&body)?;
     // Who has just pushed the first points of a host need not wait for the next look.
     let known = app.fleet.refresh().await.map_err(ServeError::from)?;
-    let hosts = match request.hosts {
+    let hosts: Vec<String> = match request.hosts {
         None => known.keys().cloned().collect(),
         Some(hosts) => {
             let hosts: BTreeSet<String> = hosts.into_iter().collect();
@@ -69,7 +70,12 @@ pub(crate) async fn retrain(
             hosts.into_iter().collect()
         }
     };
-    let job = app.book.submit(hosts, Cause::Request)?;
+    // Who names every host asks for no less than who names none.
+    let job = if hosts.len() == known.len() {
+        app.book.submit_all(hosts, Cause::Request)?
+    } else {
+        app.book.submit(hosts, Cause::Request)?
+    };
     Ok(HttpResponse::Accepted()
         .insert_header((header::LOCATION, format!("/api/v1/jobs/{}", job.id)))
         .json(job))

@@ -157,6 +157,49 @@ async fn a_network_that_waits_on_disk_answers_as_one_in_memory() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_gone_can_be_forgotten_and_one_that_is_not_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = Setup::new(folder.path(), &world().await).start();
+    app.retrained(&["db-1", "web-1"]).await;
+    let thresholds = json!({"thresholds": [{"metric": "cpu.usage", "value": 50.0}]});
+    let path = "/api/v1/hosts/web-1";
+    let set = app
+        .send(Method::PUT, &format!("{path}/thresholds"), Some(thresholds))
+        .await;
+    assert_eq!(set.status(), StatusCode::OK);
+    let forget = async |app: &TestApp, path: &str| app.send(Method::DELETE, path, None).await;
+    assert_eq!(forget(&app, path).await.status(), StatusCode::NO_CONTENT);
+    let threshold = app.ok(&format!("{path}/thresholds")).await["thresholds"][0].clone();
+    assert_eq!(threshold["value"], 90.0);
+    let forecast = app.ok(&format!("{path}/forecasts")).await["forecasts"][0].clone();
+    assert_eq!(forecast["status"], "cold_start");
+    // What its name was given for before does not come back.
+    app.retrained(&["web-1"]).await;
+    let forecast = app.ok(&format!("{path}/forecasts")).await["forecasts"][0].clone();
+    assert_eq!(forecast["model"]["version"], "000001");
+    let quality = app.ok(&format!("{path}/quality")).await;
+    let trainings = &quality["targets"][0]["trainings"];
+    assert_eq!(trainings.as_array().expect("a list").len(), 1);
+    app.stop().await;
+
+    let gateway = FakeGateway::start(&[("web-1", HostSpec::default())]).await;
+    let app = Setup::new(folder.path(), &gateway).start();
+    app.until("/api/v1/models", |answer| answer["models"][1].is_object())
+        .await;
+    let path = "/api/v1/hosts/db-1";
+    assert_eq!(forget(&app, path).await.status(), StatusCode::NO_CONTENT);
+    let models = app.ok("/api/v1/models").await["models"].clone();
+    assert_eq!(models.as_array().expect("a list").len(), 1);
+    assert_eq!(models[0]["host"], "web-1");
+    assert!(!folder.path().join("registry/db-1").exists());
+    let again = forget(&app, path).await;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
+    let problem: Value = again.json().await.expect("JSON");
+    assert_eq!(problem["code"], "host_unknown");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_disk_that_is_mounted_later_is_forecast_before_the_next_train() {
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = world().await;
@@ -185,6 +228,12 @@ async fn a_disk_that_is_mounted_later_is_forecast_before_the_next_train() {
         statuses[..2].iter().all(|status| status != "cold_start"),
         "{statuses:?}"
     );
+    // Once another host's model knows the like of it, it borrows from there.
+    app.retrained(&["web-1"]).await;
+    let path = "/api/v1/hosts/db-1/forecasts?target=disk.used_percent%7Bpath%3D%2Fdata%7D";
+    let reason = app.ok(path).await["forecasts"][0]["model"]["fallback_reason"].clone();
+    let reason = reason.as_str().expect("a reason");
+    assert!(reason.contains("borrowed from web-1"), "{reason}");
     // The next train knows it, and nothing speaks for a model that does not.
     gateway.pass(2 * 86_400);
     let job = app.retrained(&["db-1"]).await;

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode, header};
 use serde_json::json;
 
-use crate::support::{FakeGateway, HostSpec, Setup, TestApp};
+use crate::support::{FakeGateway, HostSpec, NOW_S, Setup, TestApp};
 
 async fn app(folder: &std::path::Path) -> TestApp {
     let young = HostSpec {
@@ -65,16 +65,21 @@ async fn quantiles_of_any_level_are_answered_as_a_table_too() {
     );
     let table = response.text().await.expect("text");
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines[0], "host,metric,time,q0.005,q0.5,q0.995");
+    assert_eq!(
+        lines[0],
+        "host,metric,time,status,model,data_until,q0.005,q0.5,q0.995"
+    );
     assert_eq!(lines.len(), 4);
     assert!(
-        lines[1].starts_with("db-1,cpu.usage,2026-01-01T12:00:00Z,"),
+        lines[1].starts_with(
+            "db-1,cpu.usage,2026-01-01T12:00:00Z,cold_start,base,2026-01-01T12:00:00Z,"
+        ),
         "{}",
         lines[1]
     );
     let values: Vec<f64> = lines[3]
         .split(',')
-        .skip(3)
+        .skip(6)
         .map(|value| value.parse().expect("a number"))
         .collect();
     assert!(values.is_sorted(), "{values:?}");
@@ -97,6 +102,7 @@ async fn an_answer_that_the_client_has_is_not_sent_again() {
         "/api/v1/forecasts",
     ] {
         let first = app.send(Method::GET, path, None).await;
+        assert_eq!(first.status(), StatusCode::OK, "{path}");
         // 12:00:14: the next five minutes end in 286 s.
         assert_eq!(
             first.headers()[header::CACHE_CONTROL],
@@ -112,6 +118,24 @@ async fn an_answer_that_the_client_has_is_not_sent_again() {
         assert_eq!(again.headers()[header::ETAG], tag.as_str(), "{path}");
         let other = app.send_knowing(&format!("{path}?horizon=7"), &tag).await;
         assert_eq!(other.status(), StatusCode::OK, "{path}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_point_that_comes_late_makes_another_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;
+    let step_s = NOW_S / 300 * 300;
+    gateway.hold_back(&[step_s - 1_800]);
+    let app = Setup::new(folder.path(), &gateway).start();
+    for path in ["/api/v1/hosts/db-1/forecasts", "/api/v1/forecasts"] {
+        gateway.hold_back(&[step_s - 1_800]);
+        let before = app.tag(path).await;
+        assert_eq!(app.tag(path).await, before, "{path}");
+        gateway.hold_back(&[]);
+        let after = app.send_knowing(path, &before).await;
+        assert_eq!(after.status(), StatusCode::OK, "{path}");
     }
     app.stop().await;
 }

@@ -12,7 +12,7 @@ use headroom_forecaster::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{FakeGateway, HostSpec, Setup};
+use crate::support::{FakeGateway, HostSpec, NOW_S, Setup};
 
 async fn world() -> FakeGateway {
     FakeGateway::start(&[
@@ -62,6 +62,10 @@ async fn a_trained_host_is_served_by_its_model_also_after_a_restart() {
         answer["models"][0]["version"] == model["version"]
     })
     .await;
+    let figures = app.send(Method::GET, "/metrics", None).await;
+    let figures = figures.text().await.expect("text");
+    let trained = format!("headroom_last_train_success_timestamp_seconds {NOW_S}\n");
+    assert!(figures.contains(&trained), "{figures}");
     app.stop().await;
 }
 
@@ -78,8 +82,10 @@ async fn a_host_without_a_model_borrows_from_trained_hosts_that_look_alike() {
     };
     let alone = reason(&app.ok(path).await);
     assert!(!alone.contains("borrowed"), "{alone}");
+    let tag = app.tag(path).await;
     app.retrained(&["db-1", "web-1"]).await;
     let lent = reason(&app.ok(path).await);
+    assert_ne!(app.tag(path).await, tag, "it has other lenders");
     assert!(lent.contains("borrowed from db-1, web-1"), "{lent}");
     app.stop().await;
 }
@@ -273,21 +279,28 @@ async fn the_schedule_retrains_all_hosts() {
 }
 
 #[tokio::test]
-async fn a_retrain_of_many_hosts_begins_with_a_base_that_the_registry_keeps() {
+async fn the_fleets_base_is_of_all_hosts_and_stays_when_a_few_are_retrained() {
     let folder = tempfile::tempdir().expect("a folder");
-    let names = ["db-1", "db-2", "web-1", "web-2"];
+    let names = ["db-1", "db-2", "web-1", "web-2", "web-3"];
     let hosts = names.map(|name| (name, HostSpec::default()));
     let gateway = FakeGateway::start(&hosts).await;
     let app = Setup::new(folder.path(), &gateway).start();
-    let job = app.retrained(&names).await;
-    assert_eq!(job["state"], "done");
-    app.stop().await;
-
     let file = folder.path().join("registry/base.safetensors");
+    let job = app.retrained(&names[..4]).await;
+    assert_eq!(job["state"], "done");
     let bytes = std::fs::read(&file).expect("a base");
     let base = Base::from_bytes(&bytes).expect("a base");
-    // Each host has two targets, cpu.usage and a disk.
+    // The first one is of all hosts too; each has two targets, cpu.usage and a disk.
     assert_eq!(base.shape().series, 2 * names.len());
+
+    std::fs::remove_file(&file).expect("removed");
+    assert_eq!(app.retrained(&names[1..]).await["state"], "done");
+    assert!(!file.exists(), "a few hosts made a base");
+    let job = app.retrained_all().await;
+    assert_eq!(job["state"], "done");
+    let again = std::fs::read(&file).expect("a base");
+    assert!(again == bytes, "the same hosts make another base");
+    app.stop().await;
 
     std::fs::write(&file, b"damaged").expect("written");
     let app = Setup::new(folder.path(), &gateway).start();
@@ -316,6 +329,38 @@ async fn a_slow_host_holds_up_its_own_worker_alone() {
         (&job["hosts"][0]["state"], &job["state"]),
         (&json!("training"), &json!("running"))
     );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_train_that_stops_of_the_service_cut_short_is_tried_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = world().await;
+    let mut job = None;
+    for _ in 0..3 {
+        let app = Setup::new(folder.path(), &gateway)
+            .training_by(|request, _, cancelled| {
+                while !cancelled.is_cancelled() {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                Err(TrainError::Cancelled {
+                    host: request.host.clone(),
+                })
+            })
+            .start();
+        let path = match &job {
+            Some(path) => String::clone(path),
+            None => app.retrain(&["db-1"]).await,
+        };
+        app.until(&path, |job| job["hosts"][0]["state"] == "training")
+            .await;
+        job = Some(path);
+        app.stop().await;
+    }
+    let app = Setup::new(folder.path(), &gateway).start();
+    let path = job.expect("a job");
+    let job = app.until(&path, |job| !job["finished_at"].is_null()).await;
+    assert_eq!(job["state"], "done");
     app.stop().await;
 }
 

@@ -12,6 +12,7 @@ async fn forecasts_and_their_errors_are_written_as_points() {
     app.retrained(&["db-1"]).await;
     let rounds = gateway.written().await.len();
     let written = gateway.until_written(rounds + 2).await;
+    let answered = app.ok("/api/v1/hosts/db-1/forecasts").await;
     app.stop().await;
 
     let (query, body) = written.last().expect("a write");
@@ -35,6 +36,15 @@ async fn forecasts_and_their_errors_are_written_as_points() {
     assert_eq!(
         first.field_value("issued_at"),
         Some(&FieldValue::I64(NOW_S))
+    );
+    let Some(FieldValue::String(status)) = first.field_value("status") else {
+        panic!("status is missing");
+    };
+    assert_eq!(
+        status.to_string(),
+        answered["forecasts"][0]["status"]
+            .as_str()
+            .expect("a status")
     );
     let mut last = f64::NEG_INFINITY;
     for decile in 1..=9 {

@@ -124,10 +124,44 @@ async fn the_hosts_of_a_large_job_wait_for_its_base() {
     let job = book
         .submit(hosts(&["a", "b", "c", "d"]), Cause::Schedule)
         .expect("taken");
-    assert!(matches!(book.next().await.step, Step::Base(hosts) if hosts.len() == 4));
+    assert_eq!(book.next().await.step, Step::Base(BaseWanted::Any));
     assert!(book.take().is_none());
     book.opened(&job.id);
     assert_eq!(book.next().await.step, Step::Host("a".to_owned()));
+}
+
+#[tokio::test]
+async fn a_base_is_fitted_again_after_a_restart_only_where_it_was_not_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || book().kept_in(folder.path().join("jobs.json"));
+    let first = open();
+    first
+        .submit_all(hosts(&["a", "b", "c", "d"]), Cause::Schedule)
+        .expect("taken");
+    assert_eq!(first.next().await.step, Step::Base(BaseWanted::New));
+    drop(first);
+    let second = open();
+    let work = second.next().await;
+    assert_eq!(work.step, Step::Base(BaseWanted::New));
+    second.opened(&work.id);
+    drop(second);
+    assert_eq!(open().next().await.step, Step::Host("a".to_owned()));
+}
+
+#[tokio::test]
+async fn a_host_whose_train_was_given_back_is_tried_again_however_often_the_service_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || book().kept_in(folder.path().join("jobs.json"));
+    open()
+        .submit(hosts(&["a", "b"]), Cause::Schedule)
+        .expect("taken");
+    for _ in 0..=STARTS_MAX {
+        let book = open();
+        let work = book.next().await;
+        assert_eq!(work.step, Step::Host("a".to_owned()));
+        book.give_back(&work);
+        assert_eq!(book.load().training, 0);
+    }
 }
 
 #[tokio::test]

@@ -71,11 +71,11 @@ pub struct TargetAggregates {
     pub data_until: DateTime<Utc>,
     /// How far the forecast may be relied on.
     pub status: Status,
-    /// The greatest value.
+    /// The greatest value. Each quantile is a lower bound: the greatest value of steps that go their own ways is higher.
     pub maximum: Vec<f64>,
-    /// The least value.
+    /// The least value. Each quantile is an upper bound: the least value of steps that go their own ways is lower.
     pub minimum: Vec<f64>,
-    /// The mean value.
+    /// The mean value, as if all steps erred the same way: steps that go their own ways spread less.
     pub mean: Vec<f64>,
     /// The time at or over a value; null without one.
     pub over: Option<TimeOver>,
@@ -88,15 +88,16 @@ pub struct TimeOver {
     pub value: f64,
     /// The expected time, in seconds.
     pub expected_s: f64,
-    /// The time by quantile, in seconds.
+    /// The time by quantile, in seconds, as if all steps erred the same way.
     pub quantiles_s: Vec<u32>,
 }
 
 /// Aggregate a forecast
 ///
 /// The greatest, least and mean value of each target over the horizon, and the time at or over a value. Quantiles follow
-/// paths that keep their level throughout, as thresholds are judged; the expected time over a value holds however steps
-/// go together.
+/// paths that keep their level throughout, as thresholds are judged: those of the maximum are the lowest that the steps'
+/// forecasts allow, those of the minimum the highest, and those of the mean and of the time over a value spread the widest.
+/// The expected time over a value holds however steps go together.
 #[utoipa::path(
     tag = "forecasts",
     operation_id = "aggregateForecast",

@@ -91,7 +91,7 @@ pub struct FleetQuery {
             }],
             "without_forecast": [{"host": "web-2", "metric": null, "reason": "no value lately"}],
             "next_after": "web-2"
-        })), (String = "text/csv", example = "host,metric,time,q0.5\nweb-1,cpu.usage,2026-11-21T12:00:00Z,41.7\n"))),
+        })), (String = "text/csv", example = "host,metric,time,status,model,data_until,q0.5\nweb-1,cpu.usage,2026-11-21T12:00:00Z,ok,ensemble,2026-11-21T12:00:00Z,41.7\n"))),
         (status = 304, description = "Nothing is newer than what `If-None-Match` names"),
         (status = 400, description = "A parameter is out of range", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
@@ -151,7 +151,12 @@ pub(crate) async fn of_fleet(
         }
     }
     let now_s = app.clock.now_s();
-    let freshness = Freshness::of(&forecasts, &request, now_s);
+    let mut freshness = Freshness::of(&forecasts, &request, now_s);
+    for without in &without_forecast {
+        freshness.add(&without.host);
+        freshness.add(&without.reason);
+    }
+    freshness.add(next_after.as_deref().unwrap_or_default());
     let answer = answer(&forecasts, without_forecast, next_after, &asked, now_s);
     freshness.answer(&request, || match query.format.unwrap_or_default() {
         Format::Json => Body::json(&answer),

@@ -53,7 +53,7 @@ use crate::{app::App, error::ApiError};
                 "threshold": {"value": 90.0, "p_cross": 0.2, "eta_p10": 286, "eta_p50": null, "eta_p90": null}
             }],
             "without_forecast": []
-        })), (String = "text/csv", example = "host,metric,time,q0.5\nweb-1,cpu.usage,2026-11-21T12:00:00Z,41.7\n"))),
+        })), (String = "text/csv", example = "host,metric,time,status,model,data_until,q0.5\nweb-1,cpu.usage,2026-11-21T12:00:00Z,ok,ensemble,2026-11-21T12:00:00Z,41.7\n"))),
         (status = 304, description = "Nothing is newer than what `If-None-Match` names"),
         (status = 400, description = "The horizon, the step or a quantile is out of range", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),

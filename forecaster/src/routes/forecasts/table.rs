@@ -1,14 +1,14 @@
-//! Forecasts as CSV: a row for each step of each target, a column for each quantile.
+//! Forecasts as CSV: a row for each step of each target, with how far it may be relied on, and a column for each quantile.
 
 use std::fmt::Write;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::answer::ForecastAnswer;
 
 /// Writes the table; all forecasts of an answer have the same quantiles.
 pub(super) fn table(forecasts: &[ForecastAnswer]) -> String {
-    let mut text = String::from("host,metric,time");
+    let mut text = String::from("host,metric,time,status,model,data_until");
     for level in forecasts
         .first()
         .map_or(&[][..], |forecast| &forecast.quantile_levels)
@@ -17,13 +17,17 @@ pub(super) fn table(forecasts: &[ForecastAnswer]) -> String {
     }
     text.push('\n');
     for forecast in forecasts {
+        let instant = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         for (step, time) in forecast.timestamps.iter().enumerate() {
             let _ = write!(
                 text,
-                "{},{},{}",
+                "{},{},{},{},{},{}",
                 quoted(&forecast.host),
                 quoted(&forecast.metric),
-                time.to_rfc3339_opts(SecondsFormat::Secs, true)
+                instant(time),
+                forecast.status.name(),
+                forecast.model.kind,
+                instant(&forecast.data_until)
             );
             for values in &forecast.quantiles {
                 let _ = write!(text, ",{}", values[step]);

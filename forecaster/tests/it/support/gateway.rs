@@ -1,7 +1,7 @@
 //! A gateway that answers the forecaster's InfluxQL from formulas, in InfluxDB's JSON, and keeps what is written.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -51,6 +51,10 @@ pub(crate) struct FakeGateway {
 #[derive(Clone)]
 struct World {
     is_away: Arc<AtomicBool>,
+    /// Hosts whose history is answered 503.
+    stuck: Arc<Mutex<BTreeSet<String>>>,
+    /// Times of points that have not come yet.
+    late: Arc<Mutex<BTreeSet<i64>>>,
     /// Whether a second disk has been mounted.
     has_second_disk: Arc<AtomicBool>,
     now_s: Arc<AtomicI64>,
@@ -72,6 +76,8 @@ impl FakeGateway {
     pub(crate) async fn start(hosts: &[(&str, HostSpec)]) -> Self {
         let world = World {
             is_away: Arc::default(),
+            stuck: Arc::default(),
+            late: Arc::default(),
             has_second_disk: Arc::default(),
             now_s: Arc::new(AtomicI64::new(NOW_S)),
             points: Arc::default(),
@@ -106,6 +112,18 @@ impl FakeGateway {
     /// From now on every request is answered 503.
     pub(crate) fn go_away(&self) {
         self.world.is_away.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the history of these hosts alone is answered 503.
+    pub(crate) fn stick(&self, hosts: &[&str]) {
+        let stuck = hosts.iter().map(|host| (*host).to_owned()).collect();
+        *self.world.stuck.lock().expect("nobody panicked") = stuck;
+    }
+
+    /// From now on only the points of these times are missing.
+    pub(crate) fn hold_back(&self, times_s: &[i64]) {
+        let late = times_s.iter().copied().collect();
+        *self.world.late.lock().expect("nobody panicked") = late;
     }
 
     /// From now on each host has a disk at /data too.
@@ -245,6 +263,12 @@ impl Respond for Queries {
         let form: BTreeMap<String, String> = url::form_urlencoded::parse(&request.body)
             .into_owned()
             .collect();
+        let stuck = self.world.stuck.lock().expect("nobody panicked");
+        let names_one = |host: &String| form["q"].contains(&format!("\"host\" = '{host}'"));
+        if stuck.iter().any(names_one) {
+            return ResponseTemplate::new(503);
+        }
+        drop(stuck);
         let results: Vec<Value> = form["q"]
             .split("; ")
             .enumerate()
@@ -365,7 +389,9 @@ impl Queries {
             .filter(|(name, _)| statement.host.as_ref().is_none_or(|host| host == *name));
         hosts
             .filter_map(|(name, spec)| {
-                let rows = rows(statement, *spec, now_s);
+                let late = self.world.late.lock().expect("nobody panicked");
+                let mut rows = rows(statement, *spec, now_s);
+                rows.retain(|row| row[0].as_i64().is_none_or(|time_s| !late.contains(&time_s)));
                 let mut tags = tags.clone();
                 if statement.host.is_none() {
                     tags["host"] = json!(name);

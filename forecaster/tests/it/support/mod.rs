@@ -155,6 +155,16 @@ impl TestApp {
         request.send().await.expect("the service answers")
     }
 
+    /// Returns the entity tag of an answer.
+    pub(crate) async fn tag(&self, path: &str) -> String {
+        let response = self.send(Method::GET, path, None).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.headers()["etag"]
+            .to_str()
+            .expect("text")
+            .to_owned()
+    }
+
     /// Asks for what a client that has an answer with this tag does not have yet.
     pub(crate) async fn send_knowing(&self, path: &str, tag: &str) -> Response {
         let url = format!("http://{}{path}", self.address);
@@ -211,7 +221,11 @@ impl TestApp {
     /// Queues a retrain of these hosts and returns the job's id.
     pub(crate) async fn retrain(&self, hosts: &[&str]) -> String {
         let body = serde_json::json!({ "hosts": hosts });
-        let response = self.send(Method::POST, "/api/v1/retrain", Some(body)).await;
+        self.queued(Some(body)).await
+    }
+
+    async fn queued(&self, body: Option<Value>) -> String {
+        let response = self.send(Method::POST, "/api/v1/retrain", body).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED);
         let location = response.headers()["location"]
             .to_str()
@@ -228,6 +242,12 @@ impl TestApp {
     /// Retrains these hosts and returns the job when it has ended.
     pub(crate) async fn retrained(&self, hosts: &[&str]) -> Value {
         let job = self.retrain(hosts).await;
+        self.until(&job, |job| !job["finished_at"].is_null()).await
+    }
+
+    /// Retrains every host and returns the job when it has ended.
+    pub(crate) async fn retrained_all(&self) -> Value {
+        let job = self.queued(None).await;
         self.until(&job, |job| !job["finished_at"].is_null()).await
     }
 
