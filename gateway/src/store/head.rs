@@ -73,13 +73,6 @@ impl Rows {
         size_of_val(self.cells.as_slice()) + size_of_val(self.runs.as_slice()) + self.texts_bytes
     }
 
-    /// Returns how many values there are.
-    pub(super) fn values(&self) -> usize {
-        let runs = self.runs.iter();
-        runs.map(|run| run.rows as usize * run.shape.columns.len())
-            .sum()
-    }
-
     /// Appends a row: its time and a cell for each of the shape's columns; `texts` are those that cells name. Returns the
     /// memory that it takes.
     pub(super) fn push(

@@ -26,6 +26,7 @@ mod reload;
 mod rollups;
 mod scanner;
 mod store;
+mod store_bounds;
 mod streamed;
 mod support;
 mod tls;
