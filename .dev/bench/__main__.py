@@ -135,7 +135,25 @@ def streamed(name, make, args, folder):
             "peak memory over it, MB": usage.memory_mb}
 
 
-PARTS = {"ingest": ingest, "files": files, "real": real, "dashboards": dashboards, "month": month, "streamed": streamed}
+def replay(name, make, args, folder):
+    """A start after a kill, with all points in the journal alone: how fast it is read."""
+    if name != "headroom":
+        return {}
+    server = make(folder)
+    # So much that nothing is sealed before the kill, nor while the journal is read.
+    server.environment |= {"HEADROOM_STORE_MEMORY_MAX_BYTES": "16GiB", "HEADROOM_JOURNAL_MAX_BYTES": "64GiB"}
+    empty_s = server.start()
+    lines, _, _ = load.push(server, points.telegraf(args.hosts, args.hours, START_S))
+    server.kill()
+    journal_mb = sum(path.stat().st_size for path in (folder / "journal").rglob("*") if path.is_file()) / 1e6
+    loaded_s, cpu_s = server.start(), server.cpu_s()
+    usage = server.stop()
+    return {"replayed lines": lines, "journal, MB": journal_mb, "start-up with them, s": loaded_s,
+            "replayed lines/s": lines / (loaded_s - empty_s), "replayed lines per CPU-s": lines / cpu_s,
+            "peak memory, replay and seal, MB": usage.memory_mb}
+
+
+PARTS = {"ingest": ingest, "files": files, "real": real, "dashboards": dashboards, "month": month, "streamed": streamed, "replay": replay}
 
 
 def main():

@@ -1,6 +1,8 @@
 //! Applies to the store what the journal holds beyond the last seal, and seals on the way where that is more than memory
 //! may hold.
 
+use std::time::Instant;
+
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -23,7 +25,8 @@ pub(super) struct Replay<'a> {
 impl Replay<'_> {
     pub(super) fn run(&self, journal: &Journal, store: &Store) -> Result<(), StartError> {
         let mut reader = journal.reader(store.sealed_through() + 1);
-        let mut batches = 0_u64;
+        let started = Instant::now();
+        let (mut batches, mut lines) = (0_u64, 0_usize);
         let mut may_seal = self.now_ns.is_some();
         while let Some((sequence, batch)) = reader.next_committed()? {
             if self.stop.is_cancelled() {
@@ -38,6 +41,7 @@ impl Replay<'_> {
                 Ok(text) => {
                     let (database, policy) = (&batch.database, batch.retention_policy.as_deref());
                     let taken = self.accepted_lines(store, &batch, &text);
+                    lines += taken.len();
                     store.apply(sequence, database, policy, batch.received_ns, &taken)?;
                     store.end_claims();
                     if may_seal && store.is_full() {
@@ -50,7 +54,7 @@ impl Replay<'_> {
             }
             batches += 1;
         }
-        tracing::info!(batches, "the journal is replayed");
+        tracing::info!(batches, lines, took = ?started.elapsed(), "the journal is replayed");
         Ok(())
     }
 

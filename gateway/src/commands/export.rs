@@ -5,7 +5,6 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write},
     path::Path,
-    sync::Arc,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -15,11 +14,11 @@ use super::{CommandError, parquet::ParquetPoints};
 use crate::{
     app,
     config::{ExportArgs, ExportFormat},
-    store::{Column, SeriesInfo, Store, StoreError, Value, View},
+    store::{Column, FieldType, SeriesInfo, Store, StoreError, Value, View},
 };
 
-/// Series that are read at a time.
-const SERIES_PER_READ: usize = 64;
+/// Points of each field that are read at a time, or what a chunk holds of them.
+const POINTS_PER_READ: usize = 8_192;
 
 /// Exports what is asked for; returns how many values it wrote.
 ///
@@ -53,11 +52,15 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
         };
         let mut points = ParquetPoints::start(File::create(path).map_err(failed)?)
             .map_err(|error| failed(io::Error::other(error)))?;
-        let values = each_series(&view, args, &mut |measurement, series, columns| {
-            points
-                .push(measurement, series, columns)
-                .map_err(io::Error::other)
-        })
+        let values = each_part(
+            &view,
+            args,
+            POINTS_PER_READ,
+            &mut |measurement, series, columns| {
+                let pushed = points.push(measurement, series, columns);
+                pushed.map_err(io::Error::other)
+            },
+        )
         .map_err(|error| error.of_file(path))?;
         points
             .finish()
@@ -67,14 +70,16 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
     match &args.output {
         None => {
             let mut out = BufWriter::new(io::stdout().lock());
-            let values = write_all(&view, args, &mut out, path)?;
+            let values = write_all(&view, args, POINTS_PER_READ, &mut out)
+                .map_err(|error| error.of_file(path))?;
             out.flush().map_err(failed)?;
             Ok(values)
         }
         Some(path) if path.extension().is_some_and(|extension| extension == "gz") => {
             let file = File::create(path).map_err(failed)?;
             let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
-            let values = write_all(&view, args, &mut out, path)?;
+            let values = write_all(&view, args, POINTS_PER_READ, &mut out)
+                .map_err(|error| error.of_file(path))?;
             out.finish()
                 .and_then(|mut out| out.flush())
                 .map_err(failed)?;
@@ -82,7 +87,8 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
         }
         Some(path) => {
             let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-            let values = write_all(&view, args, &mut out, path)?;
+            let values = write_all(&view, args, POINTS_PER_READ, &mut out)
+                .map_err(|error| error.of_file(path))?;
             out.flush().map_err(failed)?;
             Ok(values)
         }
@@ -90,6 +96,7 @@ fn write_to(store: &Store, args: &ExportArgs) -> Result<u64, CommandError> {
 }
 
 /// What cannot be done while points are read and written.
+#[derive(Debug)]
 enum Failed {
     Read(StoreError),
     Write(io::Error),
@@ -107,28 +114,34 @@ impl Failed {
 fn write_all(
     view: &View,
     args: &ExportArgs,
+    points: usize,
     out: &mut dyn Write,
-    path: &Path,
-) -> Result<u64, CommandError> {
-    if args.format == ExportFormat::Csv {
-        out.write_all(b"measurement,tags,time,field,type,value\n")
-            .map_err(CommandError::file("write", path))?;
+) -> Result<u64, Failed> {
+    let is_csv = args.format == ExportFormat::Csv;
+    if is_csv {
+        let head = b"measurement,tags,time,field,type,value\n";
+        out.write_all(head).map_err(Failed::Write)?;
     }
-    let written = each_series(view, args, &mut |measurement, series, columns| {
-        if args.format == ExportFormat::Csv {
+    each_part(view, args, points, &mut |measurement, series, columns| {
+        if is_csv {
             write_csv(measurement, series, columns, out)
         } else {
             write_lines(measurement, series, columns, out)
         }
-    });
-    written.map_err(|error| error.of_file(path))
+    })
 }
 
-/// Takes a series' points: its measurement, itself, and its fields' columns.
-type TakeSeries<'a> = &'a mut dyn FnMut(&str, &SeriesInfo, &[(&str, &Column)]) -> io::Result<()>;
+/// Takes points of a series: its measurement, itself, and its fields' columns.
+type TakePart<'a> = &'a mut dyn FnMut(&str, &SeriesInfo, &[(&str, &Column)]) -> io::Result<()>;
 
-/// Shows the points that are asked for, a series at a time; returns how many values there are.
-fn each_series(view: &View, args: &ExportArgs, take: TakeSeries<'_>) -> Result<u64, Failed> {
+/// Shows the points that are asked for, some of a series at a time, in the order of the output: in line protocol all fields
+/// of a time stand together, in the other forms all times of a field. Returns how many values there are.
+fn each_part(
+    view: &View,
+    args: &ExportArgs,
+    points: usize,
+    take: TakePart<'_>,
+) -> Result<u64, Failed> {
     let nanos = |time: chrono::DateTime<chrono::Utc>| time.timestamp_nanos_opt();
     let first = args.since.and_then(nanos).unwrap_or(i64::MIN);
     let last = args.until.and_then(nanos).map_or(i64::MAX, |end| end - 1);
@@ -138,25 +151,73 @@ fn each_series(view: &View, args: &ExportArgs, take: TakeSeries<'_>) -> Result<u
         if wanted.is_some_and(|wanted| wanted != measurement.as_ref()) {
             continue;
         }
-        let fields = view.fields(&measurement).into_iter();
-        let mut fields: Vec<Arc<str>> = fields.map(|field| field.name).collect();
-        fields.dedup();
-        let names: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
-        for series in view.series(&measurement, &[]).chunks(SERIES_PER_READ) {
-            let numbers: Vec<u32> = series.iter().map(|series| series.number).collect();
-            let read = view.scan(&measurement, &numbers, &names, first, last);
-            for (series, columns) in series.iter().zip(&read.map_err(Failed::Read)?) {
-                let columns = names.iter().copied().zip(columns);
-                let columns: Vec<(&str, &Column)> = columns
-                    .flat_map(|(name, columns)| columns.iter().map(move |column| (name, column)))
-                    .collect();
-                let here = columns.iter().map(|(_, column)| column.len() as u64);
-                values += here.sum::<u64>();
-                take(&measurement, series, &columns).map_err(Failed::Write)?;
+        let fields = view.fields(&measurement);
+        let mut names: Vec<&str> = fields.iter().map(|field| field.name.as_ref()).collect();
+        names.dedup();
+        let groups: Vec<(Vec<&str>, Option<FieldType>)> = if args.format == ExportFormat::Lp {
+            vec![(names, None)]
+        } else {
+            let each = fields.iter();
+            each.map(|field| (vec![field.name.as_ref()], Some(field.field_type)))
+                .collect()
+        };
+        for series in view.series(&measurement, &[]) {
+            for (names, field_type) in &groups {
+                let part = Part {
+                    measurement: &measurement,
+                    series: &series,
+                    names,
+                    field_type: *field_type,
+                };
+                values += part.each_slice(view, (first, last), points, take)?;
             }
         }
     }
     Ok(values)
+}
+
+/// Fields of a series, in one type or in all.
+struct Part<'a> {
+    measurement: &'a str,
+    series: &'a SeriesInfo,
+    names: &'a [&'a str],
+    field_type: Option<FieldType>,
+}
+
+impl Part<'_> {
+    /// Shows the points of a span, so many of each field at a time.
+    fn each_slice(
+        &self,
+        view: &View,
+        (mut first, last): (i64, i64),
+        points: usize,
+        take: TakePart<'_>,
+    ) -> Result<u64, Failed> {
+        let (number, names) = (self.series.number, self.names);
+        let mut values = 0;
+        loop {
+            let span = (first, last);
+            let (_, end) = view.slice(self.measurement, number, names, span, points, true);
+            let read = view.scan(self.measurement, &[number], names, first, end);
+            for columns in read.map_err(Failed::Read)? {
+                let columns = names.iter().copied().zip(&columns);
+                let columns: Vec<(&str, &Column)> = columns
+                    .flat_map(|(name, columns)| columns.iter().map(move |column| (name, column)))
+                    .filter(|(_, column)| {
+                        let found = column.values.field_type();
+                        self.field_type.is_none_or(|wanted| wanted == found)
+                    })
+                    .collect();
+                let here = columns.iter().map(|(_, column)| column.len() as u64);
+                values += here.sum::<u64>();
+                take(self.measurement, self.series, &columns).map_err(Failed::Write)?;
+            }
+            if end >= last {
+                return Ok(values);
+            }
+            first = end + 1;
+        }
+    }
 }
 
 /// Writes a series' points, one line a time with all fields that have a value then.
@@ -249,4 +310,67 @@ fn write_csv(
         }
     }
     rows.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        lines::{Precision, scan},
+        store::{Batch, StoreOptions},
+    };
+
+    const WEEK_NS: usize = 7 * 86_400_000_000_000;
+
+    fn exported(view: &View, format: ExportFormat, points: usize) -> (u64, String) {
+        let args = ExportArgs {
+            format,
+            database: "db".to_owned(),
+            retention_policy: None,
+            measurement: None,
+            since: None,
+            until: None,
+            output: None,
+        };
+        let mut out = Vec::new();
+        let values = write_all(view, &args, points, &mut out).expect("an export");
+        (values, String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn the_output_is_the_same_however_many_points_are_read_at_a_time() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path(), StoreOptions::default()).expect("it opens");
+        let line = |at: usize, value: &str| {
+            let host = at % 2;
+            format!("m,host=h{host} a={value},b=\"text {at}\" {at}\nm,host=h{host} c=true -1{at}\n")
+        };
+        // Chunks that overlap, a field that changes its type, and points that are in memory.
+        let batches: [Vec<String>; 4] = [
+            (0..40).map(|at| line(at, "1i")).collect(),
+            (20..60).map(|at| line(at, "2i")).collect(),
+            (0..30).map(|at| line(WEEK_NS + at, "1.5")).collect(),
+            (50..70).map(|at| line(at, "3i")).collect(),
+        ];
+        for (lines, sequence) in batches.into_iter().zip(1..) {
+            let text = lines.concat();
+            let points = scan(text.as_bytes(), Precision::Nanoseconds);
+            let batch = Batch::of_points(points.map(|line| line.verdict.expect("a good line")));
+            let applied = store.apply(sequence, "db", None, 0, &batch);
+            applied.expect("the store takes points");
+            if sequence < 4 {
+                store.seal().expect("it seals");
+            }
+        }
+        let view = store.view("db", None).expect("a database");
+        for format in [ExportFormat::Lp, ExportFormat::Csv] {
+            let whole = exported(&view, format, usize::MAX);
+            assert_eq!(whole.0, 3 * 100, "{}", whole.1);
+            for points in [1, 7, 20] {
+                assert_eq!(exported(&view, format, points), whole);
+            }
+        }
+        let lines = exported(&view, ExportFormat::Lp, 7).1;
+        assert_eq!(lines.lines().count(), 2 * 100);
+    }
 }

@@ -50,6 +50,8 @@ pub(super) struct Policy {
     /// How long points are kept; 0: for ever.
     pub(super) duration_ns: i64,
     pub(super) is_default: bool,
+    /// Whether it is in memory alone.
+    pub(super) is_new: bool,
     /// Points before this are not shown any more.
     pub(super) cutoff_ns: i64,
     pub(super) measurements: BTreeMap<Arc<str>, Measurement>,
@@ -335,6 +337,7 @@ impl Policy {
             name,
             duration_ns,
             is_default,
+            is_new: false,
             cutoff_ns: i64::MIN,
             measurements: BTreeMap::new(),
         }

@@ -3,7 +3,7 @@
 //! Invariant: `times` and `values` have the same length. A column is *tidy* when its times rise strictly; what readers
 //! get is tidy.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 /// The type of a field's values. Where a field has several, the smaller one here is the one that it is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +180,16 @@ impl Values {
             Self::Text(list) => Value::Text(Arc::clone(&list[index])),
             Self::Boolean(list) => Value::Boolean(list[index]),
         }
+    }
+
+    /// Returns how large the different texts are, which is what a chunk keeps of them; numbers have none.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let Self::Text(list) = self else {
+            return 0;
+        };
+        let different: HashSet<&Arc<str>> = list.iter().collect();
+        different.into_iter().map(|text| text.len()).sum()
     }
 
     /// Appends a value; returns false when its type is another.

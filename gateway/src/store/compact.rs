@@ -7,29 +7,34 @@
 use std::sync::Arc;
 
 use super::{
-    Column, Store, StoreError, Underway,
+    Column, FieldType, Store, StoreError, Underway,
     catalogue::{Address, chunks_mut},
     chunk::{self, Encoder, NewChunk},
     disk::rows,
     head::ChunkMeta,
-    seal::CHUNK_POINTS_MAX,
+    seal::{CHUNK_POINTS_MAX, CHUNK_TEXT_BYTES_MAX},
 };
 
 /// Chunks that are merged at the least.
 const MERGED_MIN: usize = 4;
 /// How much more than the oldest of the chunks all of them must hold.
 const GROWTH: usize = 3;
-/// Columns that are merged in one transaction.
+/// What a merged chunk takes at most. Numbers take half of it; large texts are not worth the work.
+const MERGED_BYTES_MAX: u32 = 256 << 10;
+/// Columns that are merged together.
 const SLICE_COLUMNS: usize = 500;
+/// What their chunks take, a column more or less.
+const SLICE_BYTES: u64 = 4 << 20;
 /// Series that are looked at under one lock.
 const SLICE_SERIES: usize = 2_000;
 
 /// Finds the newest chunks that are worth merging.
 fn worth_merging(chunks: &[ChunkMeta]) -> Option<&[ChunkMeta]> {
-    let (mut points, mut found) = (0, None);
+    let (mut points, mut bytes, mut found) = (0, 0_u32, None);
     for (index, chunk) in chunks.iter().enumerate().rev() {
         points += chunk.points as usize;
-        if points > CHUNK_POINTS_MAX {
+        bytes = bytes.saturating_add(chunk.size_bytes);
+        if points > CHUNK_POINTS_MAX || bytes > MERGED_BYTES_MAX {
             break;
         }
         if chunks.len() - index >= MERGED_MIN && chunk.points as usize * GROWTH <= points {
@@ -44,6 +49,13 @@ struct Merge {
     address: Address,
     chunks: Vec<ChunkMeta>,
     cutoff_ns: i64,
+}
+
+/// Chunks that became one; none where retention has taken all points.
+struct Merged<'a> {
+    address: &'a Address,
+    chunks: &'a [ChunkMeta],
+    new: Option<NewChunk>,
 }
 
 impl Store {
@@ -62,17 +74,20 @@ impl Store {
     ///
     /// When the file cannot be read or written; every finished slice stays.
     pub fn compact_while(&self, has_time: impl Fn() -> bool) -> Result<usize, StoreError> {
-        let _changing = self.0.changing.lock();
+        let _changing = self.change()?;
         let mut merged = 0;
         for (policy_id, name) in self.places() {
             let mut from = 0;
-            while let Some((merges, next)) = self.find_merges(policy_id, &name, from) {
-                for slice in merges.chunks(SLICE_COLUMNS) {
+            'found: while let Some((merges, next)) = self.find_merges(policy_id, &name, from) {
+                for slice in slices(&merges) {
                     if !has_time() {
                         return Ok(merged);
                     }
                     let _underway = Underway::new(&self.0.merging);
-                    self.make_room()?;
+                    if self.make_room()? {
+                        // The chunks that went may be among those that were found.
+                        continue 'found;
+                    }
                     merged += self.merge_slice(slice)?;
                 }
                 from = next;
@@ -129,61 +144,96 @@ impl Store {
     }
 
     fn merge_slice(&self, merges: &[Merge]) -> Result<usize, StoreError> {
-        let made = merges
-            .iter()
-            .map(|merge| self.merged(merge))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.0.disk.write(|transaction| {
-            for (merge, made) in merges.iter().zip(&made) {
-                let kept = made.as_ref().map(|made| made.meta.id);
-                for chunk in merge.chunks.iter().filter(|chunk| Some(chunk.id) != kept) {
-                    rows::drop_chunk(transaction, chunk.id)?;
-                }
-                if let Some(made) = made {
-                    rows::change_chunk(transaction, made)?;
-                }
-            }
-            Ok(())
-        })?;
-        let mut gone = 0;
-        let mut state = self.0.state.write();
-        for (merge, made) in merges.iter().zip(made) {
-            let Some(chunks) = chunks_mut(&mut state, &merge.address) else {
-                continue;
-            };
-            let at = chunks
-                .iter()
-                .position(|chunk| chunk.id == merge.chunks[0].id);
-            if let Some(at) = at {
-                let made = made.map(|made| made.meta);
-                gone += merge.chunks.len() - usize::from(made.is_some());
-                chunks.splice(at..at + merge.chunks.len(), made);
+        let mut packing = Encoder::new(self.0.options.rollup_from_points);
+        let mut made: Vec<Merged<'_>> = Vec::with_capacity(merges.len());
+        for merge in merges {
+            let (chunks, column) = self.read_newest(merge)?;
+            if let (MERGED_MIN.., Some(last)) = (chunks.len(), chunks.last()) {
+                let new = packing.encode_with_meta(&column, last.id)?;
+                made.push(Merged {
+                    address: &merge.address,
+                    chunks,
+                    new,
+                });
             }
         }
+        let mut gone = 0;
+        self.0.disk.write_each(
+            &made,
+            |transaction, Merged { chunks, new, .. }| {
+                let kept = new.as_ref().map(|new| new.meta.id);
+                for chunk in chunks.iter().filter(|chunk| Some(chunk.id) != kept) {
+                    rows::drop_chunk(transaction, chunk.id)?;
+                }
+                if let Some(new) = new {
+                    rows::change_chunk(transaction, new)?;
+                }
+                Ok(())
+            },
+            |written, _| {
+                let mut state = self.0.state.write();
+                for merged in written {
+                    let Some(chunks) = chunks_mut(&mut state, merged.address) else {
+                        continue;
+                    };
+                    let at = chunks
+                        .iter()
+                        .position(|chunk| chunk.id == merged.chunks[0].id);
+                    if let Some(at) = at {
+                        let new = merged.new.as_ref().map(|new| new.meta);
+                        gone += merged.chunks.len() - usize::from(new.is_some());
+                        chunks.splice(at..at + merged.chunks.len(), new);
+                    }
+                }
+            },
+        )?;
         Ok(gone)
     }
 
-    fn merged(&self, merge: &Merge) -> Result<Option<NewChunk>, StoreError> {
-        let mut columns = Vec::with_capacity(merge.chunks.len());
+    /// Reads the points of a merge: of the newest chunks whose texts are not too large for one.
+    fn read_newest<'a>(&self, merge: &'a Merge) -> Result<(&'a [ChunkMeta], Column), StoreError> {
+        let mut columns: Vec<Column> = Vec::with_capacity(merge.chunks.len());
+        let mut bytes = 0;
         self.0.disk.read(|reader| {
-            for meta in &merge.chunks {
-                let bytes = rows::chunk(reader, meta.id)?;
+            for meta in merge.chunks.iter().rev() {
+                let chunk = rows::chunk(reader, meta.id)?;
                 let missing = || StoreError::Catalogue(format!("chunk {} is missing", meta.id));
-                columns.push(chunk::decode(&bytes.ok_or_else(missing)?)?);
+                let column = chunk::decode(&chunk.ok_or_else(missing)?)?;
+                bytes += column.values.text_bytes();
+                if bytes > CHUNK_TEXT_BYTES_MAX {
+                    break;
+                }
+                columns.push(column);
             }
             Ok(())
         })?;
-        let whole = columns.into_iter().reduce(|mut whole: Column, next| {
+        let chunks = &merge.chunks[merge.chunks.len() - columns.len()..];
+        let whole = columns.into_iter().rev().reduce(|mut whole, next| {
             whole.append(next);
             whole
         });
-        let (Some(whole), Some(last)) = (whole, merge.chunks.last()) else {
-            return Ok(None);
-        };
+        let whole = whole.unwrap_or_else(|| Column::new(FieldType::Text));
         let whole = whole.tidied().between(merge.cutoff_ns, i64::MAX);
-        let mut packing = Encoder::new(self.0.options.rollup_from_points);
-        Ok(packing.encode_with_meta(&whole, last.id)?)
+        Ok((chunks, whole))
     }
+}
+
+/// Cuts a list of merges into slices.
+fn slices(merges: &[Merge]) -> impl Iterator<Item = &[Merge]> {
+    let mut left = merges;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let is_in = |merge: &&Merge| {
+            let is_in = bytes < SLICE_BYTES;
+            let chunks = merge.chunks.iter().map(|chunk| u64::from(chunk.size_bytes));
+            bytes += chunks.sum::<u64>();
+            is_in
+        };
+        let count = left.iter().take(SLICE_COLUMNS).take_while(is_in).count();
+        let (slice, rest) = left.split_at(count);
+        left = rest;
+        (!slice.is_empty()).then_some(slice)
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Databases and their retention policies: made, changed, dropped.
 
+use std::sync::atomic::Ordering;
+
 use super::{
     DEFAULT_POLICY, Store, StoreError,
     catalogue::{Database, Policy},
     delete::Deletion,
-    disk::rows,
-    series::Series,
+    disk::rows::{self, PolicyRow},
 };
 
 /// The longest name of a database or retention policy.
@@ -27,20 +28,7 @@ impl Store {
     ///
     /// When the name is none or the file cannot be written.
     pub fn create_database(&self, name: &str) -> Result<(), StoreError> {
-        self.ensure(name, None)
-    }
-
-    /// Makes sure that a database and a policy of it are there.
-    pub(super) fn ensure(&self, database: &str, policy: Option<&str>) -> Result<(), StoreError> {
-        let is_there = || {
-            let state = self.0.state.read();
-            let found = state.iter().find(|found| found.name == database);
-            found.is_some_and(|found| found.policy(policy).is_some())
-        };
-        if is_there() {
-            return Ok(());
-        }
-        self.make_policy(database, policy.unwrap_or(DEFAULT_POLICY), 0, false)
+        self.make_policy(name, DEFAULT_POLICY, 0, false)
     }
 
     /// Makes a retention policy, and its database where that is not there either. One that is there with the same
@@ -90,67 +78,106 @@ impl Store {
         duration_ns: i64,
         is_default: bool,
     ) -> Result<(), StoreError> {
+        {
+            let mut state = self.0.state.write();
+            self.make_in(&mut state, database, name, duration_ns, is_default)?;
+        }
+        self.write_new_policies()
+    }
+
+    /// Makes a retention policy, and its database where that is not there either, in memory alone: the next seal writes it
+    /// before anything else, and until then the journal has the batch that it was made for. One that is there stays.
+    pub(super) fn make_in(
+        &self,
+        state: &mut Vec<Database>,
+        database: &str,
+        name: &str,
+        duration_ns: i64,
+        is_default: bool,
+    ) -> Result<(), StoreError> {
         if [database, name]
             .iter()
             .any(|name| name.is_empty() || name.len() > NAME_MAX_BYTES)
         {
             return Err(StoreError::NameInvalid);
         }
-        let _changing = self.0.changing.lock();
-        let (database_is_new, policy_is_new) = {
-            let state = self.0.state.read();
-            let found = state.iter().find(|found| found.name == database);
-            (
-                found.is_none(),
-                found.is_none_or(|found| found.policy(Some(name)).is_none()),
-            )
-        };
-        if !policy_is_new {
-            return Ok(());
-        }
-        let mut made: Vec<(String, i64, bool)> = Vec::new();
-        if database_is_new && name != DEFAULT_POLICY {
-            made.push((DEFAULT_POLICY.to_owned(), 0, !is_default));
-        }
-        made.push((
-            name.to_owned(),
-            duration_ns,
-            is_default || (database_is_new && made.is_empty()),
-        ));
-        let ids = self.0.disk.write(|transaction| {
-            if database_is_new {
-                rows::add_database(transaction, database)?;
-            }
-            made.iter()
-                .map(|(name, duration, default)| {
-                    rows::add_policy(transaction, database, name, *duration, *default)
-                })
-                .collect::<rusqlite::Result<Vec<_>>>()
-                .map_err(Into::into)
-        })?;
-        let mut state = self.0.state.write();
-        if database_is_new {
+        let known = state.iter().position(|found| found.name == database);
+        let at = known.unwrap_or_else(|| {
             state.push(Database {
                 name: database.to_owned(),
                 policies: Vec::new(),
             });
+            state.len() - 1
+        });
+        let policies = &mut state[at].policies;
+        if policies.iter().any(|policy| policy.name == name) {
+            return Ok(());
         }
-        let Some(found) = state.iter_mut().find(|found| found.name == database) else {
-            return Err(StoreError::DatabaseUnknown(database.to_owned()));
+        let mut add = |name: &str, duration_ns, is_default| {
+            let id = self.0.last_policy.fetch_add(1, Ordering::Relaxed) + 1;
+            let mut policy = Policy::new(id, name.to_owned(), duration_ns, is_default);
+            policy.is_new = true;
+            policies.push(policy);
         };
-        for ((name, duration_ns, is_default), id) in made.into_iter().zip(ids) {
-            if is_default {
-                self.note_removal();
-                found
-                    .policies
-                    .iter_mut()
-                    .for_each(|policy| policy.is_default = false);
+        let is_first = known.is_none();
+        if is_first && name != DEFAULT_POLICY {
+            add(DEFAULT_POLICY, 0, !is_default);
+        }
+        add(
+            name,
+            duration_ns,
+            is_default || (is_first && name == DEFAULT_POLICY),
+        );
+        if is_default {
+            self.note_removal();
+            let count = policies.len();
+            for policy in &mut policies[..count - 1] {
+                policy.is_default = false;
             }
-            found
-                .policies
-                .push(Policy::new(id, name, duration_ns, is_default));
         }
         Ok(())
+    }
+
+    /// Writes the policies that are in memory alone. The writer's connection is taken before the state is looked at: what
+    /// is dropped goes from both with it taken, so that nothing is written that was dropped.
+    pub(super) fn write_new_policies(&self) -> Result<(), StoreError> {
+        if self.new_policies().is_empty() {
+            return Ok(());
+        }
+        let written = self.0.disk.write(|transaction| {
+            let new = self.new_policies();
+            for policy in &new {
+                if let Some(id) = rows::replaced_policy(transaction, policy)? {
+                    rows::drop_policy(transaction, id)?;
+                    self.0.is_unfinished.store(true, Ordering::Relaxed);
+                }
+                rows::add_policy(transaction, policy)?;
+            }
+            Ok(new)
+        })?;
+        let is_written = |id| written.iter().any(|policy| policy.id == id);
+        let mut state = self.0.state.write();
+        for policy in state.iter_mut().flat_map(|found| &mut found.policies) {
+            policy.is_new &= !is_written(policy.id);
+        }
+        Ok(())
+    }
+
+    fn new_policies(&self) -> Vec<PolicyRow> {
+        let state = self.0.state.read();
+        let all = state.iter().flat_map(|database| {
+            let policies = database.policies.iter();
+            policies.map(move |policy| (database, policy))
+        });
+        all.filter(|(_, policy)| policy.is_new)
+            .map(|(database, policy)| PolicyRow {
+                id: policy.id,
+                database: database.name.clone(),
+                name: policy.name.clone(),
+                duration_ns: policy.duration_ns,
+                is_default: policy.is_default,
+            })
+            .collect()
     }
 
     /// Changes a retention policy. What a shorter duration leaves outside goes with the next [`Store::enforce`].
@@ -177,7 +204,8 @@ impl Store {
         name: &str,
         change: PolicyChange,
     ) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
+        let _changing = self.change()?;
+        self.write_new_policies()?;
         let policies = self
             .policies(database)
             .ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
@@ -215,9 +243,8 @@ impl Store {
     ///
     /// When it is the default one, is not there, or the file cannot be written.
     pub fn drop_policy(&self, database: &str, name: &str) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
-        let (through, dropped) = {
-            let mut state = self.0.state.write();
+        let _changing = self.change()?;
+        self.drop_policies(Deletion::of_all(0, database, Some(name)), |state| {
             let found = state.iter_mut().find(|found| found.name == database);
             let found = found.ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
             let index = found.policies.iter().position(|policy| policy.name == name);
@@ -225,11 +252,8 @@ impl Store {
             if found.policies[index].is_default {
                 return Err(StoreError::PolicyIsDefault(name.to_owned()));
             }
-            self.note_removal();
-            (self.applied_through(), vec![found.policies.remove(index)])
-        };
-        let deletion = Deletion::of_all(through, database, Some(name));
-        self.drop_policies(&deletion, &dropped, |_| Ok(()))
+            Ok(vec![found.policies.remove(index)])
+        })
     }
 
     /// Drops a database with all that it holds; one that is not there stays away.
@@ -238,47 +262,47 @@ impl Store {
     ///
     /// When the file cannot be written.
     pub fn drop_database(&self, name: &str) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
-        let (through, dropped) = {
-            let mut state = self.0.state.write();
-            let Some(index) = state.iter().position(|found| found.name == name) else {
-                return Ok(());
-            };
-            self.note_removal();
-            (self.applied_through(), state.remove(index).policies)
-        };
-        let deletion = Deletion::of_all(through, name, None);
-        self.drop_policies(&deletion, &dropped, |transaction| {
-            Ok(rows::drop_database(transaction, name)?)
+        let _changing = self.change()?;
+        self.drop_policies(Deletion::of_all(0, name, None), |state| {
+            let index = state.iter().position(|found| found.name == name);
+            Ok(index.map_or_else(Vec::new, |index| state.remove(index).policies))
         })
     }
 
-    /// Takes policies that are out of memory from the disk.
+    /// Takes policies from memory, notes in the file that they are gone, and then takes from it what they held.
     fn drop_policies(
         &self,
-        deletion: &Deletion,
-        dropped: &[Policy],
-        also: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), StoreError>,
+        deletion: Deletion,
+        take: impl FnOnce(&mut Vec<Database>) -> Result<Vec<Policy>, StoreError>,
     ) -> Result<(), StoreError> {
-        let series = || {
+        self.0.disk.write(|transaction| {
+            let (through, dropped) = {
+                let mut state = self.0.state.write();
+                let dropped = take(&mut state)?;
+                self.note_removal();
+                (self.applied_through(), dropped)
+            };
+            if dropped.is_empty() {
+                return Ok(());
+            }
             let measurements = dropped
                 .iter()
                 .flat_map(|policy| policy.measurements.values());
-            measurements.flat_map(|measurement| &measurement.series)
-        };
-        self.free(series().map(|series| series.head.memory_bytes()).sum());
-        let chunks = series()
-            .flat_map(Series::each_chunks)
-            .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.id));
-        self.0.disk.write(|transaction| {
-            rows::add_deletion(transaction, deletion)?;
-            for id in chunks {
-                rows::drop_chunk(transaction, id)?;
-            }
-            for policy in dropped {
+            let series = measurements.flat_map(|measurement| &measurement.series);
+            self.free(series.map(|series| series.head.memory_bytes()).sum());
+            let deletion = Deletion {
+                through,
+                ..deletion
+            };
+            rows::add_deletion(transaction, &deletion)?;
+            for policy in &dropped {
                 rows::drop_policy(transaction, policy.id)?;
             }
-            also(transaction)
-        })
+            if deletion.policy.is_none() {
+                rows::drop_database(transaction, &deletion.database)?;
+            }
+            Ok(())
+        })?;
+        self.finish()
     }
 }

@@ -1,20 +1,17 @@
 //! Deletes points, and sees to it that they do not come back.
 //!
-//! A deletion takes the points from memory and from the chunks, and is itself kept in the file, in the transaction that
-//! changes the chunks: with the journal's sequence at which it happened. A replay passes over what older batches hold of
-//! the deleted points; batches behind the deletion bring new ones. It is forgotten when the journal is sealed beyond it.
+//! A deletion takes the points from memory, and is itself kept in the file, with the journal's sequence at which it
+//! happened. A replay passes over what older batches hold of the deleted points; batches behind the deletion bring new
+//! ones. It is forgotten when the journal is sealed beyond it. The transaction that notes it also notes that its chunks are
+//! to go, as they do then (`unfinished`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Store, StoreError,
-    catalogue::{Address, chunks_mut},
-    chunk::{self, Encoder},
-    disk::rows,
-    head::ChunkMeta,
+    catalogue::measurement_mut,
+    disk::rows::{self, Unfinished},
+    series::Series,
 };
 
 /// Which points of a measurement go.
@@ -117,21 +114,19 @@ impl Deletions {
     }
 }
 
-/// What a deletion found in memory: itself, for replays, and the chunks that hold some of its points.
-#[derive(Default)]
-struct Found {
-    deletions: Vec<Deletion>,
-    chunks: Vec<(Address, ChunkMeta)>,
-}
+/// What the keys of the series take that are deleted together; each stands in the file twice until they are gone.
+const KEYS_BYTES: usize = 512 << 10;
+/// Series whose points are looked for under one lock.
+const SLICE_SERIES: usize = 20_000;
 
 impl Store {
     /// Deletes points between two times, the ends included. Series that have no point left are forgotten, and so are
-    /// measurements without series.
+    /// measurements without series. Of very many series, some go after the others.
     ///
     /// # Errors
     ///
-    /// When the database is not there, or the file cannot be read or written; what is left of the deletion is undone by
-    /// a restart then.
+    /// When the database is not there, or the file cannot be read or written; what it has noted is finished later, and what
+    /// it has not is undone by a restart.
     pub fn delete(
         &self,
         database: &str,
@@ -139,121 +134,114 @@ impl Store {
         first: i64,
         last: i64,
     ) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
-        let found = self.delete_in_memory(database, doomed, first, last)?;
-        let changed = self.0.disk.write(|transaction| {
-            for deletion in &found.deletions {
-                rows::add_deletion(transaction, deletion)?;
-            }
-            let mut changed: Vec<(&Address, i64, Option<ChunkMeta>)> = Vec::new();
-            for (address, meta) in &found.chunks {
-                let left = if meta.first >= first && meta.last <= last {
-                    None
-                } else {
-                    let bytes = rows::chunk(transaction, meta.id)?;
-                    let bytes = bytes.ok_or_else(|| {
-                        StoreError::Catalogue(format!("chunk {} is missing", meta.id))
-                    })?;
-                    let column = chunk::decode(&bytes)?.outside(first, last);
-                    let from_points = self.0.options.rollup_from_points;
-                    Encoder::new(from_points).encode_with_meta(&column, meta.id)?
-                };
-                match &left {
-                    None => rows::drop_chunk(transaction, meta.id)?,
-                    Some(left) => rows::change_chunk(transaction, left)?,
-                }
-                changed.push((address, meta.id, left.map(|left| left.meta)));
-            }
-            Ok(changed)
-        })?;
-        let mut state = self.0.state.write();
-        for (address, id, left) in changed {
-            if let Some(chunks) = chunks_mut(&mut state, address) {
-                match left {
-                    None => chunks.retain(|chunk| chunk.id != id),
-                    Some(meta) => {
-                        for chunk in chunks.iter_mut().filter(|chunk| chunk.id == id) {
-                            *chunk = meta;
-                        }
+        let _changing = self.change()?;
+        for Doomed {
+            policy,
+            measurement,
+            series,
+        } in doomed
+        {
+            let place = [database, policy, measurement];
+            let Some(keys) = self.keys_of(place, series.as_deref())? else {
+                continue;
+            };
+            match series {
+                None => self.delete_in(place, &[None], first, last)?,
+                Some(_) => {
+                    for keys in keys.chunk_by(together()) {
+                        let keys: Vec<Option<&str>> = keys.iter().map(|key| Some(&**key)).collect();
+                        self.delete_in(place, &keys, first, last)?;
                     }
                 }
             }
         }
-        drop(state);
-        self.forget_empty(database)
+        Ok(())
     }
 
-    fn delete_in_memory(
+    /// Lists the keys of a measurement's series; `None` when it is not there.
+    fn keys_of(
         &self,
-        database: &str,
-        doomed: &[Doomed],
+        [database, policy, measurement]: [&str; 3],
+        numbers: Option<&[u32]>,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
+        let state = self.0.state.read();
+        let known = state.iter().find(|found| found.name == database);
+        let known = known.ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
+        let policy = known.policy(Some(policy));
+        let Some(found) = policy.and_then(|policy| policy.measurements.get(measurement)) else {
+            return Ok(None);
+        };
+        let is_there = |series: &&Series, number: u32| found.number_of(&series.key) == Some(number);
+        let key = |number: &u32| {
+            let series = found.series.get(*number as usize);
+            series
+                .filter(|series| is_there(series, *number))
+                .map(|series| Arc::clone(&series.key))
+        };
+        let numbers = numbers.unwrap_or_default();
+        Ok(Some(numbers.iter().filter_map(key).collect()))
+    }
+
+    /// Deletes points of a measurement, or of some of its series, and notes that in the file.
+    fn delete_in(
+        &self,
+        [database, policy, measurement]: [&str; 3],
+        keys: &[Option<&str>],
         first: i64,
         last: i64,
-    ) -> Result<Found, StoreError> {
-        let mut state = self.0.state.write();
-        let through = self.applied_through();
-        let known = state.iter_mut().find(|found| found.name == database);
-        let known = known.ok_or_else(|| StoreError::DatabaseUnknown(database.to_owned()))?;
-        let mut found = Found::default();
+    ) -> Result<(), StoreError> {
+        self.make_room()?;
         let mut freed = 0;
-        for Doomed {
-            policy,
-            measurement: name,
-            series,
-        } in doomed
-        {
-            let Some(policy) = known.policy_mut(Some(policy)) else {
-                continue;
+        let (through, policy_id) = {
+            let mut state = self.0.state.write();
+            let known = state.iter_mut().find(|found| found.name == database);
+            let Some(policy) = known.and_then(|found| found.policy_mut(Some(policy))) else {
+                return Ok(());
             };
-            let (policy_id, policy_name) = (policy.id, policy.name.clone());
-            let Some(measurement) = policy.measurements.get_mut(name) else {
-                continue;
+            let policy_id = policy.id;
+            let Some(found) = policy.measurements.get_mut(measurement) else {
+                return Ok(());
             };
-            let mut note = |series: Option<&str>| {
-                found.deletions.push(Deletion {
-                    measurement: Some(name.to_string()),
-                    series: series.map(str::to_owned),
-                    first,
-                    last,
-                    ..Deletion::of_all(through, database, Some(&policy_name))
-                });
-            };
-            let numbers: Vec<u32> = if let Some(numbers) = series {
-                let order = &measurement.order;
-                let is_there = |number: &&u32| {
-                    let series = measurement.series.get(**number as usize);
-                    series.is_some_and(|series| order.get(&series.key) == Some(*number))
-                };
-                numbers.iter().filter(is_there).copied().collect()
-            } else {
-                note(None);
-                measurement.order.values().copied().collect()
-            };
-            for number in numbers {
-                let one = &mut measurement.series[number as usize];
-                if series.is_some() {
-                    note(Some(&one.key));
-                }
-                freed += one.head.delete(first, last);
-                for (column, chunks) in one.each_chunks() {
-                    let address = Address {
-                        policy_id,
-                        measurement: Arc::clone(name),
-                        series: number,
-                        column,
-                    };
-                    let overlapping =
-                        |chunk: &&ChunkMeta| chunk.first <= last && chunk.last >= first;
-                    let chunks = chunks.iter().filter(overlapping);
-                    found
-                        .chunks
-                        .extend(chunks.map(|chunk| (address.clone(), *chunk)));
+            for key in keys {
+                match key {
+                    None => {
+                        let all = found.series.iter_mut();
+                        freed += all.map(|one| one.head.delete(first, last)).sum::<usize>();
+                    }
+                    Some(key) => {
+                        let number = found.number_of(key);
+                        let one = number.and_then(|number| found.series.get_mut(number as usize));
+                        freed += one.map_or(0, |one| one.head.delete(first, last));
+                    }
                 }
             }
-        }
-        drop(state);
+            (self.applied_through(), policy_id)
+        };
         self.free(freed);
-        Ok(found)
+        self.0.disk.write(|transaction| {
+            for key in keys {
+                let series = key.map(str::to_owned);
+                let measurement = Some(measurement.to_owned());
+                let deletion = Deletion {
+                    measurement: measurement.clone(),
+                    series: series.clone(),
+                    first,
+                    last,
+                    ..Deletion::of_all(through, database, Some(policy))
+                };
+                rows::add_deletion(transaction, &deletion)?;
+                let unfinished = Unfinished {
+                    policy_id,
+                    measurement,
+                    series,
+                    first,
+                    last,
+                };
+                rows::add_unfinished(transaction, &unfinished)?;
+            }
+            Ok(())
+        })?;
+        self.finish()
     }
 
     /// Drops a measurement from every retention policy of a database; returns whether it was there.
@@ -282,49 +270,83 @@ impl Store {
         Ok(!doomed.is_empty())
     }
 
-    /// Forgets series without points, and measurements without series. Must be called while nothing else changes the
-    /// catalogue.
-    pub(super) fn forget_empty(&self, database: &str) -> Result<(), StoreError> {
-        let mut series_ids: Vec<i64> = Vec::new();
-        let mut measurements: BTreeMap<i64, BTreeSet<Arc<str>>> = BTreeMap::new();
-        {
-            let mut state = self.0.state.write();
-            let found = state.iter_mut().find(|found| found.name == database);
-            for policy in found.into_iter().flat_map(|found| &mut found.policies) {
-                let policy_id = policy.id;
+    /// Forgets series without points in some measurements, and those of the measurements that have none left; a write waits
+    /// for a slice of them. Must be called while nothing else changes chunks.
+    pub(super) fn forget_empty(
+        &self,
+        is_wanted: impl Fn(i64, &str) -> bool,
+    ) -> Result<(), StoreError> {
+        for (policy_id, name) in self.places() {
+            if !is_wanted(policy_id, &name) {
+                continue;
+            }
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let mut series_ids: Vec<i64> = Vec::new();
+                from = self.forget_slice(policy_id, &name, at, &mut series_ids);
+                self.0.disk.write_each(
+                    &series_ids,
+                    |transaction, id| Ok(rows::drop_series(transaction, *id)?),
+                    |_, _| {},
+                )?;
+            }
+            if self.forget_measurement(policy_id, &name) {
+                self.0
+                    .disk
+                    .write(|transaction| Ok(rows::forget(transaction, policy_id, &name)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets those series from a number on that have no points; returns the number to go on at.
+    fn forget_slice(
+        &self,
+        policy_id: i64,
+        name: &str,
+        from: usize,
+        ids: &mut Vec<i64>,
+    ) -> Option<usize> {
+        let mut state = self.0.state.write();
+        let measurement = measurement_mut(&mut state, policy_id, name)?;
+        let next = measurement.series.len().min(from + SLICE_SERIES);
+        for number in from..next {
+            let series = &measurement.series[number];
+            let is_there = measurement.number_of(&series.key) == Some(number as u32);
+            if is_there && series.is_empty() {
                 self.note_removal();
-                policy.measurements.retain(|name, measurement| {
-                    let order = measurement.order.values().copied();
-                    let empty: Vec<u32> = order
-                        .filter(|number| measurement.series[*number as usize].is_empty())
-                        .collect();
-                    for number in empty {
-                        series_ids.extend(measurement.remove_series(number));
-                    }
-                    let is_left = !measurement.order.is_empty();
-                    if !is_left {
-                        measurements
-                            .entry(policy_id)
-                            .or_default()
-                            .insert(Arc::clone(name));
-                    }
-                    is_left
-                });
+                ids.extend(measurement.remove_series(number as u32));
             }
         }
-        if series_ids.is_empty() && measurements.is_empty() {
-            return Ok(());
+        (next < measurement.series.len()).then_some(next)
+    }
+
+    /// Forgets a measurement that has no series; says whether it did.
+    fn forget_measurement(&self, policy_id: i64, name: &str) -> bool {
+        let mut state = self.0.state.write();
+        let mut policies = state.iter_mut().flat_map(|database| &mut database.policies);
+        let Some(policy) = policies.find(|policy| policy.id == policy_id) else {
+            return false;
+        };
+        let found = policy.measurements.get(name);
+        let is_empty = found.is_some_and(|found| found.order.is_empty());
+        if is_empty {
+            self.note_removal();
+            policy.measurements.remove(name);
         }
-        self.0.disk.write(|transaction| {
-            for id in series_ids {
-                rows::drop_series(transaction, id)?;
-            }
-            for (policy_id, names) in measurements {
-                for name in names {
-                    rows::forget(transaction, policy_id, Some(&name))?;
-                }
-            }
-            Ok(())
-        })
+        is_empty
+    }
+}
+
+/// Says of one key after the other whether it is still of those that are deleted together.
+fn together() -> impl FnMut(&Arc<str>, &Arc<str>) -> bool {
+    let mut bytes = 0;
+    move |_, next| {
+        bytes += next.len();
+        let fits = bytes < KEYS_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
     }
 }

@@ -42,6 +42,25 @@ pub enum StoreError {
     /// The catalogue in the file does not fit together.
     #[error("the store's catalogue is damaged: {0}; restore the store from a backup")]
     Catalogue(String),
+    /// The log cannot be emptied, and would outgrow the bound together with the file.
+    #[error(
+        "another process reads the store's file, so that its log of {log_bytes} bytes cannot be emptied and there is no \
+         room below HEADROOM_STORE_MAX_BYTES; wait for its end (a backup), or raise the bound"
+    )]
+    LogHeld {
+        /// The log's size.
+        log_bytes: u64,
+    },
+    /// The file is at its bound, and there are no points to let go.
+    #[error(
+        "the store takes {used_bytes} of {max_bytes} bytes and has no points to let go; raise HEADROOM_STORE_MAX_BYTES"
+    )]
+    BoundReached {
+        /// What is in use.
+        used_bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
     /// A database is not there.
     #[error("database not found: {0}")]
     DatabaseUnknown(String),

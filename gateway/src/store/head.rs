@@ -77,13 +77,6 @@ impl Rows {
         self.runs.iter().map(|run| run.rows as usize).sum()
     }
 
-    /// Returns how many values there are.
-    pub(super) fn values(&self) -> usize {
-        let runs = self.runs.iter();
-        runs.map(|run| run.rows as usize * run.shape.columns.len())
-            .sum()
-    }
-
     /// Appends a row: its time and a cell for each of the shape's columns; `texts` are those that cells name. Returns the
     /// memory that it takes.
     pub(super) fn push(

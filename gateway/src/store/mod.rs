@@ -8,12 +8,17 @@
 //! - The type of a field is, in each week, the first that was judged; values of other types are refused before the journal
 //!   by [`Store::claim_types`], so that [`Store::apply`] never meets them.
 //! - A deletion that was answered stays one: a replay passes over what it took.
-//! - One thing at a time changes chunks or catalogue on disk: a seal, a compaction, a deletion, a retirement.
+//! - One thing at a time changes chunks, and holds `changing` from its begin to its end: a seal, a compaction, a deletion, a
+//!   retirement. What it found in memory is thus what it finds on disk. Pushes take no part in that: they make series,
+//!   columns, policies and databases in memory, and a seal writes those before the chunks that need them.
+//! - What changes policies or databases on disk holds the writer's connection while it looks at `state`: a policy that was
+//!   dropped is never written after that. `state` is never held while the connection is waited for.
 //! - [`Store::sealed_through`] names a sequence up to which everything is in the file; the journal may forget it. It is
 //!   written in a transaction of its own behind the chunks of a seal: a crash between them replays what is in the file
 //!   already, which changes nothing.
 //! - The head's size is counted to the byte of its rows; whoever applies points asks [`Store::is_full`] first.
-//! - Seals, compactions and retirements work in slices: writes wait for one slice's swap in memory, never for the disk.
+//! - Seals, compactions, retirements and deletions work in slices: writes wait for one slice's swap in memory, never for
+//!   the disk.
 //!
 //! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
 
@@ -40,6 +45,7 @@ mod rollup;
 mod seal;
 mod series;
 mod slice;
+mod unfinished;
 
 use std::{
     path::Path,
@@ -47,6 +53,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -85,8 +92,8 @@ pub const MEMORY_MAX_BYTES_DEFAULT: usize = 384 << 20;
 const SEAL_AT_MEMORY_PART: usize = 4;
 /// Columns whose heads are swapped under one lock: about a millisecond of waiting for a write.
 const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
-/// Points of a slice: what a transaction writes stays within some megabytes.
-const SEAL_SLICE_POINTS_DEFAULT: usize = 1_000_000;
+/// The memory of a slice's rows.
+const SEAL_SLICE_BYTES_DEFAULT: usize = 16 << 20;
 
 /// Smaller chunks are read as quickly as their rollups would be, and are merged soon.
 const ROLLUP_FROM_POINTS_DEFAULT: usize = 1_024;
@@ -98,8 +105,8 @@ pub struct StoreOptions {
     pub memory_max_bytes: usize,
     /// How many columns a slice of a seal takes.
     pub seal_slice_columns: usize,
-    /// How many points a slice of a seal takes, a column more or less.
-    pub seal_slice_points: usize,
+    /// How much memory the rows take that a slice of a seal takes, a series more or less.
+    pub seal_slice_bytes: usize,
     /// From how many points on a chunk has a rollup.
     pub rollup_from_points: usize,
     /// The most that the file and its log may take; the oldest points go when it is reached.
@@ -111,7 +118,7 @@ impl Default for StoreOptions {
         Self {
             memory_max_bytes: MEMORY_MAX_BYTES_DEFAULT,
             seal_slice_columns: SEAL_SLICE_COLUMNS_DEFAULT,
-            seal_slice_points: SEAL_SLICE_POINTS_DEFAULT,
+            seal_slice_bytes: SEAL_SLICE_BYTES_DEFAULT,
             rollup_from_points: ROLLUP_FROM_POINTS_DEFAULT,
             max_bytes: None,
         }
@@ -130,8 +137,14 @@ struct Inner {
     claims: Mutex<Claims>,
     /// What a replay has to pass over; known from the start, because only a replay meets it.
     deletions: RwLock<Deletions>,
-    /// Held while a seal runs or the catalogue on disk changes, so that there is one of them at a time.
+    /// Held by whatever changes chunks, so that there is one of them at a time: a seal, merges, a deletion. No push waits
+    /// for it.
     changing: Mutex<()>,
+    /// Whether the file has noted something that goes, and that is not gone yet.
+    is_unfinished: AtomicBool,
+    /// The highest number of a policy.
+    last_policy: AtomicI64,
+    longest_wait_ns: AtomicU64,
     /// How often series, measurements, policies or databases went, or another policy became the default one: changed
     /// with `state` held.
     removals: AtomicU64,
@@ -208,22 +221,27 @@ impl Store {
     ///
     /// When the file cannot be opened, is damaged, or is another version's.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let disk = Disk::open(&dir.join(FILE_NAME))?;
-        let (databases, deletions, sealed) = {
+        let disk = Disk::open(&dir.join(FILE_NAME), options.max_bytes)?;
+        unfinished::drop_policies(&disk)?;
+        let (databases, deletions, sealed, last_policy) = {
             let writer = disk.writer.lock();
             (
                 load::load(&writer)?,
                 rows::deletions(&writer)?,
                 rows::sealed_through(&writer)?,
+                rows::last_policy(&writer)?,
             )
         };
-        Ok(Self(Arc::new(Inner {
+        let store = Self(Arc::new(Inner {
             options,
             disk,
             state: RwLock::new(databases),
             claims: Mutex::default(),
             deletions: RwLock::new(Deletions::new(deletions)),
             changing: Mutex::new(()),
+            is_unfinished: AtomicBool::new(false),
+            last_policy: AtomicI64::new(last_policy),
+            longest_wait_ns: AtomicU64::new(0),
             removals: AtomicU64::new(0),
             applied_through: AtomicU64::new(sealed),
             sealed_through: AtomicU64::new(sealed),
@@ -233,7 +251,9 @@ impl Store {
             evicted_through_ns: AtomicI64::new(i64::MIN),
             sealing: AtomicBool::new(false),
             merging: AtomicBool::new(false),
-        })))
+        }));
+        store.finish()?;
+        Ok(store)
     }
 
     /// Returns the sequence up to which the journal may be trimmed.
@@ -289,11 +309,11 @@ impl Store {
 
     /// Takes the lines of one journal record; they must come in the journal's order.
     ///
-    /// A database or retention policy that is not there is made.
+    /// A database or retention policy that is not there is made. Nothing on disk is waited for.
     ///
     /// # Errors
     ///
-    /// When a new database cannot be written to the file. Nothing of the batch is visible then.
+    /// When a new database or retention policy has a name that cannot be. Nothing of the batch is visible then.
     pub fn apply(
         &self,
         sequence: u64,
@@ -315,8 +335,17 @@ impl Store {
         } else {
             None
         };
-        self.ensure(database, retention_policy)?;
+        let asked = Instant::now();
         let mut state = self.0.state.write();
+        let waited_ns = asked.elapsed().as_nanos() as u64;
+        self.0
+            .longest_wait_ns
+            .fetch_max(waited_ns, Ordering::Relaxed);
+        let known = state.iter().find(|found| found.name == database);
+        if known.is_none_or(|found| found.policy(retention_policy).is_none()) {
+            let name = retention_policy.unwrap_or(DEFAULT_POLICY);
+            self.make_in(&mut state, database, name, 0, false)?;
+        }
         let is_current = batch.is_of(self.removals());
         let policy = state
             .iter_mut()

@@ -9,22 +9,24 @@ use std::{
 use super::{
     Store, StoreError,
     catalogue::{Address, chunks_mut},
-    disk::rows,
+    disk::{GROWTH_BYTES_MAX, LOG_BYTES_MAX, rows},
     head::ChunkMeta,
 };
 
-/// What a transaction may add before the size is looked at again, with its part of the write-ahead log.
-const RESERVE_BYTES: u64 = 24 << 20;
+/// What stays free below the bound, for a transaction and the log.
+const RESERVE_BYTES: u64 = LOG_BYTES_MAX + GROWTH_BYTES_MAX;
 /// A bound on the file's size is at least this; a smaller one would hold next to nothing.
 pub const STORE_MAX_BYTES_LEAST: u64 = 64 << 20;
 /// When the bound is reached, this part of it is made free, so that it is not reached again at once.
 const FREED_PART: u64 = 20;
-/// Chunks that go in one transaction.
+/// Chunks that go at a time.
 const SLICE_CHUNKS: usize = 4_000;
 /// Free pages are given back to the file system when they are at least this part of the file.
 const SHRINK_PART: u64 = 4;
-/// Pages that are given back at a time: 16 MiB.
-const SHRINK_PAGES: u64 = 512;
+/// Pages that are given back at a time: 2 MiB. Each may move another one, and change a third that points there.
+const SHRINK_PAGES: u64 = 64;
+/// Free pages that are kept, to be used again.
+const FREE_PAGES_KEPT: u64 = 512;
 
 /// What the store holds on disk, and what it has let go since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,8 +75,7 @@ impl Store {
     ///
     /// When the file cannot be written; the next call takes it up.
     pub fn enforce(&self, now_ns: i64) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock();
-        let mut databases: Vec<String> = Vec::new();
+        let _changing = self.change()?;
         let mut limited: HashSet<i64> = HashSet::new();
         {
             let mut state = self.0.state.write();
@@ -86,7 +87,6 @@ impl Store {
                     };
                     if policy.duration_ns > 0 {
                         limited.insert(policy.id);
-                        databases.push(database.name.clone());
                     }
                 }
             }
@@ -107,74 +107,70 @@ impl Store {
                 values,
                 "points older than their bucket's retention are gone"
             );
-            databases.dedup();
-            for database in &databases {
-                self.forget_empty(database)?;
-            }
+            self.forget_empty(|policy, _| limited.contains(&policy))?;
         }
         self.give_back()
     }
 
-    /// Deletes the oldest chunks when the file is about to outgrow its bound.
-    pub(super) fn make_room(&self) -> Result<(), StoreError> {
+    /// Deletes the oldest chunks when the file is about to outgrow its bound, and says whether any went. Behind it there is
+    /// room for a transaction.
+    pub(super) fn make_room(&self) -> Result<bool, StoreError> {
         let Some(max_bytes) = self.0.options.max_bytes else {
-            return Ok(());
+            return Ok(false);
         };
-        let size = self.0.disk.size()?;
         let bound = max_bytes.saturating_sub(RESERVE_BYTES);
-        if size.used_bytes <= bound {
-            return Ok(());
+        let mut has_let_go = false;
+        loop {
+            let size = self.0.disk.size()?;
+            if size.used_bytes <= bound {
+                if size.file_bytes > max_bytes {
+                    self.give_back()?;
+                }
+                return Ok(has_let_go);
+            }
+            let wanted = size.used_bytes - bound + max_bytes / FREED_PART;
+            let oldest = self.oldest_chunks(wanted);
+            let Some(newest) = oldest.last().map(|chunk| chunk.meta.last) else {
+                return Err(StoreError::BoundReached {
+                    used_bytes: size.used_bytes,
+                    max_bytes,
+                });
+            };
+            let values = self.drop_chunks(&oldest)?;
+            has_let_go = true;
+            self.0.evicted_values.fetch_add(values, Ordering::Relaxed);
+            self.0
+                .evicted_through_ns
+                .fetch_max(newest, Ordering::Relaxed);
+            tracing::warn!(
+                values,
+                through = %chrono::DateTime::from_timestamp_nanos(newest),
+                max_bytes,
+                "the store reached HEADROOM_STORE_MAX_BYTES, and its oldest points are gone; raise it, or give buckets a retention"
+            );
+            let addresses = oldest.iter().map(|chunk| &chunk.address);
+            let places: HashSet<(i64, &str)> = addresses
+                .map(|address| (address.policy_id, &*address.measurement))
+                .collect();
+            self.forget_empty(|policy, name| places.contains(&(policy, name)))?;
         }
-        let wanted = size.used_bytes - bound + max_bytes / FREED_PART;
+    }
+
+    /// Lists the oldest chunks, of so many bytes together.
+    fn oldest_chunks(&self, bytes: u64) -> Vec<Chunk> {
         let mut all: Vec<Chunk> = Vec::new();
         self.each_chunk(|_, address, meta| {
             let address = address.clone();
             all.push(Chunk { address, meta });
         });
         all.sort_unstable_by_key(|chunk| chunk.meta.last);
-        let mut freed = 0;
+        let mut found = 0;
         let is_wanted = |chunk: &Chunk| {
-            let goes = freed < wanted;
-            freed += u64::from(chunk.meta.size_bytes);
+            let goes = found < bytes;
+            found += u64::from(chunk.meta.size_bytes);
             goes
         };
-        let oldest: Vec<Chunk> = all.into_iter().take_while(is_wanted).collect();
-        let Some(newest) = oldest.last().map(|chunk| chunk.meta.last) else {
-            tracing::error!(
-                max_bytes,
-                used_bytes = size.used_bytes,
-                "the store is at its bound and has nothing to let go; raise HEADROOM_STORE_MAX_BYTES"
-            );
-            return Ok(());
-        };
-        let values = self.drop_chunks(&oldest)?;
-        self.0.evicted_values.fetch_add(values, Ordering::Relaxed);
-        self.0
-            .evicted_through_ns
-            .fetch_max(newest, Ordering::Relaxed);
-        tracing::warn!(
-            values,
-            through = %chrono::DateTime::from_timestamp_nanos(newest),
-            max_bytes,
-            "the store reached HEADROOM_STORE_MAX_BYTES, and its oldest points are gone; raise it, or give buckets a retention"
-        );
-        let places: HashSet<i64> = oldest.iter().map(|chunk| chunk.address.policy_id).collect();
-        for database in self.databases_of(&places) {
-            self.forget_empty(&database)?;
-        }
-        Ok(())
-    }
-
-    fn databases_of(&self, policies: &HashSet<i64>) -> Vec<String> {
-        let state = self.0.state.read();
-        state
-            .iter()
-            .filter(|database| {
-                let mut ids = database.policies.iter().map(|policy| policy.id);
-                ids.any(|id| policies.contains(&id))
-            })
-            .map(|database| database.name.clone())
-            .collect()
+        all.into_iter().take_while(is_wanted).collect()
     }
 
     /// Shows every chunk with its policy's cutoff, one measurement under a lock at a time.
@@ -210,19 +206,19 @@ impl Store {
     fn drop_chunks(&self, chunks: &[Chunk]) -> Result<u64, StoreError> {
         let mut values = 0;
         for slice in chunks.chunks(SLICE_CHUNKS) {
-            self.0.disk.write(|transaction| {
-                for chunk in slice {
-                    rows::drop_chunk(transaction, chunk.meta.id)?;
-                }
-                Ok(())
-            })?;
-            let mut state = self.0.state.write();
-            for chunk in slice {
-                values += u64::from(chunk.meta.points);
-                if let Some(chunks) = chunks_mut(&mut state, &chunk.address) {
-                    chunks.retain(|meta| meta.id != chunk.meta.id);
-                }
-            }
+            self.0.disk.write_each(
+                slice,
+                |transaction, chunk| Ok(rows::drop_chunk(transaction, chunk.meta.id)?),
+                |dropped, _| {
+                    let mut state = self.0.state.write();
+                    for chunk in dropped {
+                        values += u64::from(chunk.meta.points);
+                        if let Some(chunks) = chunks_mut(&mut state, &chunk.address) {
+                            chunks.retain(|meta| meta.id != chunk.meta.id);
+                        }
+                    }
+                },
+            )?;
         }
         Ok(values)
     }
@@ -232,9 +228,10 @@ impl Store {
         loop {
             let size = self.0.disk.size()?;
             let over_bound = |max| size.file_bytes > max;
-            let is_much = size.file_bytes > size.used_bytes + size.file_bytes / SHRINK_PART;
-            let is_over = self.0.options.max_bytes.is_some_and(over_bound);
-            if size.free_pages < SHRINK_PAGES || !(is_much || is_over) {
+            let is_much = size.file_bytes > size.used_bytes + size.file_bytes / SHRINK_PART
+                && size.free_pages >= FREE_PAGES_KEPT;
+            let is_over = self.0.options.max_bytes.is_some_and(over_bound) && size.free_pages > 0;
+            if !(is_much || is_over) {
                 return Ok(());
             }
             self.0.disk.shrink(SHRINK_PAGES)?;

@@ -4,7 +4,7 @@
 //! their chunks under it again. A reader sees every point at any moment, and a write waits for a slice's swap at most.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Transaction;
 
 use super::{
-    Column, FieldType, Store, StoreError, Tags, Underway,
+    Column, FieldType, Store, StoreError, Tags, Underway, Values,
     catalogue::{ColumnInfo, Database, Measurement, Policy, measurement_mut},
     chunk::{Encoder, NewChunk},
     disk::rows,
@@ -22,6 +22,12 @@ use super::{
 
 /// A chunk's points at most: a day by the 10 seconds. Reading a short span unpacks no more.
 pub(super) const CHUNK_POINTS_MAX: usize = 8_192;
+/// What the different texts of a chunk take at most; a text by itself is no larger.
+pub(super) const CHUNK_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Deletions that are forgotten in one transaction.
+const FORGOTTEN_DELETIONS: usize = 5_000;
+/// Chunks that are written together: one transaction, mostly.
+const WRITTEN_BYTES: usize = 2 << 20;
 /// Columns that are looked at under one lock.
 const LOOKED_AT_MAX: usize = 20_000;
 
@@ -36,8 +42,10 @@ pub struct SealReport {
     pub size_bytes: usize,
     /// The sequence that is sealed now.
     pub sealed_through: u64,
-    /// For how long a write had to wait for it at the most.
+    /// For how long it kept others from memory at the most.
     pub longest_hold: Duration,
+    /// For how long a push has waited for memory at the most since the last seal, whoever had it.
+    pub longest_wait: Duration,
 }
 
 /// A measurement whose series are being sealed.
@@ -71,6 +79,10 @@ impl Place {
             cutoff_ns: policy.cutoff_ns,
         }
     }
+
+    fn measurement_mut<'s>(&self, state: &'s mut [Database]) -> Option<&'s mut Measurement> {
+        measurement_mut(state, self.policy_id, &self.measurement)
+    }
 }
 
 /// A series that is being sealed.
@@ -84,13 +96,11 @@ struct Job {
     saved_bytes: usize,
 }
 
-/// A job's chunks, each with its column.
-type Encoded = Vec<(u32, NewChunk)>;
-
-/// What became of a job on disk.
-struct Sealed {
-    series_id: i64,
-    chunks: Vec<(u32, ChunkMeta)>,
+/// A chunk of a job that is to be written.
+struct Piece<'a> {
+    job: &'a Job,
+    column: u32,
+    new: NewChunk,
 }
 
 /// How far a walk over all columns has come: policy, measurement, and the next series.
@@ -115,13 +125,13 @@ impl Cursor {
 /// How much a slice may hold.
 struct Room {
     columns: usize,
-    points: usize,
+    bytes: usize,
     looked_at: usize,
 }
 
 impl Room {
     fn is_left(&self) -> bool {
-        self.columns > 0 && self.points > 0 && self.looked_at > 0
+        self.columns > 0 && self.bytes > 0 && self.looked_at > 0
     }
 }
 
@@ -132,7 +142,7 @@ impl Store {
     ///
     /// When the file cannot be written; nothing is lost then, and the next seal takes it up.
     pub fn seal(&self) -> Result<SealReport, StoreError> {
-        let _changing = self.0.changing.lock();
+        let _changing = self.change()?;
         let started = Instant::now();
         // What is applied from here on may be sealed as well; a replay of it changes nothing.
         let through = self.applied_through();
@@ -148,6 +158,7 @@ impl Store {
             return Ok(report);
         }
         let _underway = Underway::new(&self.0.sealing);
+        self.write_new_policies()?;
         loop {
             let jobs = self.begin_slice(&mut cursor, &mut report);
             if jobs.is_empty() {
@@ -156,30 +167,46 @@ impl Store {
                 }
                 continue;
             }
-            self.make_room()?;
             self.write_slice(&jobs, &mut report)?;
         }
         self.0
             .disk
             .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
         self.0.sealed_through.store(through, Ordering::Release);
+        self.forget_deletions(through)?;
         self.0.disk.checkpoint()?;
+        report.longest_wait =
+            Duration::from_nanos(self.0.longest_wait_ns.swap(0, Ordering::Relaxed));
         tracing::info!(
             chunks = report.chunks,
             values = report.values,
             size_bytes = report.size_bytes,
             took = ?started.elapsed(),
             longest_hold = ?report.longest_hold,
+            longest_wait = ?report.longest_wait,
             "sealed"
         );
         Ok(report)
+    }
+
+    /// Forgets the deletions that a replay cannot meet any more.
+    fn forget_deletions(&self, through: u64) -> Result<(), StoreError> {
+        loop {
+            let forgotten = self.0.disk.write(|transaction| {
+                let at_most = FORGOTTEN_DELETIONS;
+                Ok(rows::forget_deletions(transaction, through, at_most)?)
+            })?;
+            if forgotten < FORGOTTEN_DELETIONS {
+                return Ok(());
+            }
+        }
     }
 
     /// Swaps the heads of the next slice aside.
     fn begin_slice(&self, cursor: &mut Cursor, report: &mut SealReport) -> Vec<Job> {
         let mut room = Room {
             columns: self.0.options.seal_slice_columns.max(1),
-            points: self.0.options.seal_slice_points.max(1),
+            bytes: self.0.options.seal_slice_bytes.max(1),
             looked_at: LOOKED_AT_MAX,
         };
         let mut jobs = Vec::new();
@@ -198,74 +225,87 @@ impl Store {
         jobs
     }
 
+    /// Writes a slice's chunks, some megabytes at a time, and lets go of its rows when all are on disk.
     fn write_slice(&self, jobs: &[Job], report: &mut SealReport) -> Result<(), StoreError> {
         let mut packing = Encoder::new(self.0.options.rollup_from_points);
-        let encoded = jobs
-            .iter()
-            .map(|job| encode(&mut packing, job))
-            .collect::<Result<Vec<_>, _>>()?;
         let mut ids = RowIds::default();
-        let sealed = self.0.disk.write(|transaction| {
-            let each = jobs.iter().zip(&encoded);
-            each.map(|(job, chunks)| write_job(transaction, &mut ids, job, chunks))
-                .collect::<Result<Vec<_>, StoreError>>()
-        })?;
-        for (_, NewChunk { meta, .. }) in encoded.iter().flatten() {
-            report.chunks += 1;
-            report.values += meta.points as usize;
-            report.size_bytes += meta.size_bytes as usize;
-        }
-        let freed = jobs.iter().map(|job| job.rows.memory_bytes()).sum();
-        let mut state = self.0.state.write();
-        let locked = Instant::now();
-        for ((policy_id, name, column), id) in ids.columns {
-            let measurement = measurement_mut(&mut state, policy_id, name);
-            let info = measurement.and_then(|found| found.columns.get_mut(column as usize));
-            if let Some(info) = info {
-                info.id = Some(id);
-            }
-        }
-        for (job, sealed) in jobs.iter().zip(sealed) {
-            let place = &job.place;
-            let found = measurement_mut(&mut state, place.policy_id, &place.measurement);
-            let Some(measurement) = found else {
-                continue;
-            };
-            for (column, _) in &sealed.chunks {
-                let info = &mut measurement.columns[*column as usize];
-                let written = &place.columns[*column as usize].new_weeks;
-                if !info.new_weeks.is_empty() {
-                    info.new_weeks.retain(|week| !written.contains(week));
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        for job in jobs {
+            for (column, field_type) in job.rows.columns() {
+                let first = job.place.cutoff_ns;
+                let points = job.rows.column(column, field_type, first, i64::MAX);
+                for part in parts(points.tidied()) {
+                    let Some(new) = packing.encode_with_meta(&part, 0)? else {
+                        continue;
+                    };
+                    bytes += new.meta.size_bytes as usize;
+                    pieces.push(Piece { job, column, new });
+                    if bytes >= WRITTEN_BYTES {
+                        self.write_pieces(&std::mem::take(&mut pieces), &mut ids, report)?;
+                        bytes = 0;
+                    }
                 }
             }
-            let series = &mut measurement.series[job.series as usize];
-            series.id = Some(sealed.series_id);
-            for (column, meta) in sealed.chunks {
-                series.push_chunk(column, meta);
+        }
+        self.write_pieces(&pieces, &mut ids, report)?;
+        let mut state = self.0.state.write();
+        let locked = Instant::now();
+        for job in jobs {
+            if let Some(measurement) = job.place.measurement_mut(&mut state) {
+                measurement.series[job.series as usize].head.end_seal();
             }
-            series.head.end_seal();
         }
         drop(state);
         report.longest_hold = report.longest_hold.max(locked.elapsed());
-        self.free(freed);
+        self.free(jobs.iter().map(|job| job.rows.memory_bytes()).sum());
         Ok(())
     }
-}
 
-fn write_job<'a>(
-    transaction: &Transaction<'_>,
-    ids: &mut RowIds<'a>,
-    job: &'a Job,
-    encoded: &Encoded,
-) -> Result<Sealed, StoreError> {
-    let series_id = ids.series(transaction, job)?;
-    let mut chunks = Vec::with_capacity(encoded.len());
-    for (column, new) in encoded {
-        let column_id = ids.column(transaction, &job.place, *column)?;
-        let id = rows::add_chunk(transaction, series_id, column_id, new)?;
-        chunks.push((*column, ChunkMeta { id, ..new.meta }));
+    /// Writes chunks. Until their rows go, readers find the same points in both.
+    fn write_pieces<'a>(
+        &self,
+        pieces: &[Piece<'a>],
+        ids: &mut RowIds<'a>,
+        report: &mut SealReport,
+    ) -> Result<(), StoreError> {
+        self.make_room()?;
+        self.0.disk.write_each(
+            pieces,
+            |transaction, piece| {
+                let series = ids.series(transaction, piece.job)?;
+                let column = ids.column(transaction, &piece.job.place, piece.column)?;
+                let chunk = rows::add_chunk(transaction, series, column, &piece.new)?;
+                Ok((series, column, chunk))
+            },
+            |written, numbers| {
+                let mut state = self.0.state.write();
+                let locked = Instant::now();
+                for (piece, (series_id, column_id, id)) in written.iter().zip(numbers) {
+                    let meta = ChunkMeta {
+                        id,
+                        ..piece.new.meta
+                    };
+                    report.chunks += 1;
+                    report.values += meta.points as usize;
+                    report.size_bytes += meta.size_bytes as usize;
+                    let Some(measurement) = piece.job.place.measurement_mut(&mut state) else {
+                        continue;
+                    };
+                    let info = &mut measurement.columns[piece.column as usize];
+                    info.id = Some(column_id);
+                    let weeks = &piece.job.place.columns[piece.column as usize].new_weeks;
+                    if !info.new_weeks.is_empty() {
+                        info.new_weeks.retain(|week| !weeks.contains(week));
+                    }
+                    let series = &mut measurement.series[piece.job.series as usize];
+                    series.id = Some(series_id);
+                    series.push_chunk(piece.column, meta);
+                }
+                drop(state);
+                report.longest_hold = report.longest_hold.max(locked.elapsed());
+            },
+        )
     }
-    Ok(Sealed { series_id, chunks })
 }
 
 /// Takes the rows of a measurement's series from a number on; returns the number to go on at when the room is used up.
@@ -293,7 +333,7 @@ fn fill_slice(
         let shape = measurement.shapes.get(series.last_shape as usize);
         let columns = shape.map_or(1, |shape| shape.columns.len());
         room.columns = room.columns.saturating_sub(columns);
-        room.points = room.points.saturating_sub(rows.values());
+        room.bytes = room.bytes.saturating_sub(rows.memory_bytes());
         jobs.push(Job {
             place: Rc::clone(&place),
             series: number,
@@ -306,27 +346,31 @@ fn fill_slice(
     None
 }
 
-fn encode(encoder: &mut Encoder, job: &Job) -> Result<Encoded, StoreError> {
-    let mut made = Encoded::new();
-    let first = job.place.cutoff_ns;
-    for (column, field_type) in job.rows.columns() {
-        let points = job.rows.column(column, field_type, first, i64::MAX);
-        for part in parts(points.tidied()) {
-            let chunk = encoder.encode_with_meta(&part, 0)?;
-            made.extend(chunk.map(|chunk| (column, chunk)));
-        }
-    }
-    Ok(made)
-}
-
-/// Cuts a tidy column into parts that are not too long.
+/// Cuts a tidy column into parts that are not too long, and whose different texts are not too large together.
 fn parts(column: Column) -> Vec<Column> {
-    if column.len() <= CHUNK_POINTS_MAX {
+    let mut starts = vec![0];
+    if let Values::Text(texts) = &column.values {
+        let (mut seen, mut bytes) = (HashSet::new(), 0);
+        for (at, text) in texts.iter().enumerate() {
+            let added = if seen.insert(text) { text.len() } else { 0 };
+            let start = starts[starts.len() - 1];
+            let is_full = at - start == CHUNK_POINTS_MAX || bytes + added > CHUNK_TEXT_BYTES_MAX;
+            bytes += added;
+            if is_full && at > start {
+                starts.push(at);
+                (seen, bytes) = (HashSet::from([text]), text.len());
+            }
+        }
+    } else {
+        starts.extend((CHUNK_POINTS_MAX..column.len()).step_by(CHUNK_POINTS_MAX));
+    }
+    if starts.len() == 1 {
         return vec![column];
     }
-    let parts = column.times.chunks(CHUNK_POINTS_MAX);
-    parts
-        .filter_map(|times| Some(column.between(*times.first()?, *times.last()?)))
+    let ends = starts[1..].iter().copied().chain([column.len()]);
+    let spans = starts.iter().zip(ends);
+    spans
+        .map(|(start, end)| column.between(column.times[*start], column.times[end - 1]))
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use headroom_gateway::config::{ByteSize, Flags};
 use serde_json::Value;
 
-use crate::support::TestApp;
+use crate::support::{StoreFile, TestApp};
 
 #[tokio::test]
 async fn ping_tells_the_version_to_get_and_head() {
@@ -47,17 +47,14 @@ async fn a_store_that_cannot_seal_says_so_until_it_can_and_pushes_are_taken_mean
         ..Flags::default()
     })
     .await;
-    let broken = rusqlite::Connection::open(app.data_dir().join("store/store.sqlite"));
-    let broken = broken.expect("a file");
+    let file = StoreFile::open(app.data_dir());
     let store_check = async |app: &TestApp| {
         let answer = app.get("/ready").await;
         assert_eq!(answer.status(), 200);
         let mut ready: Value = answer.json().await.expect("JSON");
         ready["checks"][1].take()
     };
-    broken
-        .execute_batch("ALTER TABLE blobs RENAME TO gone")
-        .expect("a change");
+    file.break_seals();
     // A quarter of the journal: a seal is due.
     let batch = format!("m f=\"{}\" 1", "x".repeat(300_000));
     assert_eq!(app.push("/write?db=telegraf", batch).await.0, 204);
@@ -69,9 +66,7 @@ async fn a_store_that_cannot_seal_says_so_until_it_can_and_pushes_are_taken_mean
     assert!(message.contains("the last seal failed"), "{message}");
     assert_eq!(app.push("/write?db=telegraf", "m f=\"y\" 2").await.0, 204);
 
-    broken
-        .execute_batch("ALTER TABLE gone RENAME TO blobs")
-        .expect("a change");
+    file.mend_seals();
     app.until("the check passes", async |app| {
         store_check(app).await["status"] == "pass"
     })

@@ -31,6 +31,7 @@ mod reload;
 mod rollups;
 mod scanner;
 mod store;
+mod store_bounds;
 mod streamed;
 mod support;
 mod tls;

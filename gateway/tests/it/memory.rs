@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     process,
-    support::{TestApp, init},
+    support::{StoreFile, TestApp, init},
 };
 
 const MEMORY_MAX_BYTES: u64 = 1 << 20;
@@ -35,10 +35,8 @@ async fn pushes_are_asked_to_come_later_while_memory_is_full_and_the_store_canno
         ..Flags::default()
     })
     .await;
-    let file = rusqlite::Connection::open(app.data_dir().join("store/store.sqlite"));
-    let file = file.expect("a file");
-    file.execute_batch("ALTER TABLE blobs RENAME TO gone")
-        .expect("a change");
+    let file = StoreFile::open(app.data_dir());
+    file.break_seals();
     let mut taken = 0;
     let refused = loop {
         let push = app.post("/write?db=telegraf").body(line(taken));
@@ -64,8 +62,7 @@ async fn pushes_are_asked_to_come_later_while_memory_is_full_and_the_store_canno
     assert_eq!(ready["status"], "failing");
     assert_eq!(ready["checks"][1]["status"], "fail");
 
-    file.execute_batch("ALTER TABLE gone RENAME TO blobs")
-        .expect("a change");
+    file.mend_seals();
     app.until("there is room again", async |app| {
         app.push("/write?db=telegraf", line(taken)).await.0 == 204
     })
@@ -88,6 +85,40 @@ async fn a_database_that_goes_gives_back_the_memory_of_its_points() {
     assert_eq!(after, before);
     app.query("DROP DATABASE telegraf").await;
     assert_eq!(app.metric("headroom_store_memory_bytes").await, 0);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_to_a_new_database_does_not_wait_for_a_seal() {
+    let app = TestApp::start_with(Flags {
+        store_memory_max_bytes: Some(ByteSize(MEMORY_MAX_BYTES)),
+        ..Flags::default()
+    })
+    .await;
+    let file = StoreFile::open(app.data_dir());
+    file.hold();
+    for number in 0..3 {
+        assert_eq!(app.push("/write?db=telegraf", line(number)).await.0, 204);
+    }
+    app.until_metric("headroom_store_sealing", 1).await;
+    assert_eq!(app.push("/write?db=new", line(1)).await.0, 204);
+    assert_eq!(
+        app.push("/write?db=telegraf&rp=other", line(1)).await.0,
+        204
+    );
+    assert_eq!(app.metric("headroom_store_sealing").await, 1);
+    let shown = app.query("SHOW DATABASES").await.to_string();
+    assert!(shown.contains(r#"["new"]"#), "{shown}");
+    file.let_go();
+    app.until_metric("headroom_store_sealing", 0).await;
+    // The stop seals, and the next start reads what that wrote.
+    let app = app.restart_with(Flags::default()).await;
+    let both = "SELECT count(f) FROM new.autogen.m; SELECT count(f) FROM telegraf.other.m";
+    let answer = app.query(both).await;
+    for result in 0..2 {
+        let count = &answer["results"][result]["series"][0]["values"][0][1];
+        assert_eq!(*count, json!(1), "{answer}");
+    }
     app.stop().await;
 }
 

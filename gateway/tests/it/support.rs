@@ -214,3 +214,35 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
         None
     }
 }
+
+/// The embedded store's file, which another process has open.
+pub(crate) struct StoreFile(rusqlite::Connection);
+
+impl StoreFile {
+    pub(crate) fn open(data_dir: &Path) -> Self {
+        let file = rusqlite::Connection::open(data_dir.join("store/store.sqlite"));
+        Self(file.expect("a file"))
+    }
+
+    /// Takes away a table, so that no seal succeeds.
+    pub(crate) fn break_seals(&self) {
+        self.run("ALTER TABLE blobs RENAME TO gone");
+    }
+
+    pub(crate) fn mend_seals(&self) {
+        self.run("ALTER TABLE gone RENAME TO blobs");
+    }
+
+    /// Holds the right to write, for which a seal waits.
+    pub(crate) fn hold(&self) {
+        self.run("BEGIN IMMEDIATE");
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.run("ROLLBACK");
+    }
+
+    fn run(&self, statement: &str) {
+        self.0.execute_batch(statement).expect("a change");
+    }
+}

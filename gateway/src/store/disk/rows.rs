@@ -10,6 +10,7 @@
 //! | `chunks`, `blobs` | a chunk's place and span; its bytes ([`crate::store::chunk`]) |
 //! | `rollups` | what a chunk adds up to ([`crate::store::rollup`]), under the chunk's number |
 //! | `deletions` | points that a replay of the journal must not bring back |
+//! | `unfinished` | a policy, or points of one, whose chunks are on their way out |
 //!
 //! Every slice of a seal is a transaction, and `sealed_through` is written in one of its own behind the last. A crash
 //! before it leaves chunks whose points the journal replays once more: the replayed points are later than the chunks and
@@ -40,7 +41,19 @@ CREATE TABLE IF NOT EXISTS rollups (id INTEGER PRIMARY KEY, resolutions INTEGER 
 CREATE TABLE IF NOT EXISTS deletions (
     through INTEGER NOT NULL, database_name TEXT NOT NULL, policy TEXT, measurement TEXT, series TEXT,
     first INTEGER NOT NULL, last INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS unfinished (
+    policy_id INTEGER NOT NULL, measurement TEXT, series TEXT, first INTEGER NOT NULL, last INTEGER NOT NULL);
 ";
+
+/// A row of `unfinished`: what is on its way out. What is `None` means all.
+pub(in crate::store) struct Unfinished {
+    pub(in crate::store) policy_id: i64,
+    pub(in crate::store) measurement: Option<String>,
+    /// A series' key.
+    pub(in crate::store) series: Option<String>,
+    pub(in crate::store) first: i64,
+    pub(in crate::store) last: i64,
+}
 
 /// A row of `policies`.
 pub(in crate::store) struct PolicyRow {
@@ -75,12 +88,13 @@ pub(in crate::store) fn policies(connection: &Connection) -> rusqlite::Result<Ve
         .collect()
 }
 
-pub(in crate::store) fn add_database(
-    transaction: &Transaction<'_>,
-    name: &str,
-) -> rusqlite::Result<()> {
-    transaction.execute("INSERT INTO databases (name) VALUES (?1)", [name])?;
-    Ok(())
+/// Returns the highest number that a policy has ever had.
+pub(in crate::store) fn last_policy(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'policies'",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Makes no policy of a database the default one.
@@ -92,21 +106,22 @@ fn clear_default(transaction: &Transaction<'_>, database: &str) -> rusqlite::Res
     Ok(())
 }
 
+/// Adds a policy and its database, unless they are there: two may find that they are missing.
 pub(in crate::store) fn add_policy(
     transaction: &Transaction<'_>,
-    database: &str,
-    name: &str,
-    duration_ns: i64,
-    is_default: bool,
-) -> rusqlite::Result<i64> {
-    if is_default {
-        clear_default(transaction, database)?;
+    policy: &PolicyRow,
+) -> rusqlite::Result<()> {
+    let name = &policy.database;
+    transaction.execute("INSERT OR IGNORE INTO databases (name) VALUES (?1)", [name])?;
+    if policy.is_default {
+        clear_default(transaction, &policy.database)?;
     }
     transaction.execute(
-        "INSERT INTO policies (database_name, name, duration_ns, is_default) VALUES (?1, ?2, ?3, ?4)",
-        params![database, name, duration_ns, is_default],
+        "INSERT INTO policies (id, database_name, name, duration_ns, is_default) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (id) DO UPDATE SET is_default = ?5",
+        params![policy.id, policy.database, policy.name, policy.duration_ns, policy.is_default],
     )?;
-    Ok(transaction.last_insert_rowid())
+    Ok(())
 }
 
 /// Changes a policy's duration, and makes it the default one if asked.
@@ -127,17 +142,16 @@ pub(in crate::store) fn alter_policy(
     Ok(())
 }
 
-/// Forgets columns and series of a policy's measurement, or of all of its measurements. Chunks go by their numbers.
+/// Forgets the columns of a policy's measurement, and series that are left over. Chunks go by their numbers.
 pub(in crate::store) fn forget(
     transaction: &Transaction<'_>,
     policy_id: i64,
-    measurement: Option<&str>,
+    measurement: &str,
 ) -> rusqlite::Result<()> {
     for statement in [
-        "DELETE FROM weeks WHERE column_id IN \
-         (SELECT id FROM columns WHERE policy_id = ?1 AND (?2 IS NULL OR measurement = ?2))",
-        "DELETE FROM series WHERE policy_id = ?1 AND (?2 IS NULL OR measurement = ?2)",
-        "DELETE FROM columns WHERE policy_id = ?1 AND (?2 IS NULL OR measurement = ?2)",
+        "DELETE FROM weeks WHERE column_id IN (SELECT id FROM columns WHERE policy_id = ?1 AND measurement = ?2)",
+        "DELETE FROM series WHERE policy_id = ?1 AND measurement = ?2",
+        "DELETE FROM columns WHERE policy_id = ?1 AND measurement = ?2",
     ] {
         transaction.execute(statement, params![policy_id, measurement])?;
     }
@@ -154,13 +168,43 @@ pub(in crate::store) fn drop_series(
     Ok(())
 }
 
+pub(in crate::store) fn drop_column(
+    transaction: &Transaction<'_>,
+    id: i64,
+) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM weeks WHERE column_id = ?1", [id])?;
+    transaction.execute("DELETE FROM columns WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+/// Drops a policy, and notes that what it holds is to go.
 pub(in crate::store) fn drop_policy(
     transaction: &Transaction<'_>,
     id: i64,
 ) -> rusqlite::Result<()> {
-    forget(transaction, id, None)?;
     transaction.execute("DELETE FROM policies WHERE id = ?1", [id])?;
-    Ok(())
+    let unfinished = Unfinished {
+        policy_id: id,
+        measurement: None,
+        series: None,
+        first: i64::MIN,
+        last: i64::MAX,
+    };
+    add_unfinished(transaction, &unfinished)
+}
+
+/// Finds the policy in whose place another one is to stand: a drop took it from memory and then failed.
+pub(in crate::store) fn replaced_policy(
+    transaction: &Transaction<'_>,
+    policy: &PolicyRow,
+) -> rusqlite::Result<Option<i64>> {
+    transaction
+        .query_row(
+            "SELECT id FROM policies WHERE database_name = ?1 AND name = ?2 AND id <> ?3",
+            params![policy.database, policy.name, policy.id],
+            |row| row.get(0),
+        )
+        .optional()
 }
 
 pub(in crate::store) fn drop_database(
@@ -304,7 +348,7 @@ pub(in crate::store) fn sealed_through(connection: &Connection) -> rusqlite::Res
         .map(|value| value as u64)
 }
 
-/// Notes how far the journal is sealed, and forgets the deletions that a replay cannot meet any more.
+/// Notes how far the journal is sealed.
 pub(in crate::store) fn set_sealed_through(
     transaction: &Transaction<'_>,
     sequence: u64,
@@ -313,11 +357,19 @@ pub(in crate::store) fn set_sealed_through(
         "UPDATE meta SET value = ?1 WHERE name = 'sealed_through'",
         [sequence as i64],
     )?;
-    transaction.execute(
-        "DELETE FROM deletions WHERE through <= ?1",
-        [sequence as i64],
-    )?;
     Ok(())
+}
+
+/// Forgets some deletions that a replay cannot meet any more; returns how many.
+pub(in crate::store) fn forget_deletions(
+    transaction: &Transaction<'_>,
+    sealed_through: u64,
+    at_most: usize,
+) -> rusqlite::Result<usize> {
+    transaction.execute(
+        "DELETE FROM deletions WHERE rowid IN (SELECT rowid FROM deletions WHERE through <= ?1 LIMIT ?2)",
+        params![sealed_through as i64, at_most as i64],
+    )
 }
 
 pub(in crate::store) fn add_deletion(
@@ -356,4 +408,62 @@ pub(in crate::store) fn deletions(connection: &Connection) -> rusqlite::Result<V
             })
         })?
         .collect()
+}
+
+pub(in crate::store) fn add_unfinished(
+    transaction: &Transaction<'_>,
+    unfinished: &Unfinished,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO unfinished (policy_id, measurement, series, first, last) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            unfinished.policy_id,
+            unfinished.measurement,
+            unfinished.series,
+            unfinished.first,
+            unfinished.last
+        ])?;
+    Ok(())
+}
+
+pub(in crate::store) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
+    connection
+        .prepare("SELECT policy_id, measurement, series, first, last FROM unfinished")?
+        .query_map([], |row| {
+            Ok(Unfinished {
+                policy_id: row.get(0)?,
+                measurement: row.get(1)?,
+                series: row.get(2)?,
+                first: row.get(3)?,
+                last: row.get(4)?,
+            })
+        })?
+        .collect()
+}
+
+pub(in crate::store) fn forget_unfinished(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM unfinished", [])?;
+    Ok(())
+}
+
+/// Lists the numbers of a policy's chunks, series and columns.
+pub(in crate::store) fn numbers_of_policy(
+    connection: &Connection,
+    policy_id: i64,
+) -> rusqlite::Result<[Vec<i64>; 3]> {
+    let list = |query: &str| -> rusqlite::Result<Vec<i64>> {
+        connection
+            .prepare(query)?
+            .query_map([policy_id], |row| row.get(0))?
+            .collect()
+    };
+    Ok([
+        list(
+            "SELECT c.id FROM chunks c JOIN series s ON s.id = c.series_id WHERE s.policy_id = ?1 ORDER BY c.id",
+        )?,
+        list("SELECT id FROM series WHERE policy_id = ?1")?,
+        list("SELECT id FROM columns WHERE policy_id = ?1")?,
+    ])
 }
