@@ -143,7 +143,7 @@ fn scopes_of(path: &str) -> &'static [Scope] {
         OPEN_PATHS.contains(&path) || OPEN_PREFIXES.iter().any(|prefix| path.starts_with(prefix));
     match path {
         _ if open => &[],
-        "/query" | "/api/v1/validate" | "/api/v2/buckets" | "/api/v2/orgs" => {
+        "/query" | "/api/v2/query" | "/api/v1/validate" | "/api/v2/buckets" | "/api/v2/orgs" => {
             &[Scope::Read, Scope::Write]
         }
         "/api/v1/rejects" => &[Scope::Read],
