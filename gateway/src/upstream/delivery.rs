@@ -361,8 +361,32 @@ fn reason_of(message: &str) -> Option<&'static str> {
 pub(super) fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(PAUSE_LEAST)
-        .with_max_delay(PAUSE_MOST)
+        // Jitter adds as much again at most.
+        .with_max_delay(PAUSE_MOST / 2)
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, iter::successors};
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_without_an_end_and_no_two_gateways_pause_alike() {
+        let doubled = successors(Some(PAUSE_LEAST), |pause| {
+            Some((*pause * 2).min(PAUSE_MOST / 2))
+        });
+        for (pause, least) in pauses().zip(doubled).take(100) {
+            assert!(
+                pause >= least && pause <= least * 2,
+                "{pause:?} after {least:?}"
+            );
+        }
+        let first: HashSet<_> = (0..20).filter_map(|_| pauses().next()).collect();
+        assert!(first.len() > 1, "jitter tells gateways apart: {first:?}");
+        assert!(pauses().nth(1000).is_some());
+    }
 }

@@ -217,8 +217,7 @@ mod tests {
 
     #[test]
     fn pieces_together_are_the_whole_and_know_their_lines() {
-        let body =
-            "# one\n a f=\"x\ny\" 1\r\nbad\n\nb f=1 1\nbad again\nc f=\"\n\n\"\n  d f=1 1\n";
+        let body = "# one\n a f=\"x\ny\" 1\r\nbad\n\nb f=1 1\nbad again\nc f=\"\n\n\"\n  d f=1 1\n";
         let batch = batch(body, Precision::Seconds);
         let whole = text(body, Precision::Seconds, Version::Two);
         for piece_max_bytes in 1..=whole.len() {
