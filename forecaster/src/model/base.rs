@@ -259,6 +259,10 @@ mod tests {
         let bytes = base.to_bytes(HashMap::new()).expect("bytes");
         let read = Base::from_bytes(&bytes).expect("a base");
         assert_eq!(read.rows, base.rows);
+        for _ in 0..20 {
+            let again = read.to_bytes(HashMap::new()).expect("bytes");
+            assert!(again == bytes, "the same base is the same bytes");
+        }
         let weights = |base: &Base| {
             weights::to_bytes(&base.network(&names).expect("a network")).expect("bytes")
         };

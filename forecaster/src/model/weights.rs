@@ -1,6 +1,6 @@
 //! Weights as bytes: the safetensors form, which other tools read too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -53,7 +53,24 @@ pub(super) fn to_bytes_with(
         .iter()
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    Ok(safetensors::serialize(views, metadata)?)
+    Ok(with_sorted_header(&safetensors::serialize(
+        views, metadata,
+    )?))
+}
+
+/// Sorts the header of a safetensors file: its metadata come in an order of chance, and the same weights are to be the same
+/// bytes. A header is its length (u64, little-endian) and JSON, which blanks fill up to a multiple of eight.
+fn with_sorted_header(bytes: &[u8]) -> Vec<u8> {
+    type Header = BTreeMap<String, BTreeMap<String, serde_json::Value>>;
+    let sorted = bytes.split_first_chunk().and_then(|(length, rest)| {
+        let (header, tensors) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        let header: Header = serde_json::from_slice(header).ok()?;
+        let mut header = serde_json::to_vec(&header).ok()?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let length = (header.len() as u64).to_le_bytes();
+        Some([&length[..], &header, tensors].concat())
+    });
+    sorted.unwrap_or_else(|| bytes.to_vec())
 }
 
 /// Makes a network of a shape with the weights that `bytes` hold, whatever device they were fitted on.

@@ -83,7 +83,7 @@ async fn no_token_and_no_line_shows_in_a_log() {
     }
     assert_eq!(statuses, [400, 400, 400, 400, 401, 200, 200, 200]);
     // The server has refused a line by then, and the log says so.
-    gateway.until_logged("InfluxDB refused a line").await;
+    gateway.until_logged("InfluxDB refused lines").await;
     gateway.signal("TERM");
     let ended = tokio::time::timeout(Duration::from_mins(1), gateway.ended());
     assert!(ended.await.expect("it ends").success());

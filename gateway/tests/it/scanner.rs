@@ -199,7 +199,7 @@ fn of_crate(line: &ParsedLine<'_>) -> Point<'static> {
 
 /// Says whether the crate takes a line that we refuse, by what it reads into the line.
 fn crate_is_laxer(line: &str, refusal: &Refusal, theirs: &Point<'_>) -> bool {
-    let before = &line.trim_start_matches(BLANKS)[..refusal.column.map_or(0, |column| column - 1)];
+    let before = &line[..refusal.column.map_or(0, |column| column - 1)];
     let mut tags = theirs.tags.iter();
     let mut fields = theirs.fields.iter();
     match refusal.rule {
