@@ -10,6 +10,8 @@
 //!   to make the bucket that the client named. The latter is waited for where rejects have no room without losing others.
 //! - The position is that of the last batch before the first that is not delivered. It is written behind the delivery, so a crash repeats deliveries and never skips one; points are
 //!   idempotent in InfluxDB.
+//! - A request takes what waits in its lane, up to its greatest size, and never waits for more: what comes while another is on its
+//!   way goes together with the next, so that batches grow with the load and none grows old for company.
 //! - What is sent is the client's own text with the precision made explicit: the body as it came, its gzip included, where
 //!   every line of it may be sent; otherwise line by line, those without a timestamp with the time at which the gateway took them.
 
