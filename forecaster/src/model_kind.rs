@@ -83,11 +83,17 @@ pub enum ModelKind {
     Persistence,
     /// The optimised theta model.
     AutoTheta,
+    /// Exponential smoothing; only where it is asked for.
+    AutoEts,
+    /// Seasons of a day and a week by loess, and exponential smoothing of the rest; only where it is asked for.
+    MstlEts,
+    /// Seasonal ARIMA; only where it is asked for.
+    AutoSarima,
 }
 
 impl ModelKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Lstm,
         Self::Tcn,
         Self::Attention,
@@ -97,7 +103,13 @@ impl ModelKind {
         Self::SeasonalNaiveWeek,
         Self::Persistence,
         Self::AutoTheta,
+        Self::AutoEts,
+        Self::MstlEts,
+        Self::AutoSarima,
     ];
+
+    /// The statistical models that a retrain fits only where they are asked for.
+    pub const STATISTICAL_EXTRA: [Self; 3] = [Self::AutoEts, Self::MstlEts, Self::AutoSarima];
 
     /// Returns whether a network answers.
     #[must_use]
@@ -115,7 +127,10 @@ impl ModelKind {
             Self::SeasonalNaiveDay
             | Self::SeasonalNaiveWeek
             | Self::Persistence
-            | Self::AutoTheta => None,
+            | Self::AutoTheta
+            | Self::AutoEts
+            | Self::MstlEts
+            | Self::AutoSarima => None,
         }
     }
 
@@ -142,6 +157,9 @@ impl ModelKind {
             Self::SeasonalNaiveWeek => "seasonal_naive_week",
             Self::Persistence => "persistence",
             Self::AutoTheta => "auto_theta",
+            Self::AutoEts => "auto_ets",
+            Self::MstlEts => "mstl_ets",
+            Self::AutoSarima => "auto_sarima",
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     quantile::HORIZON_STEPS,
     target::Target,
     training::{
-        Budget, ExtraNetwork, Part, Recipe, TrainRequest,
+        Budget, ExtraModel, Part, Recipe, TrainRequest,
         fleet::{self, Effort},
         read_base, train_host,
     },
@@ -51,8 +51,8 @@ pub struct Evaluation {
     pub served: Served,
     /// The base that is begun from; the one that is part of the program where none is named.
     pub base: Option<PathBuf>,
-    /// The kinds of network that are fitted beside.
-    pub extra: Vec<ExtraNetwork>,
+    /// The kinds of model that are fitted beside.
+    pub extra: Vec<ExtraModel>,
     /// The device that computes.
     pub device: Device,
     /// What of a training is left out.
@@ -91,12 +91,13 @@ pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let out = File::create(&evaluation.out)
         .with_context(|| format!("cannot write {}", evaluation.out.display()))?;
     let asked = hosts.iter().filter(|host| host.is_asked()).count();
-    let passes = fleet::PASSES * (1 + evaluation.beside().count());
+    let plan = evaluation.plan()?;
+    let passes = fleet::PASSES * (1 + plan.extra.len());
     let steps = Steps {
         fleet: Shown::new("pass over the fleet", passes as u64),
         hosts: Shown::new("host", asked as u64),
     };
-    let evaluated = evaluation::run(&hosts, &evaluation.plan()?, &steps)?;
+    let evaluated = evaluation::run(&hosts, &plan, &steps)?;
     let outcomes = &evaluated.outcomes;
     let broken = told(&evaluated);
     let forecasts: Vec<_> = outcomes
@@ -153,12 +154,6 @@ impl Evaluation {
         }
     }
 
-    /// Returns the kinds of network that are fitted beside that one.
-    fn beside(&self) -> impl Iterator<Item = &ExtraNetwork> {
-        let own = self.network();
-        self.extra.iter().filter(move |extra| extra.kind != own)
-    }
-
     fn plan(&self) -> anyhow::Result<Plan> {
         let own = self.network();
         let base = match &self.base {
@@ -166,15 +161,19 @@ impl Evaluation {
             None if own == EncoderKind::Lstm => Base::shipped()?,
             None => Base::untaught(Shape::of(own), self.seed)?,
         };
-        let extra = self
-            .beside()
-            .map(|extra| extra.base(self.seed, self.device));
+        let (networks, statistical) = ExtraModel::apart(&self.extra);
+        let beside = networks.iter().filter(|network| network.kind != own);
+        let extra = beside.map(|network| network.base(self.seed, self.device));
+        let served = match self.served {
+            Served::Only(kind) if ModelKind::STATISTICAL_EXTRA.contains(&kind) => Some(kind),
+            _ => None,
+        };
         Ok(Plan {
             served: self.served,
             seed: self.seed,
             base: Arc::new(base.on(self.device)),
             extra: extra.collect::<Result<_, _>>()?,
-            recipe: Recipe::without(&self.without),
+            recipe: Recipe::without(&self.without).with(statistical.into_iter().chain(served)),
             budget: Budget::default(),
             effort: Effort::default(),
             train: train_host,
@@ -273,7 +272,7 @@ fn judged(
         budget: Budget::default(),
         base: Arc::new(Base::shipped()?.on(settings.device)),
         extra: extra.collect::<Result<_, _>>()?,
-        recipe: Recipe::default(),
+        recipe: Recipe::default().with(settings.statistical.iter().copied()),
         champion: None,
     };
     let model = train_host(&request, &(), &CancellationToken::new())?;

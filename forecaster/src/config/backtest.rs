@@ -8,7 +8,7 @@ use crate::{
     evaluation::{Files, Served},
     model::Device,
     model_kind::ModelKind,
-    training::{ExtraNetwork, Part},
+    training::{ExtraModel, Part},
 };
 
 /// The flags of `backtest`: files, or a host of the gateway.
@@ -46,10 +46,10 @@ pub struct Backtest {
     #[arg(long, value_name = "FILE", requires = "series")]
     base: Option<PathBuf>,
 
-    /// Kind of network that is fitted beside and judged with the others: tcn, attention, or KIND=FILE to begin from a
-    /// base; may be given more than once
+    /// Kind of model that is fitted beside and judged with the others: tcn, attention, or KIND=FILE to begin from a base,
+    /// `auto_ets`, `mstl_ets`, `auto_sarima`; may be given more than once
     #[arg(long, value_name = "KIND", requires = "series")]
-    extra: Vec<ExtraNetwork>,
+    extra: Vec<ExtraModel>,
 
     /// Where networks are fitted and asked: cpu, cuda, cuda:N or auto
     #[arg(long, env = "HEADROOM_DEVICE", default_value = DEVICE)]

@@ -17,7 +17,7 @@ use super::{
     RETRAIN_CRON, Raw, SEED, SHADOW_HOURS, STALE_AFTER_S, Secret, Settings, SettingsError,
     TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings, WebhookSettings, rules,
 };
-use crate::training::ExtraNetwork;
+use crate::training::ExtraModel;
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
 ///
@@ -213,6 +213,8 @@ impl Settings {
 }
 
 fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
+    let asked = extra(raw.extra_models.as_deref().unwrap_or_default())?;
+    let (networks, statistical) = ExtraModel::apart(&asked);
     Ok(TrainingSettings {
         schedule: parse(
             "HEADROOM_RETRAIN_CRON",
@@ -253,7 +255,8 @@ fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
             366,
         )?,
         seed: raw.seed.unwrap_or(SEED),
-        extra: extra(raw.extra_models.as_deref().unwrap_or_default())?,
+        extra: networks,
+        statistical,
         device: parse(
             "HEADROOM_DEVICE",
             raw.device.as_deref().unwrap_or(DEVICE),
@@ -262,23 +265,18 @@ fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {
     })
 }
 
-fn extra(kinds: &str) -> Result<Vec<ExtraNetwork>, SettingsError> {
-    let mut asked: Vec<ExtraNetwork> = Vec::new();
-    for kind in kinds
-        .split(',')
-        .map(str::trim)
+fn extra(kinds: &str) -> Result<Vec<ExtraModel>, SettingsError> {
+    let kinds = kinds.split(',').map(str::trim);
+    kinds
         .filter(|kind| !kind.is_empty())
-    {
-        let network: ExtraNetwork = parse(
-            "HEADROOM_EXTRA_MODELS",
-            kind,
-            "several stand with commas between them",
-        )?;
-        if asked.iter().all(|other| other.kind != network.kind) {
-            asked.push(network);
-        }
-    }
-    Ok(asked)
+        .map(|kind| {
+            parse(
+                "HEADROOM_EXTRA_MODELS",
+                kind,
+                "several stand with commas between them",
+            )
+        })
+        .collect()
 }
 
 fn parse<T>(setting: &'static str, value: &str, right: &str) -> Result<T, SettingsError>

@@ -17,7 +17,7 @@ use chrono_tz::Tz;
 use headroom_openapi::access::{Tokens, TokensError};
 use url::Url;
 
-use crate::{model::Device, training::ExtraNetwork};
+use crate::{model::Device, model_kind::ModelKind, training::ExtraNetwork};
 
 pub use backtest::{Backtest, Judged};
 pub use cli::{Cli, Command};
@@ -143,6 +143,8 @@ pub struct TrainingSettings {
     pub seed: u64,
     /// The kinds of network that are fitted beside the LSTM.
     pub extra: Vec<ExtraNetwork>,
+    /// The statistical models that are fitted beyond the usual ones.
+    pub statistical: Vec<ModelKind>,
     /// The device that networks are fitted and asked on.
     pub device: Device,
 }

@@ -74,8 +74,8 @@ pub struct Raw {
     #[arg(long, env = "HEADROOM_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
 
-    /// Kinds of network that are fitted beside the LSTM, with commas between them: tcn, attention, or KIND=FILE to begin
-    /// from a base that `pretrain --model KIND` made [default: none; each costs as much again]
+    /// Kinds of model that are fitted beside the LSTM, with commas between them: tcn, attention, or KIND=FILE to begin from a
+    /// base that `pretrain --model KIND` made; `auto_ets`, `mstl_ets`, `auto_sarima` [default: none; each costs more]
     #[arg(long, env = "HEADROOM_EXTRA_MODELS", value_name = "KINDS")]
     pub extra_models: Option<String>,
 

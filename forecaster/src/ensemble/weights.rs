@@ -37,7 +37,13 @@ fn prior(kind: ModelKind) -> f64 {
         ModelKind::SeasonalNaiveDay => 0.3,
         ModelKind::SeasonalNaiveWeek => 0.05,
         ModelKind::Persistence | ModelKind::AutoTheta => 0.1,
-        ModelKind::Tcn | ModelKind::Attention | ModelKind::Base | ModelKind::Ensemble => 0.0,
+        ModelKind::Tcn
+        | ModelKind::Attention
+        | ModelKind::Base
+        | ModelKind::Ensemble
+        | ModelKind::AutoEts
+        | ModelKind::MstlEts
+        | ModelKind::AutoSarima => 0.0,
     }
 }
 

@@ -300,7 +300,7 @@ impl Trainer {
             budget: self.budget,
             base: self.base.current(),
             extra: self.base.extra(),
-            recipe: Recipe::default(),
+            recipe: Recipe::default().with(self.settings.statistical.iter().copied()),
             champion: self.champions.of(host).map(|champion| champion as _),
         })
     }

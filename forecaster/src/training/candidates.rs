@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{history::History, learned::Learned, naive};
+use super::{Recipe, history::History, learned::Learned, naive};
 use crate::{
     backtest::{ORIGIN_STRIDE_STEPS, ScoreSheet, Scores, Split},
     baseline::{Rhythm, SeasonalNaive},
@@ -31,12 +31,16 @@ impl<'a> Candidates<'a> {
     pub(super) fn of(
         history: &'a History<'a>,
         learned: Option<(&Learned, usize)>,
+        recipe: &Recipe,
     ) -> Result<Option<Self>, FitError> {
         let Some(split) = history.split else {
             return Ok(None);
         };
         let naive = naive::fit(&history.grid.values[..split.training_end]);
-        let statistical = Statistical::fit(Past::of(&history.grid, split.training_end));
+        let statistical = Statistical::fit(
+            Past::of(&history.grid, split.training_end),
+            recipe.statistical(),
+        );
         let sittings = |first, end| {
             let origins = origins(first, end);
             let mut sittings: Vec<Sitting> = origins

@@ -1,4 +1,4 @@
-//! Networks of other kinds, which are fitted beside the LSTM where they are asked for.
+//! Models of other kinds, which are fitted beside the LSTM where they are asked for: networks and statistical ones.
 
 use std::{
     fs, io,
@@ -9,8 +9,53 @@ use std::{
 
 use crate::{
     model::{Base, BaseError, Device, Shape, WeightsError},
-    model_kind::EncoderKind,
+    model_kind::{EncoderKind, ModelKind},
 };
+
+/// A kind of model that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExtraModel {
+    /// A network.
+    Network(ExtraNetwork),
+    /// A statistical model, of [`ModelKind::STATISTICAL_EXTRA`].
+    Statistical(ModelKind),
+}
+
+impl ExtraModel {
+    /// Tells networks and statistical models apart, each kind once.
+    #[must_use]
+    pub fn apart(asked: &[Self]) -> (Vec<ExtraNetwork>, Vec<ModelKind>) {
+        let (mut networks, mut statistical): (Vec<ExtraNetwork>, Vec<ModelKind>) =
+            (Vec::new(), Vec::new());
+        for model in asked {
+            match model {
+                Self::Network(network) => {
+                    if networks.iter().all(|other| other.kind != network.kind) {
+                        networks.push(network.clone());
+                    }
+                }
+                Self::Statistical(kind) => {
+                    if !statistical.contains(kind) {
+                        statistical.push(*kind);
+                    }
+                }
+            }
+        }
+        (networks, statistical)
+    }
+}
+
+impl FromStr for ExtraModel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut statistical = ModelKind::STATISTICAL_EXTRA.into_iter();
+        match statistical.find(|kind| kind.name() == text) {
+            Some(kind) => Ok(Self::Statistical(kind)),
+            None => text.parse().map(Self::Network),
+        }
+    }
+}
 
 /// A kind of network that is asked for: `KIND`, or `KIND=FILE` where a base of that kind lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,10 +121,12 @@ impl FromStr for ExtraNetwork {
             .into_iter()
             .find(|known| known.name() == kind);
         let kind = known.ok_or_else(|| {
-            let names = EncoderKind::EXTRA.map(EncoderKind::name);
+            let networks = EncoderKind::EXTRA.map(EncoderKind::name);
+            let statistical = ModelKind::STATISTICAL_EXTRA.map(ModelKind::name);
             format!(
-                "there is no further network {kind:?}; write {}",
-                names.join(" or ")
+                "there is no further model {kind:?}; write {} or {}",
+                networks.join(", "),
+                statistical.join(", ")
             )
         })?;
         Ok(Self { kind, base })
@@ -144,10 +191,22 @@ mod tests {
         assert_eq!(asked, ExtraNetwork::untaught(EncoderKind::Tcn));
         let asked: ExtraNetwork = "attention=/a=b".parse().expect("a kind");
         assert_eq!(asked.base, Some(PathBuf::from("/a=b")));
-        for (text, right) in [("lstm", "tcn or attention"), ("tcn=", "tcn=FILE")] {
+        for (text, right) in [
+            ("lstm", "tcn, attention or auto_ets, mstl_ets, auto_sarima"),
+            ("tcn=", "tcn=FILE"),
+        ] {
             let error = text.parse::<ExtraNetwork>().expect_err("no kind");
             assert!(error.contains(right), "{error}");
         }
+    }
+
+    #[test]
+    fn networks_and_statistical_models_are_told_apart_and_count_once() {
+        let asked = ["mstl_ets", "tcn", "mstl_ets", "tcn=/other", "auto_ets"];
+        let asked: Result<Vec<ExtraModel>, _> = asked.iter().map(|text| text.parse()).collect();
+        let (networks, statistical) = ExtraModel::apart(&asked.expect("kinds"));
+        assert_eq!(networks, [ExtraNetwork::untaught(EncoderKind::Tcn)]);
+        assert_eq!(statistical, [ModelKind::MstlEts, ModelKind::AutoEts]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     by_network::{ByNetwork, FittedNetwork},
-    extra::{BaseFileError, ExtraNetwork, read_base},
+    extra::{BaseFileError, ExtraModel, ExtraNetwork, read_base},
     gate::Incumbent,
     history::{HISTORY_STEPS_MIN, NETWORK_STEPS_MIN},
     recipe::{Part, Recipe},
@@ -199,7 +199,13 @@ pub fn train_host(
         if cancelled.is_cancelled() {
             return Err(failed(FitError::Cancelled));
         }
-        let model = target_model(place, history, learned.as_ref(), gate.as_mut());
+        let model = target_model(
+            place,
+            history,
+            learned.as_ref(),
+            &request.recipe,
+            gate.as_mut(),
+        );
         targets.push(model.map_err(failed)?);
         progress.report(Event::Backtested {
             targets: place + 1,
@@ -286,6 +292,7 @@ fn target_model(
     place: usize,
     history: &History,
     learned: Option<&Learned>,
+    recipe: &Recipe,
     gate: Option<&mut Gate>,
 ) -> Result<TargetModel, FitError> {
     let target = history.target;
@@ -310,9 +317,10 @@ fn target_model(
         });
         return Ok(model);
     }
-    model.statistical = Statistical::fit(Past::of(&history.grid, history.grid.values.len()));
+    let whole = Past::of(&history.grid, history.grid.values.len());
+    model.statistical = Statistical::fit(whole, recipe.statistical());
     model.series = learned.and_then(|learned| learned.series(place));
-    let candidates = Candidates::of(history, learned.map(|learned| (learned, place)))?;
+    let candidates = Candidates::of(history, learned.map(|learned| (learned, place)), recipe)?;
     if let Some(candidates) = &candidates {
         model.scores = candidates.scores(candidates.test_start());
         model.ensemble = candidates.ensemble();

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::model::Inputs;
+use crate::{model::Inputs, model_kind::ModelKind};
 
 /// A part of a training that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +76,11 @@ impl FromStr for Part {
     }
 }
 
-/// Which parts a training has: all but those that are left out.
+/// Which parts a training has: all but those that are left out, and the statistical models that are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recipe {
     left_out: Vec<Part>,
+    statistical: Vec<ModelKind>,
 }
 
 impl Recipe {
@@ -88,7 +89,21 @@ impl Recipe {
     pub fn without(parts: &[Part]) -> Self {
         Self {
             left_out: parts.to_vec(),
+            statistical: Vec::new(),
         }
+    }
+
+    /// Adds statistical models of [`ModelKind::STATISTICAL_EXTRA`].
+    #[must_use]
+    pub fn with(mut self, statistical: impl IntoIterator<Item = ModelKind>) -> Self {
+        self.statistical.extend(statistical);
+        self
+    }
+
+    /// Returns the statistical models that are asked for.
+    #[must_use]
+    pub fn statistical(&self) -> &[ModelKind] {
+        &self.statistical
     }
 
     /// Returns what the network is told. A base that was taught more than that is no base to begin from.

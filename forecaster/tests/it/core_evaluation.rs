@@ -81,7 +81,12 @@ fn plan(served: Served) -> Plan {
             _ => Arc::new(Base::shipped().expect("a base")),
         },
         extra: Vec::new(),
-        recipe: Recipe::default(),
+        recipe: match served {
+            Served::Only(kind) if ModelKind::STATISTICAL_EXTRA.contains(&kind) => {
+                Recipe::default().with([kind])
+            }
+            _ => Recipe::default(),
+        },
         budget: Budget::tiny(),
         effort: Effort {
             windows_max: 20 * 2 * 128,
@@ -133,6 +138,7 @@ fn one_kind_of_model_answers_where_it_is_asked_for() {
         ModelKind::Lstm,
         ModelKind::Tcn,
         ModelKind::Attention,
+        ModelKind::AutoEts,
         ModelKind::Ensemble,
         ModelKind::SeasonalNaiveDay,
     ] {

@@ -1,17 +1,18 @@
-//! Networks of other kinds beside the LSTM: fitted and judged where they are asked for, and kept like it.
+//! Models of other kinds beside the LSTM: fitted and judged where they are asked for, and kept like it.
 
 use std::sync::Arc;
 
 use headroom_forecaster::{
     forecast::predict,
     host_model::{HostModel, ModelError},
+    manifest::Manifest,
     model::{Base, Device},
     model_kind::{EncoderKind, ModelKind},
     quantile::QuantilePath,
     registry::Registry,
     statistical::{Fit, Past, Predict, Season},
     target::Kind,
-    training::{Budget, ByNetwork, ExtraNetwork, TrainRequest, train_host},
+    training::{Budget, ByNetwork, ExtraNetwork, Recipe, TrainRequest, train_host},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -100,12 +101,46 @@ fn every_kind_of_network_fits_and_predicts_behind_the_trait_of_the_statistical_m
 }
 
 #[test]
+fn statistical_models_that_are_asked_for_are_judged_with_the_others_and_can_serve() {
+    let asked = ModelKind::STATISTICAL_EXTRA;
+    let request = TrainRequest {
+        targets: host(12).targets[..1].to_vec(),
+        recipe: Recipe::default().with(asked),
+        ..host(12)
+    };
+    let model = trained(&request);
+    let target = &model.manifest().targets[0];
+    let origins = target.scores[&ModelKind::SeasonalNaiveDay].n_origins;
+    let kept = serde_json::to_string(model.manifest()).expect("JSON");
+    let kept: Manifest = serde_json::from_str(&kept).expect("a manifest");
+    for kind in asked {
+        let scores = &target.scores[&kind];
+        assert_eq!(scores.n_origins, origins, "{}", kind.name());
+        assert!(
+            scores.crps > 0.0 && scores.crps.is_finite(),
+            "{}",
+            kind.name()
+        );
+        assert!(kept.targets[0].statistical.has(kind), "{}", kind.name());
+    }
+    let ensemble = target.ensemble.as_ref().expect("an ensemble");
+    assert!(
+        asked
+            .iter()
+            .all(|kind| !ensemble.weights.contains_key(kind)),
+        "they are no members"
+    );
+}
+
+#[test]
 fn nobody_asks_for_them_by_default() {
     let model = trained(&host(6));
     assert!(model.manifest().extra_networks.is_empty());
     assert_eq!(model.weights().expect("readable").len(), 1);
     let scores = &model.manifest().targets[0].scores;
     assert!(!scores.contains_key(&ModelKind::Tcn) && !scores.contains_key(&ModelKind::Attention));
+    let asked = ModelKind::STATISTICAL_EXTRA;
+    assert!(asked.iter().all(|kind| !scores.contains_key(kind)));
 }
 
 #[test]

@@ -91,16 +91,18 @@ async fn a_host_without_a_model_borrows_from_trained_hosts_that_look_alike() {
 }
 
 #[tokio::test]
-async fn kinds_of_network_that_the_settings_name_are_judged_in_a_retrain() {
+async fn kinds_of_model_that_the_settings_name_are_judged_in_a_retrain() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = Setup::new(folder.path(), &world().await)
-        .with(|raw| raw.extra_models = Some("tcn".to_owned()))
+        .with(|raw| raw.extra_models = Some("tcn, auto_ets".to_owned()))
         .start();
     app.retrained(&["db-1"]).await;
     let model = app.ok("/api/v1/models").await["models"][0].clone();
     let scores = &model["targets"][0]["scores"];
     assert!(scores["tcn"]["crps"].is_number(), "{scores}");
+    assert!(scores["auto_ets"]["crps"].is_number(), "{scores}");
     assert_eq!(scores["attention"], Value::Null);
+    assert_eq!(scores["auto_sarima"], Value::Null);
     app.stop().await;
 }
 
