@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// taught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is left out by itself")]
 pub struct Inputs {
     /// A transform by the kind of the target; else values as they are.
     pub transform: bool,
@@ -25,10 +26,6 @@ impl Inputs {
         calendar: true,
         candidates: true,
     };
-
-    pub(super) fn is_whole(&self) -> bool {
-        *self == Self::WHOLE
-    }
 }
 
 impl Default for Inputs {

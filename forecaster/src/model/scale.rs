@@ -34,7 +34,7 @@ pub struct SeriesScale {
     center: f32,
     /// The spread of the transformed values; positive.
     spread: f32,
-    #[serde(default, skip_serializing_if = "Inputs::is_whole")]
+    #[serde(default, skip_serializing_if = "is_default")]
     inputs: Inputs,
 }
 
@@ -159,6 +159,10 @@ impl SeriesScale {
     pub(crate) fn weight(&self, window: WindowScale) -> f32 {
         (window.spread / self.spread).sqrt().min(2.0)
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Returns the median of the positive values, or `None` when there are none.

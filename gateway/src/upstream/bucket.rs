@@ -36,10 +36,10 @@ pub(super) enum BucketError {
 }
 
 impl BucketError {
-    fn later(bucket: &str, reason: impl ToString) -> Self {
+    fn later(bucket: &str, reason: impl Into<String>) -> Self {
         Self::Later {
             bucket: bucket.to_owned(),
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 

@@ -153,7 +153,8 @@ async fn lines_that_are_refused_all_together_are_not_asked_about_one_by_one() {
     };
     let mock = server.start(expired, None).await;
     let app = TestApp::start_with(before(&mock)).await;
-    let text: String = (0..2000).map(|n| format!("old f={n} {n}\n")).collect();
+    let lines: Vec<String> = (0..2000).map(|n| format!("old f={n} {n}")).collect();
+    let text = lines.join("\n");
     assert_eq!(app.push("/write?db=telegraf", text).await.0, 204);
     app.until_metric(LAG, 0).await;
     // As it came, and once more by itself.
@@ -170,10 +171,11 @@ async fn a_batch_that_is_large_once_it_is_unpacked_goes_in_several_requests() {
     let mock = server.start(|_, _, _| None, None).await;
     let app = TestApp::start_with(before(&mock)).await;
     let filler = "x".repeat(1000);
-    let mut text = "m f=oops\n".to_owned();
-    for n in 0..20_000 {
-        text.push_str(&format!("m f={n},s=\"{filler}\" {n}\n"));
-    }
+    let good: Vec<String> = (0..20_000)
+        .map(|n| format!("m f={n},s=\"{filler}\" {n}\n"))
+        .collect();
+    let good = good.concat();
+    let text = format!("m f=oops\n{good}");
     let request = app
         .post("/write?db=telegraf")
         .header("content-encoding", "gzip");
@@ -182,12 +184,12 @@ async fn a_batch_that_is_large_once_it_is_unpacked_goes_in_several_requests() {
     let sizes = server.writes.lock().expect("lock").clone();
     assert_eq!(
         sizes.len(),
-        text.len().div_ceil(REQUEST_MAX_BYTES),
+        good.len().div_ceil(REQUEST_MAX_BYTES),
         "{sizes:?}"
     );
     // A request ends with the line that fills it.
     assert!(sizes.iter().all(|size| *size < REQUEST_MAX_BYTES + 2000));
     let taken = server.taken.lock().expect("lock");
     let sent: String = taken.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(sent == text["m f=oops\n".len()..], "every line, in order");
+    assert!(sent == good, "every line, in order");
 }
