@@ -124,9 +124,8 @@ impl FromStr for ExtraNetwork {
             let networks = EncoderKind::EXTRA.map(EncoderKind::name);
             let statistical = ModelKind::STATISTICAL_EXTRA.map(ModelKind::name);
             format!(
-                "there is no further model {kind:?}; write {} or {}",
-                networks.join(", "),
-                statistical.join(", ")
+                "there is no further model {kind:?}; write one of {}",
+                [&networks[..], &statistical].concat().join(", ")
             )
         })?;
         Ok(Self { kind, base })
@@ -192,7 +191,7 @@ mod tests {
         let asked: ExtraNetwork = "attention=/a=b".parse().expect("a kind");
         assert_eq!(asked.base, Some(PathBuf::from("/a=b")));
         for (text, right) in [
-            ("lstm", "tcn, attention or auto_ets, mstl_ets, auto_sarima"),
+            ("lstm", "tcn, attention, auto_ets, mstl_ets, auto_sarima"),
             ("tcn=", "tcn=FILE"),
         ] {
             let error = text.parse::<ExtraNetwork>().expect_err("no kind");

@@ -38,7 +38,7 @@ fn a_bad_setting_is_one_line_that_names_it_and_what_would_be_right() {
         ("HEADROOM_HISTORY_DAYS", "0", "from 1 to 366"),
         ("HEADROOM_DEVICE", "gpu", "cuda:N"),
         ("HEADROOM_DEVICE", "cuda:99", "libtorch finds"),
-        ("HEADROOM_EXTRA_MODELS", "lstm", "tcn or attention"),
+        ("HEADROOM_EXTRA_MODELS", "lstm", "tcn, attention, auto_ets"),
         (
             "HEADROOM_EXTRA_MODELS",
             "tcn=/nowhere/base",
