@@ -6,7 +6,7 @@
 //!   seals, restarts and replays.
 //! - What [`Store::apply`] took is visible to the next read.
 //! - The type of a field is, in each week, the first that was judged; values of other types are refused before the journal
-//!   by [`Store::claim_types`], so that [`Store::apply`] never meets them.
+//!   by [`Store::intake`], so that [`Store::apply`] never meets them.
 //! - A deletion that was answered stays one: a replay passes over what it took.
 //! - One thing at a time changes chunks, and holds `changing` from its begin to its end: a seal, a compaction, a deletion, a
 //!   retirement. What it found in memory is thus what it finds on disk. Pushes take no part in that: they make series,

@@ -17,45 +17,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a bucket could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BucketError {
-    /// The server does not want it, in its words.
-    #[error("the server refuses to make the bucket {bucket:?}: {words}")]
-    Refused {
-        /// Its name.
-        bucket: String,
-        /// What the server said.
-        words: String,
-    },
-    /// The server could not be asked, or could not say.
-    #[error("the bucket {bucket:?} cannot be made: {reason}")]
-    Later {
-        /// Its name.
-        bucket: String,
-        /// Why not now.
-        reason: String,
-    },
-}
-
-impl BucketError {
-    fn later(bucket: &str, reason: impl Into<String>) -> Self {
-        Self::Later {
-            bucket: bucket.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    fn refused(bucket: &str, words: impl Into<String>) -> Self {
-        Self::Refused {
-            bucket: bucket.to_owned(),
-            words: words.into(),
-        }
-    }
+    /// The server does not want it; its words.
+    #[error("the server refuses: {0}")]
+    Refused(String),
+    /// The server could not be asked, or could not say; why.
+    #[error("{0}")]
+    Later(String),
 }
 
 impl Upstream {
     /// Makes a bucket, or a database with its retention policy, if it is missing.
     pub(super) async fn ensure_bucket(&self, name: &str) -> Result<(), BucketError> {
-        let version = self.version().await;
-        match version.map_err(|reason| BucketError::later(name, reason))? {
+        match self.version().await.map_err(BucketError::Later)? {
             Version::One => self.create_database(name).await,
             // The first write makes it.
             Version::Three => Ok(()),
@@ -63,10 +36,9 @@ impl Upstream {
                 // The crate panics on what it does not expect, so it gets a task of its own.
                 let task = tokio::spawn(make(self.0.settings.clone(), name.to_owned()));
                 match tokio::time::timeout(TIMEOUT, task).await {
-                    Err(_) => Err(BucketError::later(name, "no answer in time")),
-                    Ok(Err(_)) => Err(BucketError::later(
-                        name,
-                        "the server's answer could not be read",
+                    Err(_) => Err(BucketError::Later("no answer in time".to_owned())),
+                    Ok(Err(_)) => Err(BucketError::Later(
+                        "the server's answer could not be read".to_owned(),
                     )),
                     Ok(Ok(outcome)) => outcome,
                 }
@@ -77,40 +49,38 @@ impl Upstream {
     async fn create_database(&self, bucket: &str) -> Result<(), BucketError> {
         let (database, policy) = split(bucket);
         let database = quoted(database);
-        self.order(bucket, format!("CREATE DATABASE {database}"))
-            .await?;
+        self.order(format!("CREATE DATABASE {database}")).await?;
         if let Some(policy) = policy.map(quoted) {
             let order = format!(
                 "CREATE RETENTION POLICY {policy} ON {database} DURATION INF REPLICATION 1"
             );
-            self.order(bucket, order).await?;
+            self.order(order).await?;
         }
         Ok(())
     }
 
     /// Has an InfluxDB 1 execute a statement.
-    async fn order(&self, bucket: &str, statement: String) -> Result<(), BucketError> {
+    async fn order(&self, statement: String) -> Result<(), BucketError> {
         let request = self
             .0
             .client
             .post(self.url("/query"))
             .timeout(TIMEOUT)
             .form(&[("q", statement)]);
-        let answer = self.authorized(request).send().await;
-        let answer = answer.map_err(|error| BucketError::later(bucket, describe(&error)))?;
+        let later = |error| BucketError::Later(describe(&error));
+        let answer = self.authorized(request).send().await.map_err(later)?;
         let status = answer.status();
-        let text = answer.text().await;
-        let text = text.map_err(|error| BucketError::later(bucket, describe(&error)))?;
+        let text = answer.text().await.map_err(later)?;
         if refuses(status.as_u16()) {
-            return Err(BucketError::refused(bucket, format!("{status} {text}")));
+            return Err(BucketError::Refused(format!("{status} {text}")));
         }
         if !status.is_success() {
-            return Err(BucketError::later(bucket, format!("it answered {status}")));
+            return Err(BucketError::Later(format!("it answered {status}")));
         }
         // What a statement ends with stands in its result, whatever the status.
         let answer: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         match answer.and_then(|answer| answer["results"][0]["error"].as_str().map(str::to_owned)) {
-            Some(words) => Err(BucketError::refused(bucket, words)),
+            Some(words) => Err(BucketError::Refused(words)),
             None => Ok(()),
         }
     }
@@ -134,7 +104,7 @@ fn quoted(name: &str) -> String {
 }
 
 async fn make(settings: InfluxSettings, name: String) -> Result<(), BucketError> {
-    let later = |reason: String| BucketError::later(&name, reason);
+    let later = BucketError::Later;
     let token = settings.token.as_ref().map_or("", Secret::expose);
     let org = settings.org.unwrap_or_default();
     let client = Client::new(settings.url.as_str().trim_end_matches('/'), &org, token);
@@ -178,7 +148,7 @@ async fn make(settings: InfluxSettings, name: String) -> Result<(), BucketError>
             Ok(())
         }
         Err(RequestError::Http { status, text }) if refuses(status.as_u16()) => {
-            Err(BucketError::refused(&name, format!("{status} {text}")))
+            Err(BucketError::Refused(format!("{status} {text}")))
         }
         Err(error) => Err(later(error.to_string())),
     }

@@ -39,6 +39,8 @@ const PAUSE_LEAST: Duration = Duration::from_millis(250);
 pub(super) const PAUSE_MOST: Duration = Duration::from_secs(10);
 /// A bucket that a client names is given up when the server has refused to make it so often in a row.
 const BUCKET_REFUSALS: u32 = 5;
+/// Clients name buckets: of more than these the refusals are counted anew.
+const REFUSED_BUCKETS_MAX: usize = 1000;
 
 /// What a load needs on its way.
 #[derive(Clone)]
@@ -214,10 +216,17 @@ impl Delivery {
                 }
                 Answer::BucketMissing => match self.upstream.ensure_bucket(bucket).await {
                     Ok(()) => ("the bucket was missing and is made".to_owned(), None),
-                    Err(error) if self.gives_up(&error, payload.size_bytes()) => {
-                        return Err(Unsent::NoBucket(error.to_string()));
+                    Err(BucketError::Refused(words)) => {
+                        let reason =
+                            format!("the server refuses to make the bucket {bucket:?}: {words}");
+                        if self.gives_up(bucket, payload.size_bytes()) {
+                            return Err(Unsent::NoBucket(reason));
+                        }
+                        (reason, None)
                     }
-                    Err(error) => (format!("a bucket is missing: {error}"), None),
+                    Err(BucketError::Later(reason)) => {
+                        (format!("the bucket {bucket:?} is missing: {reason}"), None)
+                    }
                 },
                 Answer::Later { reason, after } => (reason, after),
             };
@@ -232,17 +241,17 @@ impl Delivery {
         }
     }
 
-    /// Says whether lines for a bucket that cannot be made are set aside. A bucket that the settings name is waited for, for
-    /// nothing goes elsewhere; so is any where rejects have no room for the lines without losing others.
-    fn gives_up(&self, error: &BucketError, size_bytes: usize) -> bool {
-        let BucketError::Refused { bucket, .. } = error else {
-            return false;
-        };
+    /// Counts a refusal to make a bucket, and says whether lines for it are set aside. A bucket that the settings name is waited
+    /// for, for nothing goes elsewhere; so is any where rejects have no room for the lines without losing others.
+    fn gives_up(&self, bucket: &str, size_bytes: usize) -> bool {
         if self.upstream.0.settings.bucket.is_some() {
             return false;
         }
         let mut refused_buckets = self.upstream.0.refused_buckets.lock();
-        let refusals = refused_buckets.entry(bucket.clone()).or_default();
+        if refused_buckets.len() >= REFUSED_BUCKETS_MAX && !refused_buckets.contains_key(bucket) {
+            refused_buckets.clear();
+        }
+        let refusals = refused_buckets.entry(bucket.to_owned()).or_default();
         *refusals = refusals.saturating_add(1);
         *refusals >= BUCKET_REFUSALS && self.rejects.has_room(size_bytes)
     }
@@ -352,6 +361,10 @@ fn reason_of(message: &str) -> Option<&'static str> {
         ("beyond retention policy", "older than the retention policy"),
         ("unable to parse", "unable to parse"),
         ("too large", "too large"),
+        (
+            "refuses to make the bucket",
+            "its bucket is missing and cannot be made",
+        ),
     ]
     .into_iter()
     .find_map(|(word, reason)| message.contains(word).then_some(reason))

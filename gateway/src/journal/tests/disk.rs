@@ -5,7 +5,15 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use tempfile::TempDir;
+
 use super::{super::segment::SegmentFile, *};
+
+/// Every batch begins a segment.
+const ONE_IN_EACH: JournalOptions = JournalOptions {
+    segment_max_bytes: 1,
+    ..OPTIONS
+};
 
 /// How a disk fails, while a switch is on.
 #[derive(Default)]
@@ -67,6 +75,15 @@ fn open_on(faults: &Arc<Faults>, dir: &Path, options: JournalOptions) -> Journal
     Journal::open_on(dir, options, opener).expect("opens")
 }
 
+/// A journal with a batch in it, on a disk whose faults can be switched on.
+async fn with_a_batch(options: JournalOptions) -> (TempDir, Arc<Faults>, Journal) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let faults = Arc::new(Faults::default());
+    let journal = open_on(&faults, dir.path(), options);
+    journal.append(batch("m f=1")).await.expect("appended");
+    (dir, faults, journal)
+}
+
 /// Appends a batch that the disk does not take; the client is to send it again, and learns nothing of the server's folders.
 async fn check_refused(journal: &Journal, dir: &Path) {
     let before = journal.last_sequence();
@@ -96,10 +113,7 @@ async fn check_recovered(journal: Journal, dir: &Path, options: JournalOptions) 
 
 #[tokio::test]
 async fn a_full_disk_fails_the_append_and_leaves_no_garbage() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let faults = Arc::new(Faults::default());
-    let journal = open_on(&faults, dir.path(), OPTIONS);
-    journal.append(batch("m f=1")).await.expect("appended");
+    let (dir, faults, journal) = with_a_batch(OPTIONS).await;
     faults.full.store(true, Ordering::SeqCst);
     faults.stuck.store(true, Ordering::SeqCst);
     check_refused(&journal, dir.path()).await;
@@ -112,10 +126,7 @@ async fn a_full_disk_fails_the_append_and_leaves_no_garbage() {
 
 #[tokio::test]
 async fn a_write_that_cannot_be_synced_fails_the_append_and_leaves_no_garbage() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let faults = Arc::new(Faults::default());
-    let journal = open_on(&faults, dir.path(), OPTIONS);
-    journal.append(batch("m f=1")).await.expect("appended");
+    let (dir, faults, journal) = with_a_batch(OPTIONS).await;
     faults.unsynced.store(true, Ordering::SeqCst);
     check_refused(&journal, dir.path()).await;
     check_refused(&journal, dir.path()).await;
@@ -125,34 +136,20 @@ async fn a_write_that_cannot_be_synced_fails_the_append_and_leaves_no_garbage() 
 
 #[tokio::test]
 async fn a_disk_that_turns_read_only_fails_the_next_segment_until_it_is_writable() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let faults = Arc::new(Faults::default());
-    let one_in_each = JournalOptions {
-        segment_max_bytes: 1,
-        ..OPTIONS
-    };
-    let journal = open_on(&faults, dir.path(), one_in_each);
-    journal.append(batch("m f=1")).await.expect("appended");
+    let (dir, faults, journal) = with_a_batch(ONE_IN_EACH).await;
     faults.read_only.store(true, Ordering::SeqCst);
     check_refused(&journal, dir.path()).await;
     check_refused(&journal, dir.path()).await;
     assert_eq!(bodies(&journal, 1), expected(1..=1), "it is still read");
     faults.read_only.store(false, Ordering::SeqCst);
-    check_recovered(journal, dir.path(), one_in_each).await;
+    check_recovered(journal, dir.path(), ONE_IN_EACH).await;
 }
 
 #[tokio::test]
 async fn a_new_segment_that_cannot_be_synced_is_made_anew() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let faults = Arc::new(Faults::default());
-    let one_in_each = JournalOptions {
-        segment_max_bytes: 1,
-        ..OPTIONS
-    };
-    let journal = open_on(&faults, dir.path(), one_in_each);
-    journal.append(batch("m f=1")).await.expect("appended");
+    let (dir, faults, journal) = with_a_batch(ONE_IN_EACH).await;
     faults.unsynced.store(true, Ordering::SeqCst);
     check_refused(&journal, dir.path()).await;
     faults.unsynced.store(false, Ordering::SeqCst);
-    check_recovered(journal, dir.path(), one_in_each).await;
+    check_recovered(journal, dir.path(), ONE_IN_EACH).await;
 }
