@@ -17,7 +17,7 @@ use headroom_openapi::{
 use serde_json::json;
 
 use crate::{
-    access::{IssuedError, Limited},
+    access::{IssuedError, Limited, OutOfBounds},
     influxql::answer::{Format, error_written},
     ingest::RefusedLine,
     journal::JournalError,
@@ -428,6 +428,12 @@ impl From<IssuedError> for Failure {
                 Self::Tokens
             }
         }
+    }
+}
+
+impl From<OutOfBounds> for Failure {
+    fn from(error: OutOfBounds) -> Self {
+        Self::OutOfBounds(error.to_string())
     }
 }
 

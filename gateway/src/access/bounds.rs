@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Failure, glob::Glob};
+use crate::glob::Glob;
 
 /// What a token is bound to; an empty list is no bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,14 @@ pub struct Bounds {
     /// The value of the tag `host` that every line must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+}
+
+/// A bucket is none of those that a token is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the token is bound to the buckets {}", buckets.join(", "))]
+pub struct OutOfBounds {
+    /// The buckets that would be right.
+    pub buckets: Vec<String>,
 }
 
 impl Bounds {
@@ -54,19 +62,18 @@ impl Bounds {
     ///
     /// # Errors
     ///
-    /// [`Failure::OutOfBounds`] names the buckets that would be right.
+    /// Names the buckets that would be right.
     pub fn check_bucket(
         &self,
         database: &str,
         retention_policy: Option<&str>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), OutOfBounds> {
         if self.has_bucket(database, retention_policy) {
             return Ok(());
         }
-        Err(Failure::OutOfBounds(format!(
-            "the token is bound to the buckets {}",
-            self.buckets.join(", ")
-        )))
+        Err(OutOfBounds {
+            buckets: self.buckets.clone(),
+        })
     }
 }
 

@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::health::alive;
+use super::{admission, health::alive};
 use crate::{
-    access,
     app::{Sink, State},
     body::Body,
     error::{ApiError, Dialect, Failure},
@@ -285,7 +284,7 @@ async fn list_buckets(
         let Query(query) = query.map_err(|error| bad_request(&error))?;
         let mut buckets = all_buckets(store_of(&state)?);
         buckets.retain(|bucket| query.name.as_ref().is_none_or(|name| *name == bucket.name));
-        let grant = access::grant_of(&request)?;
+        let grant = admission::grant_of(&request)?;
         buckets.retain(|bucket| {
             let (database, policy) = match bucket.name.split_once('/') {
                 Some((database, policy)) => (database, Some(policy)),
@@ -332,7 +331,7 @@ async fn create_bucket(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let made = async {
-        access::check(&request, Scope::Admin)?;
+        admission::check(&request, Scope::Admin)?;
         let body = Body::read(&request, payload, &state.intake).await?;
         let wanted: NewBucket =
             serde_json::from_slice(&body.text).map_err(|error| bad_request(&error))?;
@@ -387,7 +386,7 @@ async fn delete(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let deleted = async {
-        access::check(&request, Scope::Admin)?;
+        admission::check(&request, Scope::Admin)?;
         let Query(target) = query.map_err(|error| bad_request(&error))?;
         let bucket = target.bucket.ok_or_else(|| {
             Failure::Invalid("the parameter bucket is missing; write bucket=telegraf".to_owned())

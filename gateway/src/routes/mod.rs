@@ -1,5 +1,6 @@
 //! The HTTP surface: every route, and what stands around each request.
 
+mod admission;
 mod buckets;
 mod client;
 mod flux;
@@ -29,7 +30,6 @@ use utoipa_actix_web::{AppExt, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    access,
     app::State,
     error::{ApiError, Dialect, Failure},
     openapi,
@@ -77,7 +77,7 @@ pub(crate) fn app(
         .service(redirect("/docs", "/docs/"))
         .service(SwaggerUi::new("/docs/{_:.*}").url("/api-docs/openapi.json", document))
         .default_service(web::to(unmatched))
-        .wrap(from_fn(access::guard))
+        .wrap(from_fn(admission::guard))
         .wrap(from_fn(observe))
         .wrap(TracingLogger::<trace::RequestSpan>::new())
 }

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{client, passthrough};
+use super::{admission, client, passthrough};
 use crate::{
-    access::{self, Bounds},
+    access::Bounds,
     app::{Embedded, Pieces, Sink, State},
     body::Body,
     error::{ApiError, Dialect, Failure},
@@ -184,9 +184,9 @@ async fn answer(
         found.iter().map(Statement::scope).collect()
     });
     for scope in needed {
-        access::check(request, scope)?;
+        admission::check(request, scope)?;
     }
-    let grant = access::grant_of(request)?;
+    let grant = admission::grant_of(request)?;
     let found = statements.as_deref().unwrap_or_default();
     check_places(&grant.bounds, found, &asked, passes_on)?;
     let lists_some = !grant.bounds.buckets.is_empty() && found.contains(&Statement::ShowDatabases);

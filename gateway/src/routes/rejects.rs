@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::admission;
 use crate::{
-    access,
     app::State,
     error::{ApiError, Dialect, Failure},
     rejects::{Filter, Reject},
@@ -231,8 +231,8 @@ async fn list(
     asked: Asked<Listed>,
 ) -> Result<Json<RejectsPage>, ApiError> {
     let page = async {
-        access::check(&request, Scope::Read)?;
-        access::check_unbound(&request)?;
+        admission::check(&request, Scope::Read)?;
+        admission::check_unbound(&request)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, LIST_LIMIT_DEFAULT, LIST_LIMIT_MOST)?;
         let filter = filter(asked.reason, asked.measurement, asked.client);
@@ -272,7 +272,7 @@ async fn remove(
     asked: Asked<Removal>,
 ) -> Result<Json<Removed>, ApiError> {
     let done = async {
-        access::check(&request, Scope::Admin)?;
+        admission::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let filter = filter(asked.reason, asked.measurement, asked.client);
         let removed = state.core()?.rejects.remove(filter).await?;
@@ -306,7 +306,7 @@ async fn replay(
     asked: Asked<Replay>,
 ) -> Result<Json<ReplayReport>, ApiError> {
     let done = async {
-        access::check(&request, Scope::Admin)?;
+        admission::check(&request, Scope::Admin)?;
         let Query(asked) = asked.map_err(super::bad_query)?;
         let limit = within(asked.limit, REPLAY_LIMIT_DEFAULT, REPLAY_LIMIT_MOST)?;
         let filter = filter(asked.reason, asked.measurement, asked.client);

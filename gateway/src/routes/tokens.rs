@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::admission;
 use crate::{
-    access::{self, Access, Bounds, Issued, IssuedError, NewToken, Rates},
+    access::{Access, Bounds, Issued, IssuedError, NewToken, Rates},
     app::State,
     body::Body,
     error::{ApiError, Dialect, Failure},
@@ -150,7 +151,7 @@ struct MadeToken {
 )]
 #[get("/api/v1/tokens")]
 async fn list(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    access::check(&request, Scope::Admin).map_err(problem)?;
+    admission::check(&request, Scope::Admin).map_err(problem)?;
     let tokens = on_file(&state, |access| access.file().read()).await;
     let tokens = tokens.map_err(problem)?.unwrap_or_default();
     let entry = |token: &Issued| TokenEntry {
@@ -190,7 +191,7 @@ async fn create(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let made = async {
-        access::check(&request, Scope::Admin)?;
+        admission::check(&request, Scope::Admin)?;
         let body = Body::read(&request, payload, &state.intake).await?;
         let terms: Terms = serde_json::from_slice(&body.text).map_err(|error| {
             Failure::Invalid(format!("the body is no token's terms as JSON: {error}"))
@@ -228,7 +229,7 @@ async fn revoke(
     request: HttpRequest,
     name: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    access::check(&request, Scope::Admin).map_err(problem)?;
+    admission::check(&request, Scope::Admin).map_err(problem)?;
     let name = name.into_inner();
     let revoked = name.clone();
     on_file(&state, move |access| access.revoke(&revoked))

@@ -9,8 +9,8 @@ use actix_web::{
     web::{Data, Payload, Query},
 };
 
+use super::admission;
 use crate::{
-    access,
     app::State,
     body::Body,
     error::{ApiError, Failure},
@@ -133,7 +133,7 @@ async fn push<Q: Parameters>(
     let received_ns = state.now_ns();
     let Query(query) = query.map_err(super::bad_query)?;
     let destination = query.destination()?;
-    let grant = access::grant_of(request)?;
+    let grant = admission::grant_of(request)?;
     let policy = destination.retention_policy.as_deref();
     grant.bounds.check_bucket(&destination.database, policy)?;
     grant.pace.admit(Instant::now()).inspect_err(|limited| {
