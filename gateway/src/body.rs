@@ -1,5 +1,6 @@
 //! Reads a request's body within bounds: of its own, before and after decompression, and of all bodies together.
 
+mod error;
 mod intake;
 
 use std::io::{self, Read};
@@ -13,9 +14,8 @@ use flate2::{bufread::GzDecoder, read::MultiGzDecoder};
 use futures_util::StreamExt;
 use tracing::Instrument;
 
+pub use error::BodyError;
 pub use intake::{Held, Intake};
-
-use crate::error::Failure;
 
 /// Line protocol shrinks to a tenth under gzip at best; a body that says it holds more is not believed before it does.
 const GZIP_RATIO_EXPECTED: usize = 10;
@@ -61,7 +61,7 @@ impl Body {
         request: &HttpRequest,
         payload: Payload,
         intake: &Intake,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, BodyError> {
         let encoding = encoding(request)?;
         let mut held = intake.hold();
         let timeout = intake.limits().timeout;
@@ -70,7 +70,7 @@ impl Body {
         let raw =
             tokio::time::timeout(timeout, coming)
                 .await
-                .unwrap_or(Err(Failure::BodyTooSlow {
+                .unwrap_or(Err(BodyError::TooSlow {
                     limit_s: timeout.as_secs(),
                 }))?;
         let (text, held) = match encoding {
@@ -90,7 +90,7 @@ impl Body {
 }
 
 /// Decompresses a body, no more of them at once than may be.
-async fn unpack(raw: Bytes, mut held: Held, intake: &Intake) -> Result<(Bytes, Held), Failure> {
+async fn unpack(raw: Bytes, mut held: Held, intake: &Intake) -> Result<(Bytes, Held), BodyError> {
     let limit_bytes = intake.limits().max_decoded_bytes;
     let place = intake.place().await?;
     let is_small = raw.len() <= DECODE_INLINE_BYTES;
@@ -105,11 +105,11 @@ async fn unpack(raw: Bytes, mut held: Held, intake: &Intake) -> Result<(Bytes, H
     }
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "decompressing a body panicked");
-        Failure::Internal
+        BodyError::Panicked
     })?
 }
 
-fn encoding(request: &HttpRequest) -> Result<Encoding, Failure> {
+fn encoding(request: &HttpRequest) -> Result<Encoding, BodyError> {
     let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
         return Ok(Encoding::Identity);
     };
@@ -119,7 +119,7 @@ fn encoding(request: &HttpRequest) -> Result<Encoding, Failure> {
     match word.as_str() {
         "" | "identity" => Ok(Encoding::Identity),
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        _ => Err(Failure::EncodingUnknown(word)),
+        _ => Err(BodyError::EncodingUnknown(word)),
     }
 }
 
@@ -129,7 +129,7 @@ async fn collect(
     encoding: Encoding,
     limit_bytes: u64,
     held: &mut Held,
-) -> Result<Bytes, Failure> {
+) -> Result<Bytes, BodyError> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -138,7 +138,7 @@ async fn collect(
     let expected = announced.unwrap_or(0).min(BODY_USUAL_BYTES);
     let mut body = BytesMut::with_capacity(expected as usize);
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Failure::BodyBroken(error.to_string()))?;
+        let chunk = chunk.map_err(|error| BodyError::Broken(error.to_string()))?;
         if (body.len() + chunk.len()) as u64 > limit_bytes {
             body.extend_from_slice(&chunk);
             return Err(too_large(&body, encoding, limit_bytes));
@@ -150,7 +150,7 @@ async fn collect(
 }
 
 /// Says that a body is too large of which so much has come. Told so of a single line, Telegraf would send it for ever.
-fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> Failure {
+fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> BodyError {
     let mut unpacked = Vec::new();
     let text = match encoding {
         Encoding::Identity => body,
@@ -163,9 +163,9 @@ fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> Failure {
         }
     };
     if memchr::memchr(b'\n', text.trim_ascii_end()).is_none() {
-        return Failure::LineTooLarge { limit_bytes };
+        return BodyError::LineTooLarge { limit_bytes };
     }
-    Failure::BodyTooLarge {
+    BodyError::TooLarge {
         limit_bytes,
         stage: "",
         setting: "HEADROOM_MAX_BODY_BYTES",
@@ -177,7 +177,7 @@ fn too_large(body: &[u8], encoding: Encoding, limit_bytes: u64) -> Failure {
 /// # Errors
 ///
 /// Fails if the bytes are no gzip, or hold more than `limit_bytes`.
-pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, Failure> {
+pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, BodyError> {
     decode_counting(raw, limit_bytes, |_| Ok(()))
 }
 
@@ -185,8 +185,8 @@ pub fn decode(raw: &[u8], limit_bytes: u64) -> Result<Vec<u8>, Failure> {
 fn decode_counting(
     raw: &[u8],
     limit_bytes: u64,
-    mut announce: impl FnMut(u64) -> Result<(), Failure>,
-) -> Result<Vec<u8>, Failure> {
+    mut announce: impl FnMut(u64) -> Result<(), BodyError>,
+) -> Result<Vec<u8>, BodyError> {
     let expected = size_said(raw)
         .min(raw.len().saturating_mul(GZIP_RATIO_EXPECTED))
         .min(limit_bytes as usize);
@@ -195,7 +195,7 @@ fn decode_counting(
     if raw.is_empty() {
         return Ok(text);
     }
-    let invalid = |error: std::io::Error| Failure::GzipInvalid(error.to_string());
+    let invalid = |error: std::io::Error| BodyError::GzipInvalid(error.to_string());
     let mut unpacked = MultiGzDecoder::new(raw).take(limit_bytes + 1);
     loop {
         let room = text.capacity() - text.len();
@@ -214,9 +214,9 @@ fn decode_counting(
     if text.len() as u64 <= limit_bytes {
         Ok(text)
     } else if memchr::memchr(b'\n', &text).is_none() {
-        Err(Failure::LineTooLarge { limit_bytes })
+        Err(BodyError::LineTooLarge { limit_bytes })
     } else {
-        Err(Failure::BodyTooLarge {
+        Err(BodyError::TooLarge {
             limit_bytes,
             stage: " after decompression",
             setting: "HEADROOM_MAX_DECODED_BYTES",
@@ -264,12 +264,12 @@ mod tests {
         let bomb = gzip(&b"m f=1\n".repeat(100_000));
         assert!(matches!(
             decode(&bomb, 1000),
-            Err(Failure::BodyTooLarge { .. })
+            Err(BodyError::TooLarge { .. })
         ));
         let line = gzip(&b"m".repeat(5000));
         assert!(matches!(
             decode(&line, 1000),
-            Err(Failure::LineTooLarge { .. })
+            Err(BodyError::LineTooLarge { .. })
         ));
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let last = flipped.len() - 6;
         flipped[last] ^= 1;
         for raw in [&b"m f=1"[..], &torn, &flipped] {
-            assert!(matches!(decode(raw, 1000), Err(Failure::GzipInvalid(_))));
+            assert!(matches!(decode(raw, 1000), Err(BodyError::GzipInvalid(_))));
         }
     }
 }

@@ -18,8 +18,9 @@ use serde_json::json;
 
 use crate::{
     access::{IssuedError, Limited, OutOfBounds},
+    body::BodyError,
     influxql::answer::{Format, error_written},
-    ingest::RefusedLine,
+    ingest::{IngestError, RefusedLine},
     journal::JournalError,
     lines::{PrecisionUnknown, Rule},
     rejects::{RejectsError, ReplayError},
@@ -114,48 +115,16 @@ pub enum Failure {
     /// The precision is not the dialect's.
     #[error(transparent)]
     Precision(#[from] PrecisionUnknown),
-    /// The content encoding is not known.
-    #[error("the content encoding {0:?} is not taken; send gzip or identity")]
-    EncodingUnknown(String),
-    /// The body is no gzip.
-    #[error("the body is not the gzip that Content-Encoding says: {0}")]
-    GzipInvalid(String),
-    /// The body could not be read.
-    #[error("the body ended before its time: {0}")]
-    BodyBroken(String),
-    /// The body did not come in time.
+    /// The body was not taken.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The points in memory wait for the store's disk, and are as many as may be.
     #[error(
-        "the body did not come within {limit_s} s; send smaller batches, or raise HEADROOM_BODY_TIMEOUT_S"
+        "{max_bytes} bytes of points wait in memory for the store's disk, the limit; send it again later, or raise HEADROOM_STORE_MEMORY_MAX_BYTES"
     )]
-    BodyTooSlow {
+    StoreFull {
         /// The limit.
-        limit_s: u64,
-    },
-    /// Bodies, or points that are not on the store's disk, take as much as they may.
-    #[error("{limit} {what}, the limit; send it again later, or raise {setting}")]
-    IntakeFull {
-        /// What there is too much of.
-        what: &'static str,
-        /// The limit.
-        limit: u64,
-        /// The setting that holds the limit.
-        setting: &'static str,
-    },
-    /// The body is too large as it came or after decompression.
-    #[error("the body is over {limit_bytes} bytes{stage}; send smaller batches or raise {setting}")]
-    BodyTooLarge {
-        /// The limit.
-        limit_bytes: u64,
-        /// `""` or `" after decompression"`.
-        stage: &'static str,
-        /// The setting that holds the limit.
-        setting: &'static str,
-    },
-    /// One line alone is over the limit, so a smaller batch cannot help.
-    #[error("one line alone is over {limit_bytes} bytes; it cannot be taken")]
-    LineTooLarge {
-        /// The limit.
-        limit_bytes: u64,
+        max_bytes: usize,
     },
     /// Lines were refused; the others are stored.
     #[error("{}", describe_refused(.lines, *.accepted))]
@@ -206,20 +175,14 @@ impl Failure {
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             Self::Invalid(_)
             | Self::Precision(_)
-            | Self::GzipInvalid(_)
-            | Self::BodyBroken(_)
-            | Self::LineTooLarge { .. }
             | Self::LinesRefused { .. }
             | Self::Journal(JournalError::BatchInvalid { .. }) => {
                 (StatusCode::BAD_REQUEST, "invalid")
             }
             Self::BucketExists(_) => (StatusCode::UNPROCESSABLE_ENTITY, "conflict"),
-            Self::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
-            // On 408 Telegraf would drop the batch, and a slow network may be faster the next time.
-            Self::BodyTooSlow { .. }
-            | Self::Starting
-            | Self::IntakeFull { .. }
+            Self::Body(error) => status_of_body(error),
+            Self::Starting
+            | Self::StoreFull { .. }
             | Self::QueriesBusy { .. }
             | Self::Rejects
             | Self::Tokens
@@ -247,6 +210,21 @@ impl Failure {
             failure: self,
             dialect,
         }
+    }
+}
+
+fn status_of_body(error: &BodyError) -> (StatusCode, &'static str) {
+    match error {
+        BodyError::GzipInvalid(_) | BodyError::Broken(_) | BodyError::LineTooLarge { .. } => {
+            (StatusCode::BAD_REQUEST, "invalid")
+        }
+        BodyError::EncodingUnknown(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid"),
+        BodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request too large"),
+        // On 408 Telegraf would drop the batch, and a slow network may be faster the next time.
+        BodyError::TooSlow { .. } | BodyError::IntakeFull { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        }
+        BodyError::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }
 }
 
@@ -384,19 +362,15 @@ impl ResponseError for ApiError {
     }
 }
 
-impl From<crate::ingest::IngestError> for Failure {
-    fn from(error: crate::ingest::IngestError) -> Self {
+impl From<IngestError> for Failure {
+    fn from(error: IngestError) -> Self {
         match error {
-            crate::ingest::IngestError::Journal(error) => Self::Journal(error),
-            crate::ingest::IngestError::Store(error) => {
+            IngestError::Journal(error) => Self::Journal(error),
+            IngestError::Store(error) => {
                 tracing::error!(%error, "a durable batch could not be applied to the store");
                 Self::Store(error.to_string())
             }
-            crate::ingest::IngestError::StoreFull { max_bytes } => Self::IntakeFull {
-                what: "bytes of points wait in memory for the store's disk",
-                limit: max_bytes as u64,
-                setting: "HEADROOM_STORE_MEMORY_MAX_BYTES",
-            },
+            IngestError::StoreFull { max_bytes } => Self::StoreFull { max_bytes },
         }
     }
 }

@@ -10,7 +10,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::BodyLimits, error::Failure};
+use super::BodyError;
+use crate::config::BodyLimits;
 
 /// How long a body waits to be decompressed: Telegraf waits five seconds for its answer, and what is turned away comes again.
 const DECODE_WAIT: Duration = Duration::from_secs(3);
@@ -69,11 +70,11 @@ impl Intake {
     }
 
     /// Waits for a place to decompress in.
-    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, BodyError> {
         let place = Arc::clone(&self.0.decodes).acquire_owned();
         match tokio::time::timeout(self.0.decode_wait, place).await {
             Ok(Ok(place)) => Ok(place),
-            _ => Err(Failure::IntakeFull {
+            _ => Err(BodyError::IntakeFull {
                 what: "bodies are decompressed",
                 limit: self.0.limits.max_decodes as u64,
                 setting: "HEADROOM_MAX_CONCURRENT_DECODES",
@@ -87,15 +88,15 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// [`Failure::IntakeFull`] where they are more than there is room for.
-    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), Failure> {
+    /// [`BodyError::IntakeFull`] where they are more than there is room for.
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), BodyError> {
         let inner = &self.intake.0;
         let held = inner.held_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes += bytes;
         if held <= inner.limits.max_inflight_bytes {
             return Ok(());
         }
-        Err(Failure::IntakeFull {
+        Err(BodyError::IntakeFull {
             what: "bytes of bodies are in memory",
             limit: inner.limits.max_inflight_bytes,
             setting: "HEADROOM_MAX_INFLIGHT_BYTES",

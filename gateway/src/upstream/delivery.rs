@@ -24,9 +24,8 @@ use super::{
     write::{Answer, Payload},
 };
 use crate::{
-    body::{self, Encoding},
+    body::{self, BodyError, Encoding},
     config::OwnEncoding,
-    error::Failure,
     journal::Batch,
     lines::{Precision, Refusal, Rule},
     metrics::{Destination, Metrics},
@@ -116,7 +115,7 @@ impl Delivery {
     async fn unpack(
         &self,
         batch: &Batch,
-    ) -> Result<Result<(Bytes, Option<SemaphorePermit<'_>>), Failure>, Stopped> {
+    ) -> Result<Result<(Bytes, Option<SemaphorePermit<'_>>), BodyError>, Stopped> {
         if batch.encoding == Encoding::Identity {
             return Ok(Ok((batch.body.clone(), None)));
         }
@@ -130,7 +129,7 @@ impl Delivery {
         let packed = batch.body.clone();
         let unpacked =
             tokio::task::spawn_blocking(move || body::decode(&packed, u64::from(u32::MAX))).await;
-        let text = unpacked.unwrap_or(Err(Failure::Internal));
+        let text = unpacked.unwrap_or(Err(BodyError::Panicked));
         Ok(text.map(|text| (text.into(), alone.ok())))
     }
 
