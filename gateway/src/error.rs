@@ -4,6 +4,8 @@
 //! in [`Failure::status`] gives each its status, and [`Dialect`] the shape that the client reads: every Telegraf output
 //! drops or repeats a batch on other codes, so a failure that may pass is always 503, and one that cannot is 400.
 
+mod schema;
+
 use std::fmt;
 
 use actix_web::{
@@ -16,14 +18,17 @@ use headroom_openapi::{
 };
 use serde_json::json;
 
+pub use schema::{ErrorV1, ErrorV2, ErrorV3, RefusedLineV3};
+
 use crate::{
     access::{IssuedError, Limited, OutOfBounds},
     body::BodyError,
     influxql::answer::{Format, error_written},
-    ingest::{IngestError, RefusedLine},
+    ingest::{IngestError, RefusedLine, ReplayError},
     journal::JournalError,
     lines::{PrecisionUnknown, Rule},
-    rejects::{RejectsError, ReplayError},
+    queries::QueriesError,
+    rejects::RejectsError,
 };
 
 /// When a client that was turned away may come again: a few of Telegraf's flushes are merged by then.
@@ -146,14 +151,9 @@ pub enum Failure {
     /// InfluxDB cannot be reached.
     #[error("InfluxDB cannot be reached: {0}")]
     UpstreamAway(String),
-    /// As many queries run as may.
-    #[error(
-        "{limit} queries run already, the limit; ask again later, or raise HEADROOM_QUERY_MAX_CONCURRENT"
-    )]
-    QueriesBusy {
-        /// The limit.
-        limit: usize,
-    },
+    /// The query was not answered.
+    #[error(transparent)]
+    Queries(#[from] QueriesError),
     /// A bucket is there already.
     #[error("bucket with name {0} already exists")]
     BucketExists(String),
@@ -183,13 +183,15 @@ impl Failure {
             Self::Body(error) => status_of_body(error),
             Self::Starting
             | Self::StoreFull { .. }
-            | Self::QueriesBusy { .. }
+            | Self::Queries(QueriesError::Busy { .. })
             | Self::Rejects
             | Self::Tokens
             | Self::Store(_)
             | Self::Journal(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::UpstreamAway(_) => (StatusCode::BAD_GATEWAY, "unavailable"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            Self::Queries(QueriesError::Panicked) | Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+            }
         }
     }
 

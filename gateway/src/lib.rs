@@ -1,16 +1,11 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # The modules, each of which uses only those above it
 
-pub mod config;
-
-mod publish;
-
+pub mod clock;
 pub mod glob;
-
-pub mod tls;
-
-pub mod access;
-
-pub mod body;
+pub mod metrics;
+mod publish;
 
 pub mod lines;
 
@@ -18,25 +13,35 @@ pub mod guard;
 
 pub mod validate;
 
-pub mod ingest;
-
-pub mod rejects;
-
-pub mod journal;
+pub mod access;
 
 pub mod store;
 
 pub mod influxql;
 
+pub mod queries;
+
+pub mod config;
+pub mod telemetry;
+pub mod tls;
+
+pub mod body;
+
+pub mod journal;
+
+pub mod rejects;
+
 pub mod upstream;
 
-pub mod routes;
+pub mod sink;
 
-pub mod metrics;
-
-pub mod telemetry;
+pub mod ingest;
 
 pub mod error;
+
+pub mod state;
+
+pub mod routes;
 
 pub mod openapi;
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
-use crate::{guard::Guard, store::Store, upstream::Upstream};
+use crate::{guard::Guard, state::Core, store::Store, upstream::Upstream};
 
 /// How often it is looked whether pushes go to a bucket that is not known yet.
 const CHECK_EVERY: Duration = Duration::from_secs(1);

@@ -4,12 +4,9 @@
 //! else. The order of a stop: take no more connections, finish requests and those on their way to an InfluxDB, end the tasks,
 //! close the journal, seal.
 
-mod embedded;
 mod known;
-mod queries;
 mod recovery;
 mod replay;
-mod state;
 mod watch;
 
 use std::{
@@ -25,19 +22,19 @@ use actix_web::{
 use tokio::time::{Instant, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use embedded::Embedded;
-pub use queries::{Pieces, Queries};
 pub use recovery::open_data;
-pub use state::{Clock, Core, Sink, State};
 
 use crate::{
     access::{Access, IssuedError},
+    clock::Clock,
     config::{ConnectionLimits, Settings},
     guard::GuardError,
     journal::JournalError,
     metrics::Metrics,
     rejects::RejectsError,
     routes,
+    sink::Sink,
+    state::{Core, State},
     store::StoreError,
     tls::{Certificate, TlsError},
     upstream::UpstreamError,

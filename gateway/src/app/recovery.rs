@@ -11,7 +11,7 @@ use std::{
 use actix_web::web::Data;
 use tokio_util::sync::CancellationToken;
 
-use super::{Core, Embedded, Sink, StartError, State, known, replay::Replay};
+use super::{StartError, known, replay::Replay};
 use crate::{
     config::Settings,
     guard::Guard,
@@ -19,6 +19,8 @@ use crate::{
     ingest::Ingest,
     journal::{self, Journal, JournalOptions, SEGMENT_MAX_BYTES},
     rejects::Rejects,
+    sink::{Embedded, Sink},
+    state::{Core, State},
     store::{self, Store, StoreOptions},
     upstream::Upstream,
 };

@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::State;
+use crate::state::State;
 
 /// How often it is looked whether a file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod converted;
+mod replay;
 mod verdicts;
 
 use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc, time::Instant};
@@ -12,15 +13,17 @@ use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc, time::Insta
 use bytes::Bytes;
 use tracing::Instrument;
 
+pub use replay::{ReplayError, Replayed, Replayer};
+
 use crate::{
     access::{Client, Grant},
-    app::Sink,
     body::{Encoding, Held},
     guard::{self, Guard},
     journal::{Batch, Journal, JournalError},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
     rejects::{Offered, Rejects, Source},
+    sink::Sink,
     store::StoreError,
 };
 use verdicts::Verdicts;

@@ -13,8 +13,11 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Transaction, named_params, params};
 
-use super::{Filter, Reject, RejectsError, Source};
-use crate::{config::RejectsLimits, lines::Precision};
+use super::{Filter, Reject, RejectsError, Source, clipped};
+use crate::{
+    config::RejectsLimits,
+    lines::{Precision, Refusal},
+};
 
 const FORMAT: i64 = 1;
 const SCHEMA: &str = "
@@ -59,11 +62,23 @@ pub(super) struct File {
 }
 
 /// What has become of a reject that was replayed and refused again.
-pub(super) struct Judgement {
-    pub(super) id: i64,
-    pub(super) reason: String,
-    pub(super) message: String,
-    pub(super) column: Option<usize>,
+pub(crate) struct Judgement {
+    id: i64,
+    reason: String,
+    message: String,
+    column: Option<usize>,
+}
+
+impl Judgement {
+    /// Notes why a reject was refused again.
+    pub(crate) fn new(reject: &Reject, refusal: &Refusal) -> Self {
+        Self {
+            id: reject.id,
+            reason: refusal.rule.code().to_owned(),
+            message: clipped(&refusal.reason).to_owned(),
+            column: refusal.column,
+        }
+    }
 }
 
 impl File {

@@ -15,24 +15,22 @@
 
 mod file;
 mod queue;
-mod replay;
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tokio::sync::Mutex;
-
-pub use replay::{ReplayError, Replayed, Replayer};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    app::Clock,
+    clock::Clock,
     config::RejectsLimits,
     lines::{Precision, Refusal},
     metrics::Metrics,
 };
 use file::File;
+pub(crate) use file::Judgement;
 use queue::Queue;
 
 /// The folder of the file, below the data folder.
@@ -291,6 +289,47 @@ impl Rejects {
     pub async fn remove(&self, filter: Filter) -> Result<u64, RejectsError> {
         self.0.queue.written().await;
         self.work(move |file| file.remove(&filter)).await
+    }
+
+    /// Begins a replay: waits for the one that runs, and for what was offered before.
+    pub(crate) async fn replaying(&self) -> MutexGuard<'_, ()> {
+        let alone = self.0.replaying.lock().await;
+        self.0.queue.written().await;
+        alone
+    }
+
+    /// Lists the oldest rejects with an id above `after`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub(crate) async fn oldest(
+        &self,
+        filter: Filter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Reject>, RejectsError> {
+        self.work(move |file| file.oldest(&filter, after, limit))
+            .await
+    }
+
+    /// Removes the rejects that a replay had accepted, and notes why the others were refused again.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub(crate) async fn settle(
+        &self,
+        accepted: Vec<i64>,
+        refused: Vec<Judgement>,
+    ) -> Result<(), RejectsError> {
+        self.work(move |file| file.settle(&accepted, &refused))
+            .await
+    }
+
+    /// The time now, in nanoseconds since 1970.
+    pub(crate) fn now_ns(&self) -> i64 {
+        (self.0.clock)()
     }
 
     /// How many are kept, and how many bytes they take.

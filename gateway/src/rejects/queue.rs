@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Reject, file::File};
-use crate::{app::Clock, metrics::Metrics};
+use crate::{clock::Clock, metrics::Metrics};
 
 /// What may wait: the rejects of one very bad batch, and little memory.
 const QUEUE_MAX_BYTES: usize = 8 << 20;

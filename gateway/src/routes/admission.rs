@@ -14,8 +14,8 @@ use headroom_openapi::access::{Scope, presented_secret};
 
 use crate::{
     access::{Bounds, Grant},
-    app::State,
     error::{Dialect, Failure},
+    state::State,
 };
 
 /// What probes, scrapers and people who look for the documentation need.

@@ -14,11 +14,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{admission, health::alive};
 use crate::{
-    app::{Sink, State},
     body::Body,
-    error::{ApiError, Dialect, Failure},
+    error::{ApiError, Dialect, ErrorV2, Failure},
     influxql::{self, StatementError},
-    openapi::ErrorV2,
+    sink::Sink,
+    state::State,
     store::{DEFAULT_POLICY, PolicyInfo, Store},
 };
 

@@ -2,10 +2,7 @@
 
 use actix_web::{HttpResponse, post};
 
-use crate::{
-    error::{ApiError, Dialect, Failure},
-    openapi::ErrorV2,
-};
+use crate::error::{ApiError, Dialect, ErrorV2, Failure};
 
 const INSTEAD: &str = "Flux is not spoken here; ask in InfluxQL, such as GET /query?db=BUCKET&q=SELECT mean(\"usage_idle\") FROM \"cpu\" \
      GROUP BY time(5m), and in Grafana choose the query language InfluxQL";

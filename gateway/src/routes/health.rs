@@ -8,7 +8,10 @@ use actix_web::{
 use chrono::{DateTime, SecondsFormat};
 use headroom_openapi::health::{Check, Health, Readiness, ReadyStatus, Status};
 
-use crate::app::{Core, Embedded, Sink, State};
+use crate::{
+    sink::{Embedded, Sink},
+    state::{Core, State},
+};
 
 /// What clients that look at the version are told: 1.8 has everything that `/query` and `/write` speak here.
 const INFLUXDB_VERSION: (&str, &str) = ("X-Influxdb-Version", "1.8.10-headroom");

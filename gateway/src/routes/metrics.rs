@@ -3,8 +3,9 @@
 use actix_web::{HttpResponse, get, web::Data};
 
 use crate::{
-    app::{Sink, State},
     error::{ApiError, Dialect, Failure},
+    sink::Sink,
+    state::State,
 };
 
 /// Read the metrics

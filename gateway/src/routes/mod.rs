@@ -7,6 +7,7 @@ mod flux;
 mod health;
 mod metrics;
 mod passthrough;
+mod preface;
 pub mod query;
 mod rejects;
 mod tokens;
@@ -29,10 +30,11 @@ use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::{AppExt, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
 
+pub(crate) use preface::preface;
+
 use crate::{
-    app::State,
     error::{ApiError, Dialect, Failure},
-    openapi,
+    state::State,
 };
 
 /// Registers every operation; registering a route documents it.
@@ -69,7 +71,7 @@ pub(crate) fn app(
     let (app, document) = App::new()
         .app_data(state)
         .into_utoipa_app()
-        .openapi(openapi::preface())
+        .openapi(preface())
         .configure(configure)
         .split_for_parts();
     app.app_data(Data::new(Operations::of(&document)))

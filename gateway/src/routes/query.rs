@@ -18,15 +18,16 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{admission, client, passthrough};
 use crate::{
     access::Bounds,
-    app::{Embedded, Pieces, Sink, State},
     body::Body,
-    error::{ApiError, Dialect, Failure},
+    error::{ApiError, Dialect, ErrorV1, Failure},
     influxql::{
         self, QueryRequest,
         answer::{Chunks, Epoch, Format, Style, chunk_rows},
         ast::Statement,
     },
-    openapi::ErrorV1,
+    queries::Pieces,
+    sink::{Embedded, Sink},
+    state::State,
     upstream::{PassedQuery, QueryMethod},
 };
 

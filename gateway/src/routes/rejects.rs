@@ -13,9 +13,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::admission;
 use crate::{
-    app::State,
     error::{ApiError, Dialect, Failure},
     rejects::{Filter, Reject},
+    state::State,
 };
 
 /// Rejects of one page.

@@ -13,10 +13,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::admission;
 use crate::{
     access::{Access, Bounds, Issued, IssuedError, NewToken, Rates},
-    app::State,
     body::Body,
     error::{ApiError, Dialect, Failure},
     glob::Glob,
+    state::State,
 };
 
 pub(super) fn configure(config: &mut ServiceConfig<'_>) {

@@ -15,10 +15,10 @@ use tokio::{sync::mpsc, time::Instant};
 use utoipa::IntoParams;
 
 use crate::{
-    app::State,
     body::Body,
     error::{ApiError, Dialect, Failure},
     lines::{Place, Precision},
+    state::State,
     validate::{LineReport, Rules, json_from},
 };
 

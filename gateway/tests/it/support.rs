@@ -10,7 +10,8 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use headroom_gateway::{
-    app::{App, Clock, StartError},
+    app::{App, StartError},
+    clock::Clock,
     config::{Flags, Settings},
 };
 use reqwest::{Client, RequestBuilder, Response};

@@ -11,11 +11,10 @@ use actix_web::{
 
 use super::admission;
 use crate::{
-    app::State,
     body::Body,
-    error::{ApiError, Failure},
+    error::{ApiError, ErrorV1, ErrorV2, ErrorV3, Failure},
     ingest::Push,
-    openapi::{ErrorV1, ErrorV2, ErrorV3},
+    state::State,
 };
 use parameters::{Parameters, WriteV1, WriteV2, WriteV3};
 

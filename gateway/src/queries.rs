@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{error::Failure, influxql::QueryLimits};
+use crate::influxql::QueryLimits;
 
 /// How long a query waits for one of those that run: a dashboard that opens asks for all its panels at once.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
@@ -21,6 +21,22 @@ const PIECES_WAITING: usize = 4;
 
 /// Takes pieces of an answer; says whether somebody still wants them.
 pub type Pieces<'a> = &'a mut dyn FnMut(Vec<u8>) -> bool;
+
+/// Why a query was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueriesError {
+    /// As many run as may.
+    #[error(
+        "{limit} queries run already, the limit; ask again later, or raise HEADROOM_QUERY_MAX_CONCURRENT"
+    )]
+    Busy {
+        /// The limit.
+        limit: usize,
+    },
+    /// It panicked.
+    #[error("the gateway failed; its log says more")]
+    Panicked,
+}
 
 /// The queries that run. Clones share it.
 #[derive(Clone)]
@@ -31,7 +47,7 @@ pub struct Queries {
 }
 
 impl Queries {
-    pub(super) fn new(limits: QueryLimits) -> Self {
+    pub(crate) fn new(limits: QueryLimits) -> Self {
         Self {
             limits,
             places: Arc::new(Semaphore::new(limits.concurrent_max)),
@@ -39,11 +55,11 @@ impl Queries {
         }
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, QueriesError> {
         let place = Arc::clone(&self.places).acquire_owned();
         match tokio::time::timeout(self.queue_wait, place).await {
             Ok(Ok(place)) => Ok(place),
-            _ => Err(Failure::QueriesBusy {
+            _ => Err(QueriesError::Busy {
                 limit: self.limits.concurrent_max,
             }),
         }
@@ -54,12 +70,12 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// [`Failure::QueriesBusy`] if no place gets free in time.
+    /// [`QueriesError::Busy`] if no place gets free in time.
     pub async fn run<T: Send + 'static>(
         &self,
         gone: impl Future<Output = ()> + 'static,
         query: impl FnOnce(QueryLimits, &CancellationToken) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, QueriesError> {
         let place = self.place().await?;
         let (limits, stop) = (self.limits, CancellationToken::new());
         let _cancels_when_dropped = stop.clone().drop_guard();
@@ -78,7 +94,7 @@ impl Queries {
         };
         ended.map_err(|error| {
             tracing::error!(%error, "answering a query panicked");
-            Failure::Internal
+            QueriesError::Panicked
         })
     }
 
@@ -87,12 +103,12 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// [`Failure::QueriesBusy`] if no place gets free in time.
+    /// [`QueriesError::Busy`] if no place gets free in time.
     pub async fn stream(
         &self,
         gone: impl Future<Output = ()> + 'static,
         query: impl FnOnce(QueryLimits, &CancellationToken, Pieces<'_>) + Send + 'static,
-    ) -> Result<impl Stream<Item = io::Result<Bytes>> + 'static, Failure> {
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + 'static, QueriesError> {
         let place = self.place().await?;
         let (limits, stop) = (self.limits, CancellationToken::new());
         let (sender, pieces) = mpsc::channel::<Bytes>(PIECES_WAITING);

@@ -18,10 +18,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Clock, Queries};
 use crate::{
+    clock::Clock,
     influxql::QueryLimits,
     journal::{Journal, JournalOptions, Place},
+    queries::Queries,
     store::{Batch, Store, StoreError},
 };
 
@@ -66,7 +67,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Embedded {
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Store,
         limits: QueryLimits,
         journal: &Journal,
@@ -147,7 +148,7 @@ impl Embedded {
 
     /// Seals what is in memory, merges small chunks, lets go of old points and trims the journal, each when it is due,
     /// until the token is cancelled.
-    pub(super) async fn keep_until(self, journal: Journal, clock: Clock, stop: CancellationToken) {
+    pub(crate) async fn keep_until(self, journal: Journal, clock: Clock, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(SEAL_CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut sealed_at = Instant::now();
@@ -187,7 +188,7 @@ impl Embedded {
     }
 
     /// Seals what is in memory and trims the journal.
-    pub(super) async fn seal(&self) {
+    pub(crate) async fn seal(&self) {
         let sealed = self.work("sealing", |store| store.seal().map(drop)).await;
         if sealed {
             self.place.read_through(self.store.sealed_through());

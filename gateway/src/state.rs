@@ -9,31 +9,20 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::Embedded;
 use crate::{
     access::Access,
     body::Intake,
+    clock::Clock,
     config::BodyLimits,
     error::Failure,
-    ingest::{Ingest, Push, Receipt},
+    ingest::{Ingest, Push, Receipt, Replayed, Replayer},
     journal::Journal,
     metrics::Metrics,
-    rejects::{Filter, Rejects, Replayed, Replayer},
+    rejects::{Filter, Rejects},
+    sink::Sink,
     tls::Certificate,
     upstream::Upstream,
 };
-
-/// Tells the time in nanoseconds since 1970; injected, so that tests own it.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// Where accepted points go.
-#[derive(Clone)]
-pub enum Sink {
-    /// The embedded store.
-    Embedded(Embedded),
-    /// An InfluxDB that is fed from the journal.
-    Influx(Upstream),
-}
 
 /// What exists once recovery is done.
 #[derive(Clone)]
@@ -57,7 +46,7 @@ pub struct State {
     /// What bodies may take.
     pub intake: Intake,
     /// The certificate that new connections get; `None`: plain HTTP.
-    pub(super) certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Certificate>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How long an answer that goes out in parts may take, as a query may.
@@ -69,7 +58,7 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(
+    pub(crate) fn new(
         access: Access,
         limits: BodyLimits,
         certificate: Option<Certificate>,
@@ -91,7 +80,7 @@ impl State {
         }
     }
 
-    pub(super) fn set_ready(&self, core: Core) {
+    pub(crate) fn set_ready(&self, core: Core) {
         let _ = self.core.set(core);
     }
 

@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Filter, Reject, Rejects, RejectsError, file::Judgement};
+use super::{Ingest, IngestError, Push};
 use crate::{
     access::{Access, Client, Grant},
     body::Encoding,
-    ingest::{Ingest, IngestError, Push},
     lines::{Refusal, Rule, Scanner},
+    rejects::{Filter, Judgement, Reject, Rejects, RejectsError},
 };
 
 /// Rejects are read, and pushed, this many at a time.
@@ -64,17 +64,13 @@ impl Replayer {
         after: i64,
         limit: usize,
     ) -> Result<Replayed, ReplayError> {
-        let _alone = self.rejects.0.replaying.lock().await;
-        self.rejects.0.queue.written().await;
+        let _alone = self.rejects.replaying().await;
         let mut report = Replayed::default();
         let mut after = after;
         let mut left = limit;
         while left > 0 {
-            let (wanted, filter) = (left.min(AT_ONCE), filter.clone());
-            let page = self
-                .rejects
-                .work(move |file| file.oldest(&filter, after, wanted))
-                .await?;
+            let wanted = left.min(AT_ONCE);
+            let page = self.rejects.oldest(filter.clone(), after, wanted).await?;
             let came = page.len();
             report.next = page.last().map(|reject| reject.id);
             after = report.next.unwrap_or(after);
@@ -99,14 +95,14 @@ impl Replayer {
         for reject in rejects {
             let gone = bound_by.is_none() && reject.reason.starts_with("token_");
             match alone(reject) {
-                Err(refusal) => refused.push(judgement(reject, &refusal)),
-                Ok(_) if gone => refused.push(judgement(reject, &bounds_unknown(reject))),
+                Err(refusal) => refused.push(Judgement::new(reject, &refusal)),
+                Ok(_) if gone => refused.push(Judgement::new(reject, &bounds_unknown(reject))),
                 Ok(is_timed) => whole.push((reject, is_timed)),
             }
         }
         let mut accepted = Vec::new();
         if !whole.is_empty() {
-            let (push, numbers) = together(&whole, bound_by, (self.rejects.0.clock)());
+            let (push, numbers) = together(&whole, bound_by, self.rejects.now_ns());
             let receipt = self.ingest.accept(push).await?;
             let mut verdicts: BTreeMap<usize, Refusal> = receipt
                 .refused
@@ -116,16 +112,13 @@ impl Replayer {
             for ((reject, _), number) in whole.iter().zip(numbers) {
                 match verdicts.remove(&number) {
                     None => accepted.push(reject.id),
-                    Some(refusal) => refused.push(judgement(reject, &refusal)),
+                    Some(refusal) => refused.push(Judgement::new(reject, &refusal)),
                 }
             }
         }
         report.accepted += accepted.len() as u64;
         report.refused += refused.len() as u64;
-        self.rejects
-            .work(move |file| file.settle(&accepted, &refused))
-            .await?;
-        Ok(())
+        Ok(self.rejects.settle(accepted, refused).await?)
     }
 }
 
@@ -193,13 +186,4 @@ fn together(
         is_replay: true,
     };
     (push, numbers)
-}
-
-fn judgement(reject: &Reject, refusal: &Refusal) -> Judgement {
-    Judgement {
-        id: reject.id,
-        reason: refusal.rule.code().to_owned(),
-        message: super::clipped(&refusal.reason).to_owned(),
-        column: refusal.column,
-    }
 }
