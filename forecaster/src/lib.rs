@@ -1,25 +1,14 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # The modules, in the order in which data flows
+//! # The modules, each of which uses only those above it
 
 pub mod clock;
-pub mod config;
 pub mod metrics;
 pub mod progress;
 
-pub mod gateway;
-
 pub mod target;
 
-pub mod discovery;
-
-pub mod fleet;
-
 pub mod grid;
-
-pub mod history;
-
-pub mod corpus;
 
 pub mod quantile;
 
@@ -47,18 +36,32 @@ pub mod forecast;
 
 pub mod training;
 
-pub mod evaluation;
+pub mod config;
+
+pub mod gateway;
+
+pub mod discovery;
+
+pub mod fleet;
+
+pub mod history;
+
+pub mod corpus;
 
 pub mod registry;
 
 pub mod champions;
+pub mod fleet_base;
 
 pub mod cold_start;
 
 pub mod threshold;
 
+pub mod alert;
+
 pub mod recent;
 pub mod serving;
+pub mod watch;
 pub mod writeback;
 
 pub mod quality;
@@ -67,10 +70,10 @@ pub mod shadow;
 pub mod jobs;
 pub mod loops;
 pub mod newcomers;
+pub mod rounds;
 pub mod scheduler;
 
-pub mod alert;
-pub mod rounds;
+pub mod evaluation;
 
 pub mod turns;
 
@@ -78,7 +81,9 @@ pub mod error;
 
 pub mod access;
 pub mod app;
-pub mod openapi;
 pub mod routes;
+
+pub mod openapi;
+pub mod service;
 
 pub mod commands;

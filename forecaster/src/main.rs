@@ -5,10 +5,10 @@ use std::{io::IsTerminal, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use headroom_forecaster::{
-    app::{self, Parts},
     commands,
     config::{Backtest, Cli, Command, Judged, LogFormat, Settings},
     openapi,
+    service::{self, Parts},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -57,7 +57,7 @@ async fn backtest(flags: Backtest) -> anyhow::Result<()> {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     log(settings.log_format);
     let mut terminated = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    let running = app::start(settings, Parts::real())?;
+    let running = service::start(settings, Parts::real())?;
     tokio::select! {
         _ = terminated.recv() => {}
         outcome = tokio::signal::ctrl_c() => outcome.context("Ctrl-C cannot be heard")?,

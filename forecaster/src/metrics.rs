@@ -8,8 +8,6 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{champions::Champions, fleet::Fleet, jobs::Book};
-
 /// From a cache-warm answer to a gateway that is under load.
 const FORECAST_BUCKETS_S: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 /// From a host with one target to a hang.
@@ -17,6 +15,23 @@ const TRAIN_BUCKETS_S: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 180.0, 
 
 /// What becomes of a new model.
 const VERDICTS: [&str; 2] = ["promoted", "kept"];
+
+/// The state of the fleet, as far as figures follow from it.
+#[derive(Debug, Clone, Default)]
+pub struct FleetState {
+    /// Whether the last request to the gateway was answered.
+    pub is_gateway_up: bool,
+    /// Hosts of all jobs whose turn has not come.
+    pub trains_waiting: usize,
+    /// Hosts that are being trained.
+    pub trains_running: usize,
+    /// Challengers that run beside their champion.
+    pub on_trial: usize,
+    /// The hosts that were heard of lately, each with the time of its newest point.
+    pub last_seen_s: Vec<(String, i64)>,
+    /// The hosts that have a model, each with the time at which it was trained.
+    pub trained_at_s: Vec<(String, i64)>,
+}
 
 /// The service's own figures.
 pub struct Metrics {
@@ -180,36 +195,26 @@ impl Metrics {
     /// # Errors
     ///
     /// When a figure cannot be rendered.
-    pub fn render(
-        &self,
-        fleet: &Fleet,
-        champions: &Champions,
-        book: &Book,
-        is_gateway_up: bool,
-        now_s: i64,
-    ) -> Result<Vec<u8>, prometheus::Error> {
-        self.gateway_up.set(i64::from(is_gateway_up));
-        let load = book.load();
-        self.trains_waiting.set(load.waiting as i64);
-        self.trains_running.set(load.training as i64);
-        self.staleness.reset();
-        let hosts = fleet.known().unwrap_or_default();
-        self.hosts.set(hosts.len() as i64);
-        for (host, known) in hosts.iter() {
-            let age_s = (now_s - known.last_seen_s).max(0);
-            self.staleness.with_label_values(&[host]).set(age_s as f64);
-        }
-        self.on_trial.set(champions.contests().len() as i64);
-        self.model_age.reset();
-        let champions = champions.all();
-        self.models.set(champions.len() as i64);
-        for (host, champion) in champions {
-            let age_s = (now_s - champion.manifest().trained_at_s).max(0);
-            self.model_age.with_label_values(&[&host]).set(age_s as f64);
-        }
+    pub fn render(&self, fleet: &FleetState, now_s: i64) -> Result<Vec<u8>, prometheus::Error> {
+        self.gateway_up.set(i64::from(fleet.is_gateway_up));
+        self.trains_waiting.set(fleet.trains_waiting as i64);
+        self.trains_running.set(fleet.trains_running as i64);
+        self.on_trial.set(fleet.on_trial as i64);
+        self.hosts.set(fleet.last_seen_s.len() as i64);
+        set_ages(&self.staleness, &fleet.last_seen_s, now_s);
+        self.models.set(fleet.trained_at_s.len() as i64);
+        set_ages(&self.model_age, &fleet.trained_at_s, now_s);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+fn set_ages(ages: &GaugeVec, since_s: &[(String, i64)], now_s: i64) {
+    ages.reset();
+    for (host, at_s) in since_s {
+        let age_s = (now_s - at_s).max(0);
+        ages.with_label_values(&[host]).set(age_s as f64);
     }
 }
 

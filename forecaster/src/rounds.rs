@@ -20,7 +20,6 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    alert::watch::Watch,
     clock::Clock,
     discovery::Hosts,
     fleet::Fleet,
@@ -28,6 +27,7 @@ use crate::{
     metrics::Metrics,
     serving::{HostForecast, ServeError, Serving},
     shadow::Shadow,
+    watch::Watch,
     writeback,
 };
 

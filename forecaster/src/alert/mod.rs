@@ -9,7 +9,6 @@
 
 pub mod ledger;
 pub mod thresholds;
-pub mod watch;
 pub mod webhook;
 
 use chrono::{DateTime, Utc};

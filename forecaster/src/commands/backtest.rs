@@ -3,9 +3,7 @@
 //! With files it forecasts the windows of a fixed evaluation, for a scoring program; with a host it reads that
 //! host's history from a running gateway, and shows the scores and the newest horizon beside what came.
 
-use std::{
-    collections::BTreeMap, fs, fs::File, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Instant,
-};
+use std::{collections::BTreeMap, fs, fs::File, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -14,50 +12,25 @@ use super::{plot, progress::Shown};
 use crate::{
     backtest::Scores,
     clock::{Clock, SystemClock},
-    config::{Settings, TrainingSettings},
-    evaluation::{self, Evaluated, Files, Form, Outcome, Plan, Served, Watch, WithoutModel},
+    config::{Evaluation, Served, Settings, TrainingSettings},
+    evaluation::{self, Evaluated, Files, Form, Outcome, Plan, Watch, WithoutModel},
     fleet::Fleet,
     forecast::predict,
     gateway::Gateway,
     grid::{Grid, STEP_S},
     history::{self, Span},
     manifest::TargetModel,
-    model::{Base, Device, Shape},
+    model::{Base, Shape},
     model_kind::{EncoderKind, ModelKind},
     progress::{Event, Progress},
     quantile::HORIZON_STEPS,
     target::Target,
     training::{
-        Budget, ExtraModel, Part, Recipe, TrainRequest,
+        Budget, ExtraModel, Recipe, TrainRequest,
         fleet::{self, Effort},
         read_base, train_host,
     },
 };
-
-/// An evaluation that is to be run.
-#[derive(Debug, Clone)]
-pub struct Evaluation {
-    /// Its files.
-    pub files: Files,
-    /// The column of the windows that are asked.
-    pub scope: String,
-    /// Of the hosts that have windows, every so many-th is trained and asked.
-    pub every: NonZeroUsize,
-    /// Where the forecasts go.
-    pub out: PathBuf,
-    /// The seed of every training.
-    pub seed: u64,
-    /// Which models answer.
-    pub served: Served,
-    /// The base that is begun from; the one that is part of the program where none is named.
-    pub base: Option<PathBuf>,
-    /// The kinds of model that are fitted beside.
-    pub extra: Vec<ExtraModel>,
-    /// The device that computes.
-    pub device: Device,
-    /// What of a training is left out.
-    pub without: Vec<Part>,
-}
 
 /// Shows the passes over the fleet, then the hosts.
 struct Steps {
@@ -86,12 +59,16 @@ impl Watch for Steps {
 /// When the files cannot be read or written. A training that breaks off concerns its host alone.
 pub fn of_files(evaluation: &Evaluation) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let hosts = evaluation::read(&evaluation.files, &evaluation.scope)?;
+    let files = Files {
+        series: evaluation.series.clone(),
+        windows: evaluation.windows.clone(),
+    };
+    let hosts = evaluation::read(&files, &evaluation.scope)?;
     let hosts = evaluation::sample(hosts, evaluation.every);
     let out = File::create(&evaluation.out)
         .with_context(|| format!("cannot write {}", evaluation.out.display()))?;
     let asked = hosts.iter().filter(|host| host.is_asked()).count();
-    let plan = evaluation.plan()?;
+    let plan = plan(evaluation)?;
     let passes = fleet::PASSES * (1 + plan.extra.len());
     let steps = Steps {
         fleet: Shown::new("pass over the fleet", passes as u64),
@@ -145,40 +122,38 @@ fn told(evaluated: &Evaluated) -> Vec<&str> {
     broken
 }
 
-impl Evaluation {
-    /// Returns the kind of network that is fitted first: the one that is to answer, else the LSTM.
-    fn network(&self) -> EncoderKind {
-        match self.served {
-            Served::Only(kind) => kind.encoder().unwrap_or_default(),
-            Served::Best => EncoderKind::default(),
-        }
+/// Returns the kind of network that is fitted first: the one that is to answer, else the LSTM.
+fn network(evaluation: &Evaluation) -> EncoderKind {
+    match evaluation.served {
+        Served::Only(kind) => kind.encoder().unwrap_or_default(),
+        Served::Best => EncoderKind::default(),
     }
+}
 
-    fn plan(&self) -> anyhow::Result<Plan> {
-        let own = self.network();
-        let base = match &self.base {
-            Some(path) => read_base(path, own)?,
-            None if own == EncoderKind::Lstm => Base::shipped()?,
-            None => Base::untaught(Shape::of(own), self.seed)?,
-        };
-        let (networks, statistical) = ExtraModel::apart(&self.extra);
-        let beside = networks.iter().filter(|network| network.kind != own);
-        let extra = beside.map(|network| network.base(self.seed, self.device));
-        let served = match self.served {
-            Served::Only(kind) if ModelKind::STATISTICAL_EXTRA.contains(&kind) => Some(kind),
-            _ => None,
-        };
-        Ok(Plan {
-            served: self.served,
-            seed: self.seed,
-            base: Arc::new(base.on(self.device)),
-            extra: extra.collect::<Result<_, _>>()?,
-            recipe: Recipe::without(&self.without).with(statistical.into_iter().chain(served)),
-            budget: Budget::default(),
-            effort: Effort::default(),
-            train: train_host,
-        })
-    }
+fn plan(evaluation: &Evaluation) -> anyhow::Result<Plan> {
+    let own = network(evaluation);
+    let base = match &evaluation.base {
+        Some(path) => read_base(path, own)?,
+        None if own == EncoderKind::Lstm => Base::shipped()?,
+        None => Base::untaught(Shape::of(own), evaluation.seed)?,
+    };
+    let (networks, statistical) = ExtraModel::apart(&evaluation.extra);
+    let beside = networks.iter().filter(|network| network.kind != own);
+    let extra = beside.map(|network| network.base(evaluation.seed, evaluation.device));
+    let served = match evaluation.served {
+        Served::Only(kind) if ModelKind::STATISTICAL_EXTRA.contains(&kind) => Some(kind),
+        _ => None,
+    };
+    Ok(Plan {
+        served: evaluation.served,
+        seed: evaluation.seed,
+        base: Arc::new(base.on(evaluation.device)),
+        extra: extra.collect::<Result<_, _>>()?,
+        recipe: Recipe::without(&evaluation.without).with(statistical.into_iter().chain(served)),
+        budget: Budget::default(),
+        effort: Effort::default(),
+        train: train_host,
+    })
 }
 
 /// Says how many windows each kind of model answered.

@@ -1,23 +1,17 @@
 //! `pretrain`: makes a base, of synthetic series and of the training parts of real ones.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Instant};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Shown;
 use crate::{
+    config::Pretraining,
     corpus,
     evaluation::{self, Files},
     grid::Grid,
-    model::{Base, Device, Shape},
-    model_kind::EncoderKind,
+    model::{Base, Shape},
     progress::{Event, Progress},
     target::{Target, TargetRule},
     training::{
@@ -26,27 +20,6 @@ use crate::{
         synthetic,
     },
 };
-
-/// A base that is to be made.
-#[derive(Debug, Clone)]
-pub struct Pretraining {
-    /// What reads the patches.
-    pub encoder: EncoderKind,
-    /// The device that computes.
-    pub device: Device,
-    /// How many synthetic series are drawn.
-    pub synthetic: usize,
-    /// Folders of real series.
-    pub folders: Vec<PathBuf>,
-    /// The data sets of the folders that are learned from; all where none is named.
-    pub datasets: Vec<String>,
-    /// The windows that are drawn.
-    pub windows: usize,
-    /// The seed of everything random.
-    pub seed: u64,
-    /// Where the base goes.
-    pub out: PathBuf,
-}
 
 impl Progress for Shown {
     fn report(&self, event: Event) {

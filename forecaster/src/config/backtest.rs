@@ -4,8 +4,6 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use super::{DEVICE, Raw, SEED, Settings, SettingsError};
 use crate::{
-    commands::backtest::Evaluation,
-    evaluation::{Files, Served},
     model::Device,
     model_kind::ModelKind,
     training::{ExtraModel, Part},
@@ -100,6 +98,42 @@ struct GatewayFlags {
     config: Option<PathBuf>,
 }
 
+/// Which of a host's models answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// The one that the training chose for each target.
+    Best,
+    /// One kind for every target that has it; the training's choice for the others.
+    Only(ModelKind),
+}
+
+/// An evaluation that is to be run.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Its series.
+    pub series: PathBuf,
+    /// Its windows.
+    pub windows: PathBuf,
+    /// The column of the windows that are asked.
+    pub scope: String,
+    /// Of the hosts that have windows, every so many-th is trained and asked.
+    pub every: NonZeroUsize,
+    /// Where the forecasts go.
+    pub out: PathBuf,
+    /// The seed of every training.
+    pub seed: u64,
+    /// Which models answer.
+    pub served: Served,
+    /// The base that is begun from; the one that is part of the program where none is named.
+    pub base: Option<PathBuf>,
+    /// The kinds of model that are fitted beside.
+    pub extra: Vec<ExtraModel>,
+    /// The device that computes.
+    pub device: Device,
+    /// What of a training is left out.
+    pub without: Vec<Part>,
+}
+
 /// What is to be judged.
 pub enum Judged {
     /// The windows of files.
@@ -124,7 +158,8 @@ impl Backtest {
     pub fn judged(self) -> Result<Judged, SettingsError> {
         let judged = match (self.series, self.windows, self.out) {
             (Some(series), Some(windows), Some(out)) => Judged::Files(Evaluation {
-                files: Files { series, windows },
+                series,
+                windows,
                 scope: self.scope,
                 every: self.every,
                 out,

@@ -19,9 +19,9 @@ use url::Url;
 
 use crate::{model::Device, model_kind::ModelKind, training::ExtraNetwork};
 
-pub use backtest::{Backtest, Judged};
+pub use backtest::{Backtest, Evaluation, Judged, Served};
 pub use cli::{Cli, Command};
-pub use pretrain::Pretrain;
+pub use pretrain::{Pretrain, Pretraining};
 pub use raw::{Raw, RawThreshold};
 pub use rules::{RawRule, Rule, RuleError, default_rules};
 pub use schedule::{Schedule, ScheduleError};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{DEVICE, SEED};
-use crate::{commands::pretrain::Pretraining, model::Device, model_kind::EncoderKind};
+use crate::{model::Device, model_kind::EncoderKind};
 
 /// Enough kinds of series that no single one rules.
 const SYNTHETIC_SERIES: usize = 600;
@@ -46,6 +46,27 @@ pub struct Pretrain {
     /// Seed of everything random
     #[arg(long, default_value_t = SEED)]
     seed: u64,
+}
+
+/// A base that is to be made.
+#[derive(Debug, Clone)]
+pub struct Pretraining {
+    /// What reads the patches.
+    pub encoder: EncoderKind,
+    /// The device that computes.
+    pub device: Device,
+    /// How many synthetic series are drawn.
+    pub synthetic: usize,
+    /// Folders of real series.
+    pub folders: Vec<PathBuf>,
+    /// The data sets of the folders that are learned from; all where none is named.
+    pub datasets: Vec<String>,
+    /// The windows that are drawn.
+    pub windows: usize,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Where the base goes.
+    pub out: PathBuf,
 }
 
 impl From<Pretrain> for Pretraining {

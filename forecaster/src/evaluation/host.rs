@@ -34,15 +34,6 @@ pub(super) struct EvaluatedSeries {
     pub(super) origins: Vec<usize>,
 }
 
-/// Which of a host's models answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Served {
-    /// The one that the training chose for each target.
-    Best,
-    /// One kind for every target that has it; the training's choice for the others.
-    Only(ModelKind),
-}
-
 /// The forecast of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowForecast {

@@ -24,7 +24,7 @@ use std::{io, path::PathBuf};
 
 pub use self::{
     files::{Files, SCOPE_OF_ALL, read, sample},
-    host::{EvaluatedHost, Served, WindowForecast},
+    host::{EvaluatedHost, WindowForecast},
     output::{Form, OutputError},
     run::{Evaluated, Outcome, Plan, RunError, Train, Watch, WithoutModel, run},
 };

@@ -14,8 +14,9 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{EvaluatedHost, Served, WindowForecast};
+use super::{EvaluatedHost, WindowForecast};
 use crate::{
+    config::Served,
     host_model::HostModel,
     jobs::trainer::said,
     model::{Base, WeightsError},

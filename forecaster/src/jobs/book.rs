@@ -16,10 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BaseWanted, Cause, HostProgress, HostState, Job, JobState,
-    base::HOSTS_MIN,
     kept::{self, KeptHost, KeptJob},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, fleet_base::HOSTS_MIN};
 
 /// Jobs that may wait. Who asks for more has not looked at those that he asked for.
 const QUEUE_MAX: usize = 16;

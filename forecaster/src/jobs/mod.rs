@@ -3,7 +3,6 @@
 //! The [`Book`] keeps what is queued, running and finished, bounded; the [`trainer`] takes one host at a time on each of
 //! its workers. What has not ended is kept on disk, and goes on after a restart.
 
-pub mod base;
 mod book;
 mod kept;
 pub mod need;

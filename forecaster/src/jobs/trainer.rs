@@ -17,16 +17,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    BaseWanted, Book, HostState, Step, Work,
-    base::{FleetBase, HOSTS_MIN},
-};
+use super::{BaseWanted, Book, HostState, Step, Work};
 use crate::{
     champions::{Champions, Published, Shadow},
     clock::Clock,
     config::TrainingSettings,
     discovery::Hosts,
     fleet::Fleet,
+    fleet_base::{FleetBase, HOSTS_MIN},
     gateway::{Gateway, GatewayError},
     grid::STEP_S,
     history::{self, Span},

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, web};
 
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, metrics::FleetState};
 
 /// Show figures for Prometheus
 ///
@@ -15,16 +15,9 @@ use crate::{app::App, error::ApiError};
 )]
 #[get("/metrics")]
 pub(crate) async fn metrics(app: web::Data<App>) -> Result<HttpResponse, ApiError> {
-    let is_up = app.gateway.is_answering();
     let text = app
         .metrics
-        .render(
-            &app.fleet,
-            &app.champions,
-            &app.book,
-            is_up,
-            app.clock.now_s(),
-        )
+        .render(&fleet_state(&app), app.clock.now_s())
         .map_err(|error| {
             tracing::error!(%error, "the figures cannot be rendered");
             ApiError::Internal
@@ -32,4 +25,24 @@ pub(crate) async fn metrics(app: web::Data<App>) -> Result<HttpResponse, ApiErro
     Ok(HttpResponse::Ok()
         .content_type(prometheus::TEXT_FORMAT)
         .body(text))
+}
+
+fn fleet_state(app: &App) -> FleetState {
+    let load = app.book.load();
+    let hosts = app.fleet.known().unwrap_or_default();
+    let champions = app.champions.all();
+    FleetState {
+        is_gateway_up: app.gateway.is_answering(),
+        trains_waiting: load.waiting,
+        trains_running: load.training,
+        on_trial: app.champions.contests().len(),
+        last_seen_s: hosts
+            .iter()
+            .map(|(host, known)| (host.clone(), known.last_seen_s))
+            .collect(),
+        trained_at_s: champions
+            .into_iter()
+            .map(|(host, champion)| (host, champion.manifest().trained_at_s))
+            .collect(),
+    }
 }

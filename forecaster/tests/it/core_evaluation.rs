@@ -12,9 +12,9 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use headroom_forecaster::{
+    config::Served,
     evaluation::{
-        self, EvaluatedHost, Files, Form, Plan, SCORED_STEPS, Served, Watch, WindowForecast,
-        WithoutModel,
+        self, EvaluatedHost, Files, Form, Plan, SCORED_STEPS, Watch, WindowForecast, WithoutModel,
     },
     model::{Base, Device},
     model_kind::{EncoderKind, ModelKind},

@@ -18,13 +18,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use headroom_forecaster::{
-    app::{self, Parts, Running},
     clock::Clock,
     config::{Raw, RawThreshold, Settings},
     gateway::Gateway,
     host_model::HostModel,
     jobs::trainer::Train,
     progress::Progress,
+    service::{self, Parts, Running},
     training::{Budget, TrainError, TrainRequest, train_host},
 };
 use reqwest::{Client, Method, Response, StatusCode};
@@ -118,7 +118,7 @@ impl Setup {
             train: self.train,
             budget: Budget::tiny(),
         };
-        let running = app::start(settings, parts).expect("the service starts");
+        let running = service::start(settings, parts).expect("the service starts");
         TestApp {
             address: running.address,
             running,

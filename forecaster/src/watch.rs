@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
-use super::{
-    Delivery, LikelyCrossing,
-    ledger::{Ledger, LedgerError},
-};
 use crate::{
+    alert::{
+        Delivery, LikelyCrossing,
+        ledger::{Ledger, LedgerError},
+    },
     metrics::Metrics,
     serving::{HostForecast, Served, Status},
 };
