@@ -13,12 +13,12 @@ use super::{
 };
 use crate::lines::Point;
 
-/// Where a field belongs: database, retention policy, measurement, field; and the week.
-type Place = ([Box<str>; 4], i64);
+/// A field in a week: database, retention policy, measurement, field; and the week.
+type FieldWeek = ([Box<str>; 4], i64);
 
 /// The types that were claimed and not yet learned.
 #[derive(Default)]
-pub(super) struct Claims(HashMap<Place, FieldType>);
+pub(super) struct Claims(HashMap<FieldWeek, FieldType>);
 
 impl Claims {
     fn clear(&mut self) {
@@ -83,19 +83,6 @@ impl Store {
     /// # Errors
     ///
     /// Names both types of the first field that conflicts; nothing is claimed then.
-    pub fn claim_types(
-        &self,
-        database: &str,
-        retention_policy: Option<&str>,
-        received_ns: i64,
-        point: &Point<'_>,
-    ) -> Result<(), TypeConflict> {
-        let state = self.0.state.read();
-        let time = point.time_ns.unwrap_or(received_ns);
-        self.claim_in(&state, database, retention_policy, time, point)
-    }
-
-    /// Does so in a state that is locked.
     pub(super) fn claim_in(
         &self,
         state: &[Database],

@@ -4,7 +4,9 @@ use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
 use headroom_gateway::{
     lines::{FieldValue, Point, Precision, Scanner},
-    store::{Batch, Doomed, FILE_NAME, PolicyChange, Store, StoreOptions, StoreUsage, Values},
+    store::{
+        Batch, Doomed, FILE_NAME, PolicyChange, Store, StoreOptions, StoreUsage, Unfit, Values,
+    },
 };
 use proptest::prelude::*;
 
@@ -313,6 +315,15 @@ fn the_oldest_points_go_when_the_file_reaches_its_bound() {
     assert!(content.contains_key(&(format!("m,host=h{}", time % 3), time)));
 }
 
+/// Judges a line, as the lines of a push are.
+fn judge(store: &Store, text: &str) -> Result<(), Unfit> {
+    let mut scanner = Scanner::new(text.as_bytes(), Precision::Nanoseconds);
+    let line = scanner.next_line().expect("a line");
+    let parts = line.verdict.expect("a good line");
+    let mut intake = store.intake("db", None, 0, text.as_bytes(), Precision::Nanoseconds);
+    intake.take(parts, Some(line.bytes))
+}
+
 #[test]
 fn a_field_may_have_another_type_in_another_week() {
     const WEEK_NS: i64 = 7 * 86_400_000_000_000;
@@ -324,25 +335,19 @@ fn a_field_may_have_another_type_in_another_week() {
         point.fields[0].1 = FieldValue::Float(1.5);
         point
     };
-    let conflict = store.claim_types("db", None, 0, &float(20));
+    let conflict = judge(&store, "m,host=h0 v=1.5 20");
     let message = conflict.expect_err("another type").to_string();
     assert!(
         message.contains("float") && message.contains("integer"),
         "{message}"
     );
-    store
-        .claim_types("db", None, 0, &float(WEEK_NS))
-        .expect("a new week");
+    judge(&store, &format!("m,host=h0 v=1.5 {WEEK_NS}")).expect("a new week");
     write(&store, 2, float(WEEK_NS));
     store.seal().expect("the store seals");
     drop(store);
     let store = open(dir.path());
-    assert!(store.claim_types("db", None, 0, &float(30)).is_err());
-    assert!(
-        store
-            .claim_types("db", None, 0, &point(0, WEEK_NS + 1, 1))
-            .is_err()
-    );
+    assert!(judge(&store, "m,host=h0 v=1.5 30").is_err());
+    assert!(judge(&store, &format!("m,host=h0 v=1i {}", WEEK_NS + 1)).is_err());
     let view = store.view("db", None).expect("a view");
     let names: Vec<_> = view
         .fields("m")
