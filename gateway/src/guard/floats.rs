@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::{
     glob::Glob,
-    lines::{Kind, Parts},
+    lines::{FieldType, Parts},
 };
 
 /// The fields that are meant, as pairs of measurement and field.
@@ -54,13 +54,13 @@ impl FloatFields {
             return;
         }
         for field in &mut parts.fields {
-            if !matches!(field.kind, Kind::Integer | Kind::Unsigned) {
+            if !matches!(field.field_type, FieldType::Integer | FieldType::Unsigned) {
                 continue;
             }
             let name = field.key_name(text);
             let mut globs = self.0.iter().filter(here);
             if globs.any(|(_, glob)| glob.matches(&name)) {
-                field.kind = Kind::Float;
+                field.field_type = FieldType::Float;
                 field.value.end -= 1;
                 letters.push(field.value.end as u32);
             }

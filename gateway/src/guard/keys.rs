@@ -11,7 +11,7 @@ use std::{
 
 use twox_hash::XxHash3_64;
 
-use crate::lines::{Kind, Parts, series_key};
+use crate::lines::{FieldType, Parts, series_key};
 
 /// Maps and sets of what is a hash already.
 pub(super) type KeyMap<V> = HashMap<u64, V, BuildHasherDefault<Hashed>>;
@@ -80,15 +80,15 @@ impl Keys {
     pub(super) fn shape(place: u64, parts: &Parts, text: &[u8]) -> u64 {
         let measurement = XxHash3_64::oneshot_with_seed(place, parts.measurement.of(text));
         parts.fields.iter().fold(measurement, |sum, field| {
-            let seed = place.wrapping_add(kind_bit(field.kind).into());
+            let seed = place.wrapping_add(type_bit(field.field_type).into());
             sum.wrapping_add(XxHash3_64::oneshot_with_seed(seed, field.key.of(text)))
         })
     }
 }
 
-/// A kind as one bit of a set of kinds.
-pub(super) const fn kind_bit(kind: Kind) -> u8 {
-    1 << kind as u8
+/// A type as one bit of a set of types, as the guards' file has it.
+pub(super) const fn type_bit(field_type: FieldType) -> u8 {
+    1 << (field_type as u8 - FieldType::ALL[0] as u8)
 }
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ pub use kept::{FILE_NAME, GuardError};
 pub use series::SeriesLimits;
 pub use session::{Session, Source};
 
-use crate::lines::Kind;
+use crate::lines::FieldType;
 use contract::Entry;
 use kept::{Kept, Row};
-use keys::{KeyMap, KeySet, Keys, kind_bit};
+use keys::{KeyMap, KeySet, Keys, type_bit};
 use series::Ledger;
 use types::{NewField, Types, field_key};
 
@@ -62,7 +62,7 @@ pub struct ListedField {
     /// The field.
     pub field: String,
     /// One of its types.
-    pub kind: Kind,
+    pub field_type: FieldType,
 }
 
 /// How much the guards know.
@@ -211,7 +211,7 @@ impl Guard {
         let mut fields: BTreeMap<u64, u8> = BTreeMap::new();
         for field in listed {
             let key = field_key(place, &field.measurement, &field.field);
-            *fields.entry(key).or_default() |= kind_bit(field.kind);
+            *fields.entry(key).or_default() |= type_bit(field.field_type);
         }
         let fields: Vec<_> = fields
             .into_iter()

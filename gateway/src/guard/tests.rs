@@ -196,7 +196,7 @@ fn types_are_kept_through_a_restart_and_the_servers_list_outranks_them() {
     let listed = [ListedField {
         measurement: "m".to_owned(),
         field: "f".to_owned(),
-        kind: Kind::Float,
+        field_type: FieldType::Float,
     }];
     guard.know_types("telegraf", &listed, false);
     assert_eq!(

@@ -2,13 +2,13 @@
 //!
 //! A field of which the server itself has several types (in different shards) keeps them all: the server then decides.
 
-use super::keys::{KeyMap, Keys, kind_bit};
-use crate::lines::{Kind, Parts, Refusal, Rule};
+use super::keys::{KeyMap, Keys, type_bit};
+use crate::lines::{FieldType, Parts, Refusal, Rule};
 
 /// So many fields are kept; what comes beyond is passed on without a look at its type.
 const FIELDS_MAX: usize = 2_000_000;
 
-/// The types of the fields of one bucket, as sets of kinds.
+/// The types of the fields of one bucket, as sets of types.
 type Fields = KeyMap<u8>;
 
 /// The types that are known, by bucket.
@@ -31,10 +31,10 @@ pub(super) fn field_key(place: u64, measurement: &str, field: &str) -> u64 {
 }
 
 fn names_of(kinds: u8) -> String {
-    let names: Vec<_> = Kind::ALL
+    let names: Vec<_> = FieldType::ALL
         .into_iter()
-        .filter(|kind| kinds & kind_bit(*kind) != 0)
-        .map(Kind::name)
+        .filter(|field_type| kinds & type_bit(*field_type) != 0)
+        .map(FieldType::name)
         .collect();
     names.join(" or ")
 }
@@ -66,7 +66,7 @@ impl Types {
             let known = fields
                 .and_then(|fields| fields.get(&key).copied())
                 .or_else(|| new.iter().find(|new| new.key == key).map(|new| new.kinds));
-            let kinds = kind_bit(field.kind);
+            let kinds = type_bit(field.field_type);
             match known {
                 None => new.push(NewField { key, kinds }),
                 Some(known) if known & kinds != 0 => {}
@@ -76,7 +76,7 @@ impl Types {
                         field.value.start - parts.line_start,
                         format!(
                             "input field {name:?} on measurement {measurement:?} is type {}, already exists as type {}",
-                            field.kind.name(),
+                            field.field_type.name(),
                             names_of(known)
                         ),
                     ));
@@ -146,7 +146,7 @@ mod tests {
     fn what_the_server_has_takes_the_place_of_what_was_known() {
         let mut types = Types::default();
         assert_eq!(push(&mut types, "m f=1,old=1"), Ok(()));
-        let kinds = kind_bit(Kind::Integer) | kind_bit(Kind::Text);
+        let kinds = type_bit(FieldType::Integer) | type_bit(FieldType::Text);
         types.replace(
             1,
             &[NewField {

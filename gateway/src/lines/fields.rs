@@ -3,8 +3,8 @@
 //! In keys and strings backslashes pair, as in InfluxDB: what stands behind one is escaped, be it a backslash itself.
 
 use super::{
-    Rule, STRING_MAX_BYTES,
-    parts::{FieldSpan, Kind, Span},
+    FieldType, Rule, STRING_MAX_BYTES,
+    parts::{FieldSpan, Span},
     scanner::{Parsed, Scanner},
     value,
 };
@@ -88,9 +88,13 @@ impl Scanner<'_> {
         let value = Span { start, end };
         let text = value.of(self.text);
         let non_digits = self.separators.non_digits(start, end);
-        let kind = non_digits.and_then(|non_digits| value::judge_plain(text, non_digits));
-        match kind.map_or_else(|| value::judge(text), Ok) {
-            Ok(kind) => Ok(FieldSpan { key, value, kind }),
+        let field_type = non_digits.and_then(|non_digits| value::judge_plain(text, non_digits));
+        match field_type.map_or_else(|| value::judge(text), Ok) {
+            Ok(field_type) => Ok(FieldSpan {
+                key,
+                value,
+                field_type,
+            }),
             Err((rule, reason)) => self.refuse(rule, start, reason),
         }
     }
@@ -119,7 +123,7 @@ impl Scanner<'_> {
         Ok(FieldSpan {
             key,
             value: Span { start, end },
-            kind: Kind::Text,
+            field_type: FieldType::Text,
         })
     }
 

@@ -31,6 +31,7 @@ mod scanner;
 
 mod series;
 
+mod field_type;
 mod fields;
 
 mod value;
@@ -50,9 +51,10 @@ mod tests;
 
 use std::ops::Range;
 
+pub use field_type::FieldType;
 pub(crate) use key::push_series_key;
 pub use key::series_key;
-pub use parts::{FieldSpan, Kind, Parts, Span, TagSpan};
+pub use parts::{FieldSpan, Parts, Span, TagSpan};
 pub use point::{FieldValue, Point};
 pub use precision::{Precision, PrecisionUnknown};
 pub use refusal::{Refusal, Rule};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{KEY_MAX_BYTES, Refusal, Rule};
+use super::{FieldType, KEY_MAX_BYTES, Refusal, Rule};
 
 /// Tag keys that InfluxDB keeps for its own columns.
 const RESERVED_TAGS: [&[u8]; 4] = [b"time", b"_field", b"_measurement", b"\0"];
@@ -47,44 +47,6 @@ impl From<Span> for Range<usize> {
     }
 }
 
-/// What a field's value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A finite number.
-    Float,
-    /// Digits and an `i`.
-    Integer,
-    /// Digits and a `u`.
-    Unsigned,
-    /// A text within quotes.
-    Text,
-    /// One of the five words for true, and the five for false.
-    Boolean,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [
-        Self::Float,
-        Self::Integer,
-        Self::Unsigned,
-        Self::Text,
-        Self::Boolean,
-    ];
-
-    /// Its name in InfluxDB.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Float => "float",
-            Self::Integer => "integer",
-            Self::Unsigned => "unsigned",
-            Self::Text => "string",
-            Self::Boolean => "boolean",
-        }
-    }
-}
-
 /// A tag, as it is escaped in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct TagSpan {
@@ -102,7 +64,7 @@ pub struct FieldSpan {
     /// Its value, a text's quotes and a number's letter included.
     pub value: Span,
     /// What the value is.
-    pub kind: Kind,
+    pub field_type: FieldType,
 }
 
 /// The parts of an accepted line.

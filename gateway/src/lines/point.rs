@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    parts::{FieldSpan, Kind, Parts, Span, TagSpan},
+    FieldType,
+    parts::{FieldSpan, Parts, Span, TagSpan},
     value,
 };
 
@@ -90,16 +91,18 @@ impl FieldSpan {
     pub fn value_in<'a>(&self, text: &'a [u8]) -> FieldValue<'a> {
         let bytes = self.value.of(text);
         let number = &bytes[..bytes.len() - 1];
-        match self.kind {
-            Kind::Float => FieldValue::Float(value::float(bytes).unwrap_or_default()),
-            Kind::Integer => FieldValue::Integer(
+        match self.field_type {
+            FieldType::Float => FieldValue::Float(value::float(bytes).unwrap_or_default()),
+            FieldType::Integer => FieldValue::Integer(
                 value::integer(number)
                     .and_then(Result::ok)
                     .unwrap_or_default(),
             ),
-            Kind::Unsigned => FieldValue::Unsigned(value::unsigned(number).unwrap_or_default()),
-            Kind::Boolean => FieldValue::Boolean(value::boolean(bytes).unwrap_or_default()),
-            Kind::Text => {
+            FieldType::Unsigned => {
+                FieldValue::Unsigned(value::unsigned(number).unwrap_or_default())
+            }
+            FieldType::Boolean => FieldValue::Boolean(value::boolean(bytes).unwrap_or_default()),
+            FieldType::Text => {
                 let within = Span {
                     start: self.value.start + 1,
                     end: self.value.end - 1,

@@ -1,6 +1,6 @@
 //! The forms that a field's value and a timestamp may take.
 
-use super::{Rule, parts::Kind};
+use super::{FieldType, Rule};
 
 /// The most digits that always fit an `i64`.
 const INTEGER_DIGITS_SAFE: usize = 18;
@@ -14,13 +14,13 @@ const MALFORMED: &str =
 
 /// Judges a value that is no string by its bytes that are no digits, one bit each; `None` where that does not decide.
 #[inline]
-pub(super) fn judge_plain(value: &[u8], non_digits: u64) -> Option<Kind> {
+pub(super) fn judge_plain(value: &[u8], non_digits: u64) -> Option<FieldType> {
     let is_negative = usize::from(value[0] == b'-');
     // Without the sign's bit, if there is one.
     let others = non_digits & !(is_negative as u64);
     let bytes = value.len() - is_negative;
     if others == 0 {
-        return (bytes > 0).then_some(Kind::Float);
+        return (bytes > 0).then_some(FieldType::Float);
     }
     if others & (others - 1) != 0 || bytes < 2 {
         return None;
@@ -28,25 +28,25 @@ pub(super) fn judge_plain(value: &[u8], non_digits: u64) -> Option<Kind> {
     let at = others.trailing_zeros() as usize;
     let is_last = at + 1 == value.len();
     match value[at] {
-        b'.' => Some(Kind::Float),
-        b'i' if is_last && bytes <= INTEGER_DIGITS_SAFE + 1 => Some(Kind::Integer),
+        b'.' => Some(FieldType::Float),
+        b'i' if is_last && bytes <= INTEGER_DIGITS_SAFE + 1 => Some(FieldType::Integer),
         b'u' if is_last && bytes <= UNSIGNED_DIGITS_SAFE + 1 && is_negative == 0 => {
-            Some(Kind::Unsigned)
+            Some(FieldType::Unsigned)
         }
         _ => None,
     }
 }
 
 /// Judges a value that is no string, and is not empty.
-pub(super) fn judge(value: &[u8]) -> Result<Kind, (Rule, &'static str)> {
+pub(super) fn judge(value: &[u8]) -> Result<FieldType, (Rule, &'static str)> {
     if boolean(value).is_some() {
-        return Ok(Kind::Boolean);
+        return Ok(FieldType::Boolean);
     }
     let digits = value.strip_prefix(b"-").unwrap_or(value);
     match digits {
         [b'0'..=b'9' | b'.', .., b'i'] if is_digits(&digits[..digits.len() - 1]) => {
             match integer(&value[..value.len() - 1]) {
-                Some(Ok(_)) => Ok(Kind::Integer),
+                Some(Ok(_)) => Ok(FieldType::Integer),
                 _ => Err((
                     Rule::NumberRange,
                     "the integer is beyond 64 bits; write a float, without the i",
@@ -55,7 +55,7 @@ pub(super) fn judge(value: &[u8]) -> Result<Kind, (Rule, &'static str)> {
         }
         [b'0'..=b'9' | b'.', .., b'u'] if is_digits(&value[..value.len() - 1]) => {
             match unsigned(&value[..value.len() - 1]) {
-                Some(_) => Ok(Kind::Unsigned),
+                Some(_) => Ok(FieldType::Unsigned),
                 None => Err((
                     Rule::NumberRange,
                     "the unsigned integer is beyond 64 bits; write a float, without the u",
@@ -70,13 +70,13 @@ pub(super) fn judge(value: &[u8]) -> Result<Kind, (Rule, &'static str)> {
     }
 }
 
-fn judge_float(value: &[u8], digits: &[u8]) -> Result<Kind, (Rule, &'static str)> {
+fn judge_float(value: &[u8], digits: &[u8]) -> Result<FieldType, (Rule, &'static str)> {
     if !is_float(digits) {
         return Err((Rule::Value, MALFORMED));
     }
     let is_small = digits.len() < FLOAT_BYTES_SAFE && !digits.iter().any(u8::is_ascii_alphabetic);
     if is_small || float(value).is_some_and(f64::is_finite) {
-        Ok(Kind::Float)
+        Ok(FieldType::Float)
     } else {
         Err((
             Rule::NumberRange,
@@ -250,20 +250,23 @@ mod tests {
 
     #[test]
     fn every_form_influxdb_takes_is_taken() {
-        for (kind, values) in [
+        for (field_type, values) in [
             (
-                Kind::Float,
+                FieldType::Float,
                 "1 -0.5 1e3 1E-3 1e-400 .5 1. 1.e5 -.5 6.632243e+06 007",
             ),
-            (Kind::Boolean, "t T true True TRUE f F false False FALSE"),
             (
-                Kind::Integer,
+                FieldType::Boolean,
+                "t T true True TRUE f F false False FALSE",
+            ),
+            (
+                FieldType::Integer,
                 "1i -0i 007i 9223372036854775807i -9223372036854775808i",
             ),
-            (Kind::Unsigned, "0u 18446744073709551615u 007u"),
+            (FieldType::Unsigned, "0u 18446744073709551615u 007u"),
         ] {
             for value in values.split(' ') {
-                assert_eq!(judge(value.as_bytes()), Ok(kind), "{value}");
+                assert_eq!(judge(value.as_bytes()), Ok(field_type), "{value}");
             }
         }
     }
@@ -290,7 +293,7 @@ mod tests {
             judge(over.as_bytes()).is_err(),
             "309 digits, beyond the largest float"
         );
-        assert_eq!(judge(&over.as_bytes()[..308]), Ok(Kind::Float));
+        assert_eq!(judge(&over.as_bytes()[..308]), Ok(FieldType::Float));
     }
 
     proptest! {
@@ -305,8 +308,8 @@ mod tests {
         #[test]
         fn what_the_bits_decide_is_what_the_bytes_decide(value in "-?[0-9.eiu+tf-]{1,24}") {
             let bits = value.bytes().rev().fold(0, |bits, byte| bits << 1 | u64::from(!byte.is_ascii_digit()));
-            if let Some(kind) = judge_plain(value.as_bytes(), bits) {
-                prop_assert_eq!(judge(value.as_bytes()), Ok(kind), "{}", value);
+            if let Some(field_type) = judge_plain(value.as_bytes(), bits) {
+                prop_assert_eq!(judge(value.as_bytes()), Ok(field_type), "{}", value);
             }
         }
 

@@ -5,48 +5,7 @@
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
-/// The type of a field's values. Where a field has several, the smaller one here is the one that it is read as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum FieldType {
-    /// A 64-bit float.
-    Float = 1,
-    /// A signed integer.
-    Integer = 2,
-    /// An unsigned integer.
-    Unsigned = 3,
-    /// Text.
-    Text = 4,
-    /// A boolean.
-    Boolean = 5,
-}
-
-impl FieldType {
-    /// Returns the type's name as `SHOW FIELD KEYS` has it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Float => "float",
-            Self::Integer => "integer",
-            Self::Unsigned => "unsigned",
-            Self::Text => "string",
-            Self::Boolean => "boolean",
-        }
-    }
-
-    /// Returns the type that a stored byte stands for.
-    #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Float,
-            2 => Self::Integer,
-            3 => Self::Unsigned,
-            4 => Self::Text,
-            5 => Self::Boolean,
-            _ => return None,
-        })
-    }
-}
+pub use crate::lines::FieldType;
 
 /// One value.
 #[derive(Debug, Clone, PartialEq)]

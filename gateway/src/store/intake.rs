@@ -12,11 +12,11 @@ use std::{ops::Range, sync::Arc};
 use parking_lot::RwLockReadGuard;
 
 use super::{
-    FieldType, Store, Unfit,
+    Store, Unfit,
     catalogue::{self, Database, Measurement, Policy},
     head::cell_of,
 };
-use crate::lines::{self, FieldValue, Kind, Parts, Point, Precision};
+use crate::lines::{self, FieldValue, Parts, Point, Precision};
 
 /// Lines that are resolved under one lock: some tens of microseconds, for which a write waits at most.
 const LINES_PER_LOCK: u32 = 64;
@@ -123,16 +123,6 @@ pub struct Intake<'a> {
     /// The instant at which lines must be young enough for the policy.
     kept_at_ns: Option<i64>,
     batch: Batch<'a>,
-}
-
-fn type_of(kind: Kind) -> FieldType {
-    match kind {
-        Kind::Float => FieldType::Float,
-        Kind::Integer => FieldType::Integer,
-        Kind::Unsigned => FieldType::Unsigned,
-        Kind::Text => FieldType::Text,
-        Kind::Boolean => FieldType::Boolean,
-    }
 }
 
 impl Store {
@@ -281,7 +271,7 @@ impl<'a> Intake<'a> {
                 .zip(&parts.fields)
                 .all(|((column, _), field)| {
                     let name = field.key.of(self.batch.text);
-                    measurement.takes(*column, name, type_of(field.kind), self.week.0)
+                    measurement.takes(*column, name, field.field_type, self.week.0)
                 })
     }
 

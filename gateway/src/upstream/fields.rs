@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{BUCKET_DEFAULT, Upstream, probe::describe};
-use crate::{guard::ListedField, lines::Kind};
+use crate::{guard::ListedField, lines::FieldType};
 
 /// A server with millions of fields takes its time.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -94,7 +94,7 @@ fn listed(body: &[u8]) -> Option<Vec<ListedField>> {
 impl Series {
     fn fields(&self) -> Vec<ListedField> {
         let column = |name: &str| self.columns.iter().position(|column| column == name);
-        let (Some(field), Some(kind)) = (column("fieldKey"), column("fieldType")) else {
+        let (Some(field), Some(field_type)) = (column("fieldKey"), column("fieldType")) else {
             return Vec::new();
         };
         let measurement = column("iox::measurement");
@@ -105,26 +105,28 @@ impl Series {
             Some(ListedField {
                 measurement: named.unwrap_or_else(|| self.name.clone()),
                 field: text(row, field)?,
-                kind: kind_named(&text(row, kind)?)?,
+                field_type: type_named(&text(row, field_type)?)?,
             })
         });
         fields.collect()
     }
 }
 
-fn kind_named(name: &str) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|kind| kind.name() == name)
+fn type_named(name: &str) -> Option<FieldType> {
+    FieldType::ALL
+        .into_iter()
+        .find(|field_type| field_type.name() == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn field(measurement: &str, field: &str, kind: Kind) -> ListedField {
+    fn field(measurement: &str, field: &str, field_type: FieldType) -> ListedField {
         ListedField {
             measurement: measurement.to_owned(),
             field: field.to_owned(),
-            kind,
+            field_type,
         }
     }
 
@@ -136,11 +138,11 @@ mod tests {
         assert_eq!(
             listed(body).expect("a list"),
             [
-                field("cpu", "idle", Kind::Float),
-                field("cpu", "n", Kind::Integer),
-                field("cpu", "n", Kind::Unsigned),
-                field("log", "text", Kind::Text),
-                field("log", "up", Kind::Boolean),
+                field("cpu", "idle", FieldType::Float),
+                field("cpu", "n", FieldType::Integer),
+                field("cpu", "n", FieldType::Unsigned),
+                field("log", "text", FieldType::Text),
+                field("log", "up", FieldType::Boolean),
             ]
         );
     }
@@ -149,7 +151,7 @@ mod tests {
     fn version_3_may_name_the_measurement_in_a_column() {
         let body = br#"{"results":[{"series":[{"name":"x","columns":["iox::measurement","fieldKey","fieldType"],"values":[["cpu","idle","float"]]}]}]}"#;
         let listed = listed(body).expect("a list");
-        assert_eq!(listed, [field("cpu", "idle", Kind::Float)]);
+        assert_eq!(listed, [field("cpu", "idle", FieldType::Float)]);
     }
 
     #[test]

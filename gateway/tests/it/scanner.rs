@@ -12,8 +12,8 @@ use flate2::read::MultiGzDecoder;
 use headroom_gateway::{
     body, influxql,
     lines::{
-        FieldValue, Kind, Point, Precision, Refusal, Rule, Scanner, Span, TIME_MAX_NS, TIME_MIN_NS,
-        scan,
+        FieldType, FieldValue, Point, Precision, Refusal, Rule, Scanner, Span, TIME_MAX_NS,
+        TIME_MIN_NS, scan,
     },
 };
 use influxdb_line_protocol::{FieldValue as Crates, LineProtocolBuilder, ParsedLine, parse_lines};
@@ -243,13 +243,16 @@ fn crate_is_stricter(line: &str) -> bool {
     // Numbers have digits on both sides of the point.
     let has_bare_point = parts.fields.iter().any(|field| {
         let number = text(field.value).trim_start_matches('-');
-        field.kind == Kind::Float
+        field.field_type == FieldType::Float
             && (number.starts_with('.') || number.ends_with('.') || number.contains(".e"))
     });
     // A blank has a timestamp behind it.
     let ends_in_blank = parts.timestamp.is_none() && line.ends_with(' ');
     // Only spaces are blanks within a line, and tabs, like NULs in a measurement, end a name.
-    let strings = parts.fields.iter().filter(|field| field.kind == Kind::Text);
+    let strings = parts
+        .fields
+        .iter()
+        .filter(|field| field.field_type == FieldType::Text);
     let in_strings: usize = strings
         .map(|field| text(field.value).matches(&BLANKS[1..]).count())
         .sum();

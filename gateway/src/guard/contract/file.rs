@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::{Bounds, Contract, ContractError, Field, Measurement, Tag, age::Age};
-use crate::{glob::Glob, lines::Kind};
+use crate::{glob::Glob, lines::FieldType};
 
 /// Whether what the file does not name is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -142,7 +142,7 @@ impl MeasurementFile {
             .fields
             .into_iter()
             .map(|(field, types)| {
-                let types = types.kinds();
+                let types = types.field_types();
                 if types.is_empty() {
                     return Err(format!(
                         "fields.{field} of measurement {name:?} lists no type; write \"any\", or one of float, integer, unsigned, string and boolean"
@@ -185,20 +185,20 @@ impl TagFile {
 }
 
 impl TypesFile {
-    fn kinds(self) -> Vec<Kind> {
+    fn field_types(self) -> Vec<FieldType> {
         let types = match self {
             Self::One(one) => vec![one],
             Self::Several(several) => several,
         };
-        let kinds = types.into_iter().flat_map(|named| match named {
-            TypeFile::Float => vec![Kind::Float],
-            TypeFile::Integer => vec![Kind::Integer],
-            TypeFile::Unsigned => vec![Kind::Unsigned],
-            TypeFile::String => vec![Kind::Text],
-            TypeFile::Boolean => vec![Kind::Boolean],
-            TypeFile::Any => Kind::ALL.to_vec(),
+        let named = types.into_iter().flat_map(|named| match named {
+            TypeFile::Float => vec![FieldType::Float],
+            TypeFile::Integer => vec![FieldType::Integer],
+            TypeFile::Unsigned => vec![FieldType::Unsigned],
+            TypeFile::String => vec![FieldType::Text],
+            TypeFile::Boolean => vec![FieldType::Boolean],
+            TypeFile::Any => FieldType::ALL.to_vec(),
         });
-        kinds.collect()
+        named.collect()
     }
 }
 

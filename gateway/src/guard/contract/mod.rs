@@ -12,7 +12,7 @@ use regex::Regex;
 
 use crate::{
     glob::Glob,
-    lines::{Kind, Parts, Refusal, Rule, Span},
+    lines::{FieldType, Parts, Refusal, Rule, Span},
 };
 
 /// Why a contract was refused.
@@ -66,7 +66,7 @@ struct Tag {
 #[derive(Debug)]
 struct Field {
     name: Glob,
-    types: Vec<Kind>,
+    types: Vec<FieldType>,
 }
 
 /// How far from now a point may lie, in nanoseconds; `None`: however far.
@@ -244,15 +244,19 @@ impl Measurement {
                     ),
                 ));
             };
-            if !rules.types.contains(&field.kind) {
-                let types: Vec<_> = rules.types.iter().map(|kind| kind.name()).collect();
+            if !rules.types.contains(&field.field_type) {
+                let types: Vec<_> = rules
+                    .types
+                    .iter()
+                    .map(|field_type| field_type.name())
+                    .collect();
                 return Err(Refusal::at(
                     Rule::ContractFieldType,
                     field.value.start - parts.line_start,
                     format!(
                         "the field {name:?} of measurement {:?} is {} here, and the contract takes {} (fields.{})",
                         self.name.to_string(),
-                        field.kind.name(),
+                        field.field_type.name(),
                         types.join(" or "),
                         rules.name
                     ),

@@ -84,7 +84,10 @@ impl PartialEq for Pattern {
     }
 }
 
-/// What a name stands for, as the query says it or as the store knows it.
+/// What a name stands for, as the query says it (`::tag`) or as the store knows it: a field of a type, or what is no field. Apart
+/// from [`FieldType`], which every stored value has: a tag has none, and a query may leave a field's open.
+///
+/// [`FieldType`]: crate::lines::FieldType
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A 64-bit float.
