@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     guard::Contract,
-    lines::{FieldValue, Judged, Line, Place, Point, Precision, Scanner},
+    lines::{Checkpoint, FieldValue, Judged, Line, Point, Precision, Scanner},
 };
 
 /// What lines are held to.
@@ -202,18 +202,18 @@ pub fn write_report(
 pub fn json_from(
     text: &[u8],
     rules: &Rules,
-    place: Place,
+    checkpoint: Checkpoint,
     size_bytes: usize,
-) -> io::Result<(Vec<u8>, Option<Place>)> {
+) -> io::Result<(Vec<u8>, Option<Checkpoint>)> {
     let mut report = Vec::with_capacity(size_bytes);
-    let mut scanner = Scanner::resume(text, rules.precision, place);
+    let mut scanner = Scanner::resume(text, rules.precision, checkpoint);
     while report.len() < size_bytes {
         match scanner.next_line() {
             Some(line) => write_json(&rules.judge(line, text).into_line(), &mut report)?,
             None => return Ok((report, None)),
         }
     }
-    Ok((report, Some(scanner.place())))
+    Ok((report, Some(scanner.checkpoint())))
 }
 
 fn write_json(line: &Line<'_>, mut out: impl Write) -> io::Result<()> {
@@ -312,11 +312,11 @@ mod tests {
             &mut whole,
         )
         .expect("memory");
-        let (mut parts, mut place) = (Vec::new(), Some(Place::default()));
-        while let Some(from) = place {
+        let (mut parts, mut checkpoint) = (Vec::new(), Some(Checkpoint::default()));
+        while let Some(from) = checkpoint {
             let (part, next) = json_from(TEXT.as_bytes(), &in_seconds(), from, 1).expect("memory");
             parts.extend(part);
-            place = next;
+            checkpoint = next;
         }
         assert_eq!(parts, whole);
     }

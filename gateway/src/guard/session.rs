@@ -20,9 +20,9 @@ pub struct Source<'a> {
     pub received_ns: i64,
 }
 
-/// The places of a batch as keys.
+/// Where a batch comes from and goes to, as keys.
 #[derive(Debug, Clone, Copy)]
-struct Places {
+struct BatchKeys {
     origin: Origin,
     bucket: u64,
 }
@@ -32,7 +32,7 @@ struct Places {
 /// What is known is locked for a line at a time, and never while the line is taken: whoever takes it has locks of their own.
 pub struct Session<'g> {
     guard: &'g Guard,
-    places: Places,
+    batch: BatchKeys,
     received_ns: i64,
     /// Whether lines are looked up at all.
     looks: bool,
@@ -66,7 +66,7 @@ impl Guard {
         }
         Session {
             guard: self,
-            places: Places {
+            batch: BatchKeys {
                 origin: Origin {
                     database: self.keys.place(source.database),
                     token: self.keys.place(source.client.unwrap_or_default()),
@@ -134,7 +134,7 @@ impl Session<'_> {
     ) -> Result<T, Refusal> {
         let (keys, passes) = {
             let known = self.guard.known.read();
-            let keys = known.keys_of(self.places, parts, text);
+            let keys = known.keys_of(self.batch, parts, text);
             (keys, known.passes(keys, parts, self.received_ns))
         };
         if passes {
@@ -157,10 +157,10 @@ impl Session<'_> {
             self.guard
                 .known
                 .read()
-                .check(keys, self.places, self.received_ns, parts, text)?;
+                .check(keys, self.batch, self.received_ns, parts, text)?;
         let taken = take(parts)?;
         let mut known = self.guard.known.write();
-        known.learn(keys, self.places, parts, text, &mut self.rows)?;
+        known.learn(keys, self.batch, parts, text, &mut self.rows)?;
         if known.generation == generation {
             known.remember(keys, entry);
         }
@@ -182,12 +182,12 @@ impl Known {
     }
 
     #[inline]
-    fn keys_of(&self, places: Places, parts: &Parts, text: &[u8]) -> LineKeys {
+    fn keys_of(&self, batch: BatchKeys, parts: &Parts, text: &[u8]) -> LineKeys {
         let looks_at_shapes = self.contract.is_some() || self.types.is_some();
         let looks_at_series = self.contract.is_some() || self.ledger.is_some();
         LineKeys {
-            shape: looks_at_shapes.then(|| Keys::shape(places.bucket, parts, text)),
-            series: looks_at_series.then(|| Keys::series(places.origin.database, parts, text)),
+            shape: looks_at_shapes.then(|| Keys::shape(batch.bucket, parts, text)),
+            series: looks_at_series.then(|| Keys::series(batch.origin.database, parts, text)),
         }
     }
 
@@ -218,7 +218,7 @@ impl Known {
     fn check(
         &self,
         keys: LineKeys,
-        places: Places,
+        batch: BatchKeys,
         received_ns: i64,
         parts: &Parts,
         text: &[u8],
@@ -230,7 +230,7 @@ impl Known {
         if let (Some(ledger), Some(series)) = (&self.ledger, keys.series)
             && !ledger.sees(series)
         {
-            ledger.check(places.origin, parts, text)?;
+            ledger.check(batch.origin, parts, text)?;
         }
         Ok((entry, self.generation))
     }
@@ -239,24 +239,24 @@ impl Known {
     fn learn(
         &mut self,
         keys: LineKeys,
-        places: Places,
+        batch: BatchKeys,
         parts: &Parts,
         text: &[u8],
         rows: &mut Vec<Row>,
     ) -> Result<(), Refusal> {
         let new_fields = match &self.types {
-            Some(types) => types.check(places.bucket, parts, text)?,
+            Some(types) => types.check(batch.bucket, parts, text)?,
             None => Vec::new(),
         };
         if let (Some(ledger), Some(series)) = (&mut self.ledger, keys.series)
             && !ledger.sees(series)
         {
-            ledger.add(series, places.origin, parts, text, rows);
+            ledger.add(series, batch.origin, parts, text, rows);
         }
         if let Some(types) = &mut self.types {
-            let taken = types.add(places.bucket, &new_fields);
+            let taken = types.add(batch.bucket, &new_fields);
             rows.extend(new_fields[..taken].iter().map(|field| Row::Field {
-                bucket: places.bucket,
+                bucket: batch.bucket,
                 key: field.key,
                 kinds: field.kinds,
             }));

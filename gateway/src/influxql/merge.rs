@@ -15,23 +15,23 @@ fn shard_of(time: i64) -> i64 {
 
 /// Where a point of a merge stands: in which part, and at which index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PointIndex {
     pub(super) part: usize,
     pub(super) index: usize,
 }
 
-/// Returns the places of all points, in order. Each list of times rises.
-pub(super) fn in_order(parts: &[&[i64]], ascending: bool) -> Vec<Place> {
+/// Returns where all points stand, in order. Each list of times rises.
+pub(super) fn in_order(parts: &[&[i64]], ascending: bool) -> Vec<PointIndex> {
     let total = parts.iter().map(|times| times.len()).sum();
-    let mut places = Vec::with_capacity(total);
+    let mut indices = Vec::with_capacity(total);
     if let [times] = parts {
-        let place = |index| Place { part: 0, index };
+        let point = |index| PointIndex { part: 0, index };
         if ascending {
-            places.extend((0..times.len()).map(place));
+            indices.extend((0..times.len()).map(point));
         } else {
-            places.extend((0..times.len()).rev().map(place));
+            indices.extend((0..times.len()).rev().map(point));
         }
-        return places;
+        return indices;
     }
     let index_of = |part: usize, taken: usize| {
         let left = parts[part].len().checked_sub(taken + 1)?;
@@ -44,12 +44,12 @@ pub(super) fn in_order(parts: &[&[i64]], ascending: bool) -> Vec<Place> {
         ascending,
     );
     while let Some(part) = merge.next() {
-        let place = index_of(part, taken[part]).map(|index| Place { part, index });
-        places.extend(place);
+        let point = index_of(part, taken[part]).map(|index| PointIndex { part, index });
+        indices.extend(point);
         taken[part] += 1;
         merge.advance(part, head(part, taken[part]));
     }
-    places
+    indices
 }
 
 /// A merge of parts of which only the time of the next point is known.
@@ -159,7 +159,7 @@ mod tests {
         for ascending in [true, false] {
             let mut times: Vec<i64> = in_order(&parts, ascending)
                 .iter()
-                .map(|place| parts[place.part][place.index])
+                .map(|point| parts[point.part][point.index])
                 .collect();
             if !ascending {
                 times.reverse();

@@ -44,13 +44,13 @@ fn one(value: &str) -> Vec<Cell> {
 }
 
 /// What SHOW statements look at: the database's view and the measurements in question.
-struct Place {
+struct Selection {
     view: View,
     names: Vec<Arc<str>>,
     condition: Option<Expr>,
 }
 
-fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
+fn selections(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Selection>> {
     let clock = Clock {
         now_ns: context.now_ns,
         zone: None,
@@ -59,8 +59,8 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
     if let Some(condition) = &condition {
         validate::tag_condition(condition)?;
     }
-    let mut places = Vec::new();
-    let place = |(view, names): (View, Vec<Arc<str>>)| Place {
+    let mut selections = Vec::new();
+    let selection = |(view, names): (View, Vec<Arc<str>>)| Selection {
         view,
         names,
         condition: condition.clone(),
@@ -70,7 +70,7 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
         if source.database.is_none() {
             source.database.clone_from(&clauses.database);
         }
-        places.push(place(resolve(&source, context)?));
+        selections.push(selection(resolve(&source, context)?));
     }
     if clauses.sources.is_empty() {
         // Without a source all retention policies are listed, as by InfluxDB's index in memory.
@@ -84,14 +84,14 @@ fn places(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Place>> {
         {
             if let Some(view) = context.store.view(database, Some(&policy.name)) {
                 let names = view.measurements();
-                places.push(place((view, names)));
+                selections.push(selection((view, names)));
             }
         }
     }
-    Ok(places)
+    Ok(selections)
 }
 
-impl Place {
+impl Selection {
     fn tag_keys(&self, name: &str, check: Check<'_>) -> Outcome<Vec<Arc<str>>> {
         if self.condition.is_none() {
             return Ok(self.view.tag_keys(name));
@@ -162,14 +162,14 @@ fn per_measurement(
     clauses: &ShowClauses,
     context: &Context<'_>,
     columns: &[&str],
-    rows_of: impl Fn(&Place, &str, Check<'_>) -> Outcome<Vec<Vec<Cell>>>,
+    rows_of: impl Fn(&Selection, &str, Check<'_>) -> Outcome<Vec<Vec<Cell>>>,
 ) -> Outcome<Vec<Series>> {
     let check = || context.check();
     let mut found: Vec<(Arc<str>, Vec<Vec<Cell>>)> = Vec::new();
-    for place in places(clauses, context)? {
-        for name in &place.names {
+    for selection in selections(clauses, context)? {
+        for name in &selection.names {
             context.check()?;
-            let rows = rows_of(&place, name, &check)?;
+            let rows = rows_of(&selection, name, &check)?;
             match found.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => known.extend(rows),
                 None if rows.is_empty() => {}
@@ -256,25 +256,25 @@ pub(super) fn measurements(
     clauses: &ShowClauses,
     context: &Context<'_>,
 ) -> Outcome<Vec<Series>> {
-    let found = match places(clauses, context) {
+    let found = match selections(clauses, context) {
         Ok(found) => found,
         // Grafana asks for the measurements of databases that are not there yet.
         Err(StatementError::DatabaseUnknown(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
-    for place in found {
-        for name in &place.names {
+    for selection in found {
+        for name in &selection.names {
             context.check()?;
             let is_wanted = match wanted {
                 None => true,
                 Some(MeasurementName::Exactly(wanted)) => name.as_ref() == wanted,
                 Some(MeasurementName::Matching(pattern)) => pattern.matches(name),
             };
-            let is_left = place
+            let is_left = selection
                 .condition
                 .as_ref()
-                .is_none_or(|condition| lists(&place.view, name, condition));
+                .is_none_or(|condition| lists(&selection.view, name, condition));
             if is_wanted && is_left {
                 names.insert(Arc::clone(name));
             }
@@ -327,8 +327,8 @@ fn lists(view: &View, name: &str, condition: &Expr) -> bool {
 
 /// Lists tag keys.
 pub(super) fn tag_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
-    per_measurement(clauses, context, &["tagKey"], |place, name, check| {
-        let keys = place.tag_keys(name, check)?;
+    per_measurement(clauses, context, &["tagKey"], |selection, name, check| {
+        let keys = selection.tag_keys(name, check)?;
         Ok(keys.iter().map(|key| one(key)).collect())
     })
 }
@@ -340,8 +340,8 @@ pub(super) fn tag_values(
     context: &Context<'_>,
 ) -> Outcome<Vec<Series>> {
     let columns = ["key", "value"];
-    per_measurement(clauses, context, &columns, |place, name, check| {
-        let values = place.tag_values(name, keys, check)?;
+    per_measurement(clauses, context, &columns, |selection, name, check| {
+        let values = selection.tag_values(name, keys, check)?;
         let row = |(key, value): &(Arc<str>, Arc<str>)| vec![Some(text(key)), Some(text(value))];
         Ok(values.iter().map(row).collect())
     })
@@ -350,8 +350,8 @@ pub(super) fn tag_values(
 /// Lists fields with their types.
 pub(super) fn field_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
     let columns = ["fieldKey", "fieldType"];
-    per_measurement(clauses, context, &columns, |place, name, _| {
-        let fields = place.view.fields(name);
+    per_measurement(clauses, context, &columns, |selection, name, _| {
+        let fields = selection.view.fields(name);
         let row =
             |field: &FieldInfo| vec![Some(text(&field.name)), Some(text(field.field_type.name()))];
         Ok(fields.iter().map(row).collect())
@@ -361,10 +361,10 @@ pub(super) fn field_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcom
 /// Lists series by key.
 pub(super) fn series_keys(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Series>> {
     let mut keys: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
-    for place in places(clauses, context)? {
-        for name in &place.names {
+    for selection in selections(clauses, context)? {
+        for name in &selection.names {
             let check = || context.check();
-            for (index, series) in place.series(name, &check)?.into_iter().enumerate() {
+            for (index, series) in selection.series(name, &check)?.into_iter().enumerate() {
                 check_at(index, &check)?;
                 keys.insert((Arc::clone(name), series.key));
             }
@@ -414,10 +414,12 @@ pub(super) fn cardinality(
             let count = total(&series_keys(&unlimited, context)?);
             return Ok(whole("cardinality estimation", count));
         }
-        Counted::Series => per_measurement(&unlimited, context, &["key"], |place, name, check| {
-            let found = place.series(name, check)?;
-            Ok(found.iter().map(|series| one(&series.key)).collect())
-        })?,
+        Counted::Series => {
+            per_measurement(&unlimited, context, &["key"], |selection, name, check| {
+                let found = selection.series(name, check)?;
+                Ok(found.iter().map(|series| one(&series.key)).collect())
+            })?
+        }
         Counted::TagKeys => tag_keys(&unlimited, context)?,
         Counted::TagValues(keys) => tag_values(keys, &unlimited, context)?,
         Counted::FieldKeys => field_keys(&unlimited, context)?,

@@ -58,7 +58,7 @@ pub use parts::{FieldSpan, Parts, Span, TagSpan};
 pub use point::{FieldValue, Point};
 pub use precision::{Precision, PrecisionUnknown};
 pub use refusal::{Refusal, Rule};
-pub use scanner::{Judged, Place, Scanner};
+pub use scanner::{Checkpoint, Judged, Scanner};
 
 /// The earliest time InfluxDB stores, in nanoseconds.
 pub const TIME_MIN_NS: i64 = i64::MIN + 2;

@@ -30,7 +30,7 @@ pub struct Scanner<'a> {
 
 /// How far a scanner has come in a text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Checkpoint {
     offset: usize,
     newlines: usize,
 }
@@ -83,18 +83,18 @@ impl<'a> Scanner<'a> {
 
     /// Starts where another scanner of the same text has come to.
     #[must_use]
-    pub fn resume(text: &'a [u8], precision: Precision, place: Place) -> Self {
+    pub fn resume(text: &'a [u8], precision: Precision, checkpoint: Checkpoint) -> Self {
         let mut scanner = Self::new(text, precision);
-        scanner.separators.rewind(place.offset.min(text.len()));
-        scanner.next_start = place.offset;
-        scanner.newlines = place.newlines;
+        scanner.separators.rewind(checkpoint.offset.min(text.len()));
+        scanner.next_start = checkpoint.offset;
+        scanner.newlines = checkpoint.newlines;
         scanner
     }
 
     /// Where the next line begins.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
             offset: self.next_start,
             newlines: self.newlines,
         }

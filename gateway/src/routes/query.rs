@@ -189,7 +189,7 @@ async fn answer(
     }
     let grant = admission::grant_of(request)?;
     let found = statements.as_deref().unwrap_or_default();
-    check_places(&grant.bounds, found, &asked, passes_on)?;
+    check_buckets(&grant.bounds, found, &asked, passes_on)?;
     let lists_some = !grant.bounds.buckets.is_empty() && found.contains(&Statement::ShowDatabases);
     match &core?.sink {
         Sink::Influx(upstream) => {
@@ -218,7 +218,7 @@ async fn answer(
 
 /// Holds the statements of a bound token to its buckets. SHOW DATABASES lists these alone; in an answer that is passed on, only
 /// where it is the one statement.
-fn check_places(
+fn check_buckets(
     bounds: &Bounds,
     statements: &[Statement],
     asked: &Asked,
@@ -231,14 +231,14 @@ fn check_places(
         if *statement == Statement::ShowDatabases && (!passes_on || statements.len() == 1) {
             continue;
         }
-        let places = statement.places();
-        let places = places.ok_or_else(|| {
+        let buckets = statement.buckets();
+        let buckets = buckets.ok_or_else(|| {
             Failure::OutOfBounds(format!(
                 "the token is bound to the buckets {}, and the statement {statement} looks beyond them",
                 bounds.buckets.join(", ")
             ))
         })?;
-        for (database, policy) in places {
+        for (database, policy) in buckets {
             let database = database.or(asked.get("db")).unwrap_or_default();
             bounds.check_bucket(database, policy.or(asked.get("rp")))?;
         }

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use crate::{
     body::Body,
     error::{ApiError, Dialect, Failure},
-    lines::{Place, Precision},
+    lines::{Checkpoint, Precision},
     state::State,
     validate::{LineReport, Rules, json_from},
 };
@@ -114,14 +114,14 @@ async fn make(
     deadline: Instant,
     sender: mpsc::Sender<Bytes>,
 ) -> io::Result<()> {
-    let mut place = Some(Place::default());
-    while let Some(from) = place {
+    let mut checkpoint = Some(Checkpoint::default());
+    while let Some(from) = checkpoint {
         let (part, next) = json_from(&body.text, &rules, from, PART_BYTES)?;
         let sending = tokio::time::timeout_at(deadline, sender.send(part.into()));
         if !matches!(sending.await, Ok(Ok(()))) {
             return Err(io::Error::other("the client took the report too slowly"));
         }
-        place = next;
+        checkpoint = next;
     }
     Ok(())
 }

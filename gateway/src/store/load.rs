@@ -38,7 +38,7 @@ impl Met {
 }
 
 /// For the numbers of series or columns in the file: which measurement's they are, and which of its own.
-type Places = HashMap<i64, (u32, u32), RandomState>;
+type Indices = HashMap<i64, (u32, u32), RandomState>;
 
 /// A text in JSON, copied only where something is escaped in it.
 #[derive(Deserialize)]
@@ -83,14 +83,14 @@ pub(super) fn load(connection: &Connection) -> Result<Vec<Database>, StoreError>
     Ok(databases)
 }
 
-fn load_columns(connection: &Connection, met: &mut Met) -> Result<Places, StoreError> {
+fn load_columns(connection: &Connection, met: &mut Met) -> Result<Indices, StoreError> {
     let mut weeks: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut statement = connection.prepare("SELECT column_id, week FROM weeks")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         weeks.entry(row.get(0)?).or_default().push(row.get(1)?);
     }
-    let mut columns = Places::default();
+    let mut columns = Indices::default();
     let mut statement = connection
         .prepare("SELECT id, policy_id, measurement, field, type FROM columns ORDER BY id")?;
     let mut found = statement.query([])?;
@@ -110,8 +110,8 @@ fn load_columns(connection: &Connection, met: &mut Met) -> Result<Places, StoreE
     Ok(columns)
 }
 
-fn load_series(connection: &Connection, met: &mut Met) -> Result<Places, StoreError> {
-    let mut places = Places::default();
+fn load_series(connection: &Connection, met: &mut Met) -> Result<Indices, StoreError> {
+    let mut indices = Indices::default();
     let mut statement =
         connection.prepare("SELECT id, policy_id, measurement, tags FROM series ORDER BY id")?;
     let mut found = statement.query([])?;
@@ -125,21 +125,21 @@ fn load_series(connection: &Connection, met: &mut Met) -> Result<Places, StoreEr
             .map_err(|error| StoreError::Catalogue(format!("the tags of series {id}: {error}")))?;
         let key = series_key(name, tags.iter().map(|(k, v)| (k.0.as_ref(), v.0.as_ref())));
         let tags = shared(&tags, series.last());
-        places.insert(id, (number, series.len() as u32));
+        indices.insert(id, (number, series.len() as u32));
         series.push(Series::new(key.into(), tags, Some(id)));
     }
     for (series, (_, _, measurement)) in all.into_iter().zip(&mut met.all) {
         measurement.fill(series);
     }
     // A series that went while the disk failed, and came again, stands there twice: the later row counts.
-    for (place, number) in places.values_mut() {
-        let measurement = &met.all[*place as usize].2;
+    for (of, number) in indices.values_mut() {
+        let measurement = &met.all[*of as usize].2;
         if measurement.order.len() < measurement.series.len() {
             let key = &measurement.series[*number as usize].key;
             *number = measurement.number_of(key).unwrap_or(*number);
         }
     }
-    Ok(places)
+    Ok(indices)
 }
 
 /// Makes tags, of which those are shared that the series before has as well.
@@ -161,8 +161,8 @@ fn shared(tags: &[(Text<'_>, Text<'_>)], before: Option<&Series>) -> Tags {
 fn load_chunks(
     connection: &Connection,
     met: &mut Met,
-    columns: &Places,
-    series: &Places,
+    columns: &Indices,
+    series: &Indices,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
         "SELECT c.id, series_id, column_id, first, last, points, size_bytes, coalesce(r.resolutions, 0) \
@@ -179,12 +179,12 @@ fn load_chunks(
             resolutions: row.get(7)?,
         };
         let unknown = || StoreError::Catalogue(format!("chunk {} belongs nowhere", meta.id));
-        let (place, number) = series.get(&row.get(1)?).ok_or_else(unknown)?;
-        let (columns_place, column) = columns.get(&row.get(2)?).ok_or_else(unknown)?;
-        if place != columns_place {
+        let (of, number) = series.get(&row.get(1)?).ok_or_else(unknown)?;
+        let (columns_of, column) = columns.get(&row.get(2)?).ok_or_else(unknown)?;
+        if of != columns_of {
             return Err(unknown());
         }
-        let measurement = &mut met.all[*place as usize].2;
+        let measurement = &mut met.all[*of as usize].2;
         measurement.series[*number as usize].push_chunk(*column, meta);
     }
     Ok(())

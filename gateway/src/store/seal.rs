@@ -49,24 +49,24 @@ pub struct SealReport {
 }
 
 /// A measurement whose series are being sealed.
-struct Place {
+struct SealedMeasurement {
     policy_id: i64,
     measurement: Arc<str>,
-    columns: Vec<PlaceColumn>,
+    columns: Vec<SealedColumn>,
     cutoff_ns: i64,
 }
 
 /// What a column is on disk, or has to become.
-struct PlaceColumn {
+struct SealedColumn {
     field: Arc<str>,
     field_type: FieldType,
     id: Option<i64>,
     new_weeks: Vec<i64>,
 }
 
-impl Place {
+impl SealedMeasurement {
     fn of(policy: &Policy, name: &Arc<str>, measurement: &Measurement) -> Self {
-        let column = |info: &ColumnInfo| PlaceColumn {
+        let column = |info: &ColumnInfo| SealedColumn {
             field: Arc::clone(&info.field),
             field_type: info.field_type,
             id: info.id,
@@ -87,7 +87,7 @@ impl Place {
 
 /// A series that is being sealed.
 struct Job {
-    place: Rc<Place>,
+    sealed: Rc<SealedMeasurement>,
     series: u32,
     series_id: Option<i64>,
     tags: Arc<Tags>,
@@ -232,7 +232,7 @@ impl Store {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
         for job in jobs {
             for (column, field_type) in job.rows.columns() {
-                let first = job.place.cutoff_ns;
+                let first = job.sealed.cutoff_ns;
                 let points = job.rows.column(column, field_type, first, i64::MAX);
                 for part in parts(points.tidied()) {
                     let Some(new) = packing.encode_with_meta(&part, 0)? else {
@@ -251,7 +251,7 @@ impl Store {
         let mut state = self.0.state.write();
         let locked = Instant::now();
         for job in jobs {
-            if let Some(measurement) = job.place.measurement_mut(&mut state) {
+            if let Some(measurement) = job.sealed.measurement_mut(&mut state) {
                 measurement.series[job.series as usize].head.end_seal();
             }
         }
@@ -273,7 +273,7 @@ impl Store {
             pieces,
             |transaction, piece| {
                 let series = ids.series(transaction, piece.job)?;
-                let column = ids.column(transaction, &piece.job.place, piece.column)?;
+                let column = ids.column(transaction, &piece.job.sealed, piece.column)?;
                 let chunk = rows::add_chunk(transaction, series, column, &piece.new)?;
                 Ok((series, column, chunk))
             },
@@ -288,12 +288,12 @@ impl Store {
                     report.chunks += 1;
                     report.values += meta.points as usize;
                     report.size_bytes += meta.size_bytes as usize;
-                    let Some(measurement) = piece.job.place.measurement_mut(&mut state) else {
+                    let Some(measurement) = piece.job.sealed.measurement_mut(&mut state) else {
                         continue;
                     };
                     let info = &mut measurement.columns[piece.column as usize];
                     info.id = Some(column_id);
-                    let weeks = &piece.job.place.columns[piece.column as usize].new_weeks;
+                    let weeks = &piece.job.sealed.columns[piece.column as usize].new_weeks;
                     if !info.new_weeks.is_empty() {
                         info.new_weeks.retain(|week| !weeks.contains(week));
                     }
@@ -319,7 +319,11 @@ fn fill_slice(
 ) -> Option<u32> {
     let mut policies = state.iter_mut().flat_map(|database| &mut database.policies);
     let policy = policies.find(|policy| policy.id == policy_id)?;
-    let place = Rc::new(Place::of(policy, name, policy.measurements.get(name)?));
+    let sealed = Rc::new(SealedMeasurement::of(
+        policy,
+        name,
+        policy.measurements.get(name)?,
+    ));
     let measurement = policy.measurements.get_mut(name)?;
     for number in first..measurement.series.len() as u32 {
         if !room.is_left() {
@@ -335,7 +339,7 @@ fn fill_slice(
         room.columns = room.columns.saturating_sub(columns);
         room.bytes = room.bytes.saturating_sub(rows.memory_bytes());
         jobs.push(Job {
-            place: Rc::clone(&place),
+            sealed: Rc::clone(&sealed),
             series: number,
             series_id: series.id,
             tags: Arc::clone(&series.tags),
@@ -385,11 +389,11 @@ impl<'a> RowIds<'a> {
     fn column(
         &mut self,
         transaction: &Transaction<'_>,
-        place: &'a Place,
+        sealed: &'a SealedMeasurement,
         column: u32,
     ) -> Result<i64, StoreError> {
-        let (policy, name) = (place.policy_id, place.measurement.as_ref());
-        let info = &place.columns[column as usize];
+        let (policy, name) = (sealed.policy_id, sealed.measurement.as_ref());
+        let info = &sealed.columns[column as usize];
         if let (Some(id), true) = (info.id, info.new_weeks.is_empty()) {
             return Ok(id);
         }
@@ -417,7 +421,7 @@ impl<'a> RowIds<'a> {
         if let Some(id) = job.series_id {
             return Ok(id);
         }
-        let (policy, name) = (job.place.policy_id, job.place.measurement.as_ref());
+        let (policy, name) = (job.sealed.policy_id, job.sealed.measurement.as_ref());
         let key = (policy, name, job.series);
         if let Some(id) = self.series.get(&key) {
             return Ok(*id);

@@ -163,40 +163,40 @@ impl Statement {
     /// Returns the database and retention policy of everything that the statement reads, each if it is named; `None`: it
     /// looks at all databases, or takes something away.
     #[must_use]
-    pub fn places(&self) -> Option<Vec<Place<'_>>> {
-        let mut places = Vec::new();
+    pub fn buckets(&self) -> Option<Vec<BucketRef<'_>>> {
+        let mut buckets = Vec::new();
         match self {
-            Self::Select(select) | Self::Explain { select, .. } => read_by(select, &mut places),
-            Self::ShowRetentionPolicies { database } => places.push((database.as_deref(), None)),
-            Self::CreateDatabase { name, .. } => places.push((Some(name), None)),
+            Self::Select(select) | Self::Explain { select, .. } => read_by(select, &mut buckets),
+            Self::ShowRetentionPolicies { database } => buckets.push((database.as_deref(), None)),
+            Self::CreateDatabase { name, .. } => buckets.push((Some(name), None)),
             Self::ShowMeasurements { clauses, .. }
             | Self::ShowTagKeys(clauses)
             | Self::ShowTagValues { clauses, .. }
             | Self::ShowFieldKeys(clauses)
             | Self::ShowSeries(clauses)
             | Self::ShowCardinality { clauses, .. } => {
-                places.push((clauses.database.as_deref(), None));
-                places.extend(clauses.sources.iter().map(named));
+                buckets.push((clauses.database.as_deref(), None));
+                buckets.extend(clauses.sources.iter().map(named));
             }
             _ => return None,
         }
-        Some(places)
+        Some(buckets)
     }
 }
 
 /// A database and a retention policy, each if it is named.
-type Place<'a> = (Option<&'a str>, Option<&'a str>);
+type BucketRef<'a> = (Option<&'a str>, Option<&'a str>);
 
-fn named(source: &Measurement) -> Place<'_> {
+fn named(source: &Measurement) -> BucketRef<'_> {
     let policy = source.retention_policy.as_deref();
     (source.database.as_deref(), policy)
 }
 
-fn read_by<'a>(select: &'a Select, places: &mut Vec<Place<'a>>) {
+fn read_by<'a>(select: &'a Select, buckets: &mut Vec<BucketRef<'a>>) {
     for source in &select.sources {
         match source {
-            Source::Measurement(measurement) => places.push(named(measurement)),
-            Source::Subquery(select) => read_by(select, places),
+            Source::Measurement(measurement) => buckets.push(named(measurement)),
+            Source::Subquery(select) => read_by(select, buckets),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::super::ast::{Call, Expr, Ref};
 use super::super::error::Outcome;
 use super::super::formula::{Cell, number};
-use super::super::merge::{self, Place};
+use super::super::merge::{self, PointIndex};
 use super::super::source::{Group, main_value};
 use super::super::window::Windows;
 use super::{Point, Run, Stream};
@@ -32,7 +32,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
 struct Item {
     time: i64,
     value: Value,
-    place: Place,
+    at: PointIndex,
 }
 
 /// Runs a function over a field.
@@ -41,7 +41,7 @@ pub(super) fn run<'a>(call: &'a Call, field: &'a Ref, run: &Run<'a>) -> Outcome<
     let mut streams = Vec::with_capacity(groups.len());
     for group in groups {
         run.context.check()?;
-        let places = {
+        let indices = {
             let times: Vec<&[i64]> = group
                 .parts
                 .iter()
@@ -49,14 +49,14 @@ pub(super) fn run<'a>(call: &'a Call, field: &'a Ref, run: &Run<'a>) -> Outcome<
                 .collect();
             merge::in_order(&times, run.scope.ascending)
         };
-        let mut items = Vec::with_capacity(places.len());
-        for place in places {
-            let part = &group.parts[place.part];
-            if let Some(value) = main_value(part, place.index) {
+        let mut items = Vec::with_capacity(indices.len());
+        for at in indices {
+            let part = &group.parts[at.part];
+            if let Some(value) = main_value(part, at.index) {
                 items.push(Item {
-                    time: part.times[place.index],
+                    time: part.times[at.index],
                     value,
-                    place,
+                    at,
                 });
             }
         }
@@ -147,15 +147,11 @@ fn bucket_points(
 }
 
 fn full(group: &Group, item: &Item) -> Point {
-    let part = &group.parts[item.place.part];
+    let part = &group.parts[item.at.part];
     Point {
         time: item.time,
         value: Some(item.value.clone()),
-        aux: part
-            .aux
-            .iter()
-            .map(|aux| aux.get(item.place.index))
-            .collect(),
+        aux: part.aux.iter().map(|aux| aux.get(item.at.index)).collect(),
     }
 }
 
@@ -254,10 +250,10 @@ fn top(call: &Call, group: &Group, bucket: &[Item], run: &Run<'_>, points: &mut 
     } else {
         let mut best: BTreeMap<Vec<String>, &Item> = BTreeMap::new();
         for item in bucket {
-            let part = &group.parts[item.place.part];
+            let part = &group.parts[item.at.part];
             let key = tags
                 .iter()
-                .map(|tag| format!("{:?}", part.aux[*tag].get(item.place.index)))
+                .map(|tag| format!("{:?}", part.aux[*tag].get(item.at.index)))
                 .collect();
             let held = best.entry(key).or_insert(item);
             if better(item, held) == Ordering::Less {
