@@ -220,11 +220,10 @@ impl Rejects {
             text,
         } in refused
         {
-            if text.len() > LINE_MAX_BYTES {
-                self.0.metrics.count_dropped_rejects("too_long", 1);
+            let Some(mut reject) = self.made(&source, source.received_ns, number, refusal, text)
+            else {
                 continue;
-            }
-            let mut reject = Reject::new(&source, source.received_ns, number, refusal, text);
+            };
             reject.column = reject.column.map(|column| column.saturating_sub(indent));
             if self.0.queue.reserve(&reject) {
                 kept.push(reject);
@@ -243,14 +242,9 @@ impl Rejects {
         lines: impl Iterator<Item = (usize, &'a [u8])>,
     ) {
         let (source, now_ns) = (Arc::new(source), (self.0.clock)());
-        let mut kept = Vec::new();
-        for (number, line) in lines {
-            if line.len() > LINE_MAX_BYTES {
-                self.0.metrics.count_dropped_rejects("too_long", 1);
-            } else {
-                kept.push(Reject::new(&source, now_ns, number, refusal, line));
-            }
-        }
+        let kept: Vec<_> = lines
+            .filter_map(|(number, line)| self.made(&source, now_ns, number, refusal, line))
+            .collect();
         let count = kept.len() as u64;
         match self.work(move |file| file.insert(&kept)).await {
             Ok(gone) => self.0.metrics.count_dropped_rejects("size", gone),
@@ -306,6 +300,22 @@ impl Rejects {
         if let Err(error) = closed {
             tracing::error!(%error, "closing the rejects panicked");
         }
+    }
+
+    /// Makes a reject of a line, unless that is too long to be kept, which is counted.
+    fn made(
+        &self,
+        source: &Arc<Source>,
+        time_ns: i64,
+        number: usize,
+        refusal: &Refusal,
+        line: &[u8],
+    ) -> Option<Reject> {
+        if line.len() > LINE_MAX_BYTES {
+            self.0.metrics.count_dropped_rejects("too_long", 1);
+            return None;
+        }
+        Some(Reject::new(source, time_ns, number, refusal, line))
     }
 
     /// Works on the file off the runtime's threads.
