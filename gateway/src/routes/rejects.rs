@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::trace;
 use crate::{
     access,
     app::State,
@@ -311,7 +312,8 @@ async fn replay(
         let limit = within(asked.limit, REPLAY_LIMIT_DEFAULT, REPLAY_LIMIT_MOST)?;
         let filter = filter(asked.reason, asked.measurement, asked.client);
         let after = asked.after.unwrap_or(0);
-        let replayed = state.replay(filter, after, limit).await?;
+        let request_id = trace::id_of(&request);
+        let replayed = state.replay(filter, after, limit, request_id).await?;
         Ok(Json(ReplayReport {
             accepted: replayed.accepted,
             refused: replayed.refused,
