@@ -112,6 +112,8 @@ pub struct Reject {
     pub time_ns: i64,
     /// Where it came from.
     pub source: Arc<Source>,
+    /// The destination whose InfluxDB refused it, once its push was answered; `None`: the gateway refused it.
+    pub destination: Option<Arc<str>>,
     /// The rule that it broke.
     pub reason: String,
     /// What was wrong, and what would be right.
@@ -140,6 +142,7 @@ impl Reject {
             id: 0,
             time_ns,
             source: Arc::clone(source),
+            destination: None,
             reason: refusal.rule.code().to_owned(),
             message: clipped(&refusal.reason).to_owned(),
             number,
@@ -234,17 +237,24 @@ impl Rejects {
         self.0.queue.put(kept);
     }
 
-    /// Keeps lines that InfluxDB refused, with their numbers; they are on disk when this returns. What cannot be kept is counted.
+    /// Keeps lines that a destination's InfluxDB refused, with their numbers; they are on disk when this returns. What cannot be
+    /// kept is counted.
     pub async fn keep<'a>(
         &self,
         source: Source,
+        destination: &str,
         refusal: &Refusal,
         lines: impl Iterator<Item = (usize, &'a [u8])>,
     ) {
         let (source, now_ns) = (Arc::new(source), (self.0.clock)());
-        let kept: Vec<_> = lines
-            .filter_map(|(number, line)| self.made(&source, now_ns, number, refusal, line))
-            .collect();
+        let destination: Arc<str> = destination.into();
+        let mut kept = Vec::new();
+        for (number, line) in lines {
+            if let Some(mut reject) = self.made(&source, now_ns, number, refusal, line) {
+                reject.destination = Some(Arc::clone(&destination));
+                kept.push(reject);
+            }
+        }
         let count = kept.len() as u64;
         match self.work(move |file| file.insert(&kept)).await {
             Ok(gone) => self.0.metrics.count_dropped_rejects("size", gone),

@@ -117,9 +117,12 @@ struct RefusedLine {
     /// The name of the token that it was pushed with; empty without tokens.
     #[schema(example = "web-fleet")]
     client: String,
-    /// The address that it was pushed from; empty where InfluxDB refused it later.
+    /// The address that it was pushed from; empty where it is not known.
     #[schema(example = "10.0.0.7")]
     address: String,
+    /// The destination whose InfluxDB refused it, once its push was answered; null: the gateway refused it.
+    #[schema(example = "influxdb")]
+    destination: Option<String>,
     /// The rule that it broke, as in `headroom_lines_rejected_total`.
     #[schema(example = "field_type")]
     reason: String,
@@ -159,6 +162,7 @@ impl From<Reject> for RefusedLine {
                 .to_rfc3339_opts(SecondsFormat::Nanos, true),
             client: reject.source.client.clone(),
             address: reject.source.peer.clone(),
+            destination: reject.destination.map(|name| name.to_string()),
             reason: reject.reason,
             message: reject.message,
             line_number: reject.number,

@@ -283,8 +283,8 @@ impl Delivery {
         message: &str,
     ) {
         let source = Source {
-            client: String::new(),
-            peer: String::new(),
+            client: batch.provenance.client.clone(),
+            peer: batch.provenance.peer.clone(),
             database: batch.database.clone(),
             retention_policy: batch.retention_policy.clone(),
             precision: piece.precision,
@@ -293,7 +293,12 @@ impl Delivery {
         let count = part.len() as u64;
         let refusal = Refusal::whole(Rule::Upstream, message.to_owned());
         self.rejects
-            .keep(source, &refusal, piece.lines(part.clone()))
+            .keep(
+                source,
+                self.upstream.name(),
+                &refusal,
+                piece.lines(part.clone()),
+            )
             .await;
         self.counts.lines_rejected.inc_by(count);
         self.metrics
