@@ -1,7 +1,7 @@
 //! What ties the log lines, spans and answer of one request together.
 //!
 //! Every request has an id: the client's `X-Request-Id`, or a new one. It stands in every log line of the request
-//! and in the answer, and goes with the batch into the journal. A `traceparent` (W3C Trace Context)
+//! and in the answer, and goes with the batch through the journal to its deliveries. A `traceparent` (W3C Trace Context)
 //! is continued: its trace id stands beside the id, and exported spans hang below the client's.
 
 use actix_web::{

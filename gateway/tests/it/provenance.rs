@@ -1,11 +1,16 @@
 //! Who a line came from and in which request, on its way to an InfluxDB.
 
+use std::time::Duration;
+
 use headroom_gateway::config::{Flags, GuardFlags};
-use reqwest::RequestBuilder;
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::path};
 
-use crate::support::{TestApp, init, read};
+use crate::{
+    process::{self, Gateway},
+    support::{TestApp, init, read},
+};
 
 const ADMIN: &str = "listed-admin-0123456789";
 
@@ -132,4 +137,77 @@ async fn a_replay_holds_a_line_that_influxdb_refused_to_its_tokens_bounds_of_tod
         (&"token_measurement".into(), &json!(null)),
         "today's reason is the gateway's own"
     );
+}
+
+/// The log's lines that hold a text, each by its level and message.
+fn followed(gateway: &Gateway, text: &str) -> Vec<(String, String)> {
+    let log = gateway.log();
+    let lines = log.lines().filter(|line| line.contains(text));
+    lines
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .map(|line| {
+            let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            (word(&line["level"]), word(&line["fields"]["message"]))
+        })
+        .collect()
+}
+
+/// Waits until the log says of a request's batch that it is delivered.
+async fn until_delivered(gateway: &Gateway, id: &str) {
+    let wait = async {
+        let is_delivered = |(_, message): &(String, String)| message == "a batch is delivered";
+        while !followed(gateway, id).iter().any(is_delivered) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), wait).await;
+    waited.unwrap_or_else(|_| panic!("{id} is not delivered: {}", gateway.log()));
+}
+
+#[tokio::test]
+async fn an_id_leads_through_the_log_from_a_push_to_its_delivery() {
+    let server = influxdb().await;
+    // Once it does not take anything.
+    Mock::given(path("/api/v2/write"))
+        .respond_with(ResponseTemplate::new(503))
+        .up_to_n_times(1)
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut command = process::program();
+    command
+        .args(["--influx-url", &server.uri(), "--influx-version", "2"])
+        .args(["--influx-bucket", "b", "--type-guard", "false"])
+        .env("RUST_LOG", "headroom_gateway=debug");
+    let gateway = process::start(&mut command, dir.path()).await;
+    for (id, text) in [
+        ("agent-7:42", "m f=1 1\nm f=\"poison\" 2"),
+        ("agent-7:43", "m f=1 3"),
+    ] {
+        let push = Client::new().post(format!("{}/write?db=d", gateway.base));
+        let push = push.header("x-request-id", id).body(text);
+        assert_eq!(read(push).await.0, 204);
+        until_delivered(&gateway, id).await;
+    }
+    let is_there = |id: &str, level: &str, message: &str| {
+        let lines = followed(&gateway, id);
+        let wanted = (level.to_owned(), message.to_owned());
+        assert!(lines.contains(&wanted), "{wanted:?} is not in {lines:?}");
+    };
+    let away = "InfluxDB does not take batches; they wait in the journal";
+    let refused = "InfluxDB refused lines; they are kept as rejects";
+    for (level, message) in [
+        ("DEBUG", "a batch is on disk"),
+        ("DEBUG", "batches are sent"),
+        ("DEBUG", "a request is tried again"),
+        ("WARN", away),
+        ("WARN", refused),
+        ("DEBUG", "a batch is delivered"),
+    ] {
+        is_there("agent-7:42", level, message);
+    }
+    is_there("agent-7:43", "DEBUG", "a batch is delivered");
+    let lines = followed(&gateway, "agent-7:43");
+    assert!(lines.iter().all(|(level, _)| level == "DEBUG"), "{lines:?}");
 }
