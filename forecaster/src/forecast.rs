@@ -140,10 +140,10 @@ pub fn predict_by(
             let mut of_network = std::mem::take(&mut answers[place]).into_iter();
             let (now, before) = (of_network.next().flatten(), of_network.next().flatten());
             let answer = match now {
-                Some(now) => asked.with_network(now, before, standings),
-                None => asked.alone(refusal.as_ref())?,
+                Some(now) => asked.with_network(now, before, standings, steps),
+                None => asked.alone(refusal.as_ref(), steps)?,
             };
-            Ok(asked.forecast(answer, steps))
+            Ok(asked.forecast(answer))
         })
         .collect()
 }
@@ -257,8 +257,10 @@ impl<'a> Asked<'a> {
         now: QuantilePath,
         before: Option<QuantilePath>,
         standings: &Standings,
+        steps: usize,
     ) -> Answer {
         let known = self.known;
+        let now = now.truncated(steps);
         let ensemble = known.ensemble.as_ref();
         let pooled = ensemble.zip(self.past).and_then(|(ensemble, past)| {
             let standing = self.standing.clone().unwrap_or_else(|| {
@@ -267,7 +269,7 @@ impl<'a> Asked<'a> {
                 standings.keep(&known.metric, past, standing.clone());
                 standing
             });
-            let paths = self.paths(self.history.values.len(), HORIZON_STEPS, Some(now.clone()));
+            let paths = self.paths(self.history.values.len(), steps, Some(now.clone()));
             ensemble.answer_by(&paths, &standing, known.kind)
         });
         Answer {
@@ -289,10 +291,10 @@ impl<'a> Asked<'a> {
 
     /// Answers without the network: with the simple forecast that serves, or else with any other whose history
     /// suffices.
-    fn alone(&self, refusal: Option<&ModelRefusal>) -> Result<Answer, PredictError> {
+    fn alone(&self, refusal: Option<&ModelRefusal>, steps: usize) -> Result<Answer, PredictError> {
         let known = self.known;
         let history = &self.history;
-        let mut paths = self.paths(history.values.len(), HORIZON_STEPS, None);
+        let mut paths = self.paths(history.values.len(), steps, None);
         let served = paths.remove_entry(&known.serves);
         let stand_in = || known.naive.keys().find_map(|kind| paths.remove_entry(kind));
         let (kind, path) = served.or_else(stand_in).ok_or_else(|| self.too_short())?;
@@ -332,7 +334,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn forecast(self, answer: Answer, steps: usize) -> TargetForecast {
+    fn forecast(self, answer: Answer) -> TargetForecast {
         let distance_s = i64::from(self.history.step_s);
         TargetForecast {
             metric: self.known.metric.clone(),
@@ -343,11 +345,11 @@ impl<'a> Asked<'a> {
             newest_value: self.newest_value,
             data_until_s: self.data_until_s,
             step_s: self.history.step_s,
-            timestamps_s: (0..steps)
+            timestamps_s: (0..answer.path.steps())
                 .map(|step| self.data_until_s + step as i64 * distance_s)
                 .collect(),
-            path: answer.path.truncated(steps),
             scores: self.known.scores.get(&answer.kind).cloned(),
+            path: answer.path,
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use headroom_gateway::{
     body::Encoding,
-    journal::{Batch, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    journal::{Batch, Journal, JournalOptions, Provenance, SEGMENT_MAX_BYTES},
     lines::Precision,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -59,6 +59,11 @@ fn batch(body: &Bytes) -> Batch {
         retention_policy: None,
         precision: Precision::Nanoseconds,
         received_ns: 1_735_689_600_000_000_000,
+        provenance: Provenance {
+            client: "web-fleet".to_owned(),
+            peer: "10.0.0.7".to_owned(),
+            request_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        },
         encoding: Encoding::Identity,
         body: body.clone(),
         refused: Vec::new(),

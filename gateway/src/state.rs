@@ -132,12 +132,14 @@ impl State {
         filter: Filter,
         after: i64,
         limit: usize,
+        request_id: String,
     ) -> Result<Replayed, Failure> {
         let core = self.core()?;
         let replayer = Replayer {
             rejects: core.rejects.clone(),
             ingest: core.ingest.clone(),
             access: Arc::clone(&self.access),
+            request_id,
         };
         let work = async move { replayer.replay(filter, after, limit).await };
         let done = self

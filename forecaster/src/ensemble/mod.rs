@@ -136,7 +136,8 @@ impl Ensemble {
         }
     }
 
-    /// Pools the members' answers by how right they were lately; `None` where no member answered.
+    /// Pools the members' answers by how right they were lately, for as many steps as each of them has; `None` where no member
+    /// answered.
     #[must_use]
     pub fn answer_by(
         &self,
@@ -145,10 +146,8 @@ impl Ensemble {
         kind: Kind,
     ) -> Option<QuantilePath> {
         let members = self.weighed_by(paths, &standing.errors);
-        if members.is_empty() {
-            return None;
-        }
-        let values = pool::pooled(&members, pool::all_steps());
+        let steps = members.iter().map(|(_, path)| path.steps()).min()?;
+        let values = pool::pooled(&members, 0..steps);
         let drawn = self.drawn(&values, standing.drift);
         let rests_at = |step: usize| {
             let is_near = |still: &f64| (values[step][MEDIAN] - still).abs() <= self.usual_crps;

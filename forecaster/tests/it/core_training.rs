@@ -215,6 +215,22 @@ fn progress_tells_of_every_epoch_and_target() {
 }
 
 #[test]
+fn a_short_horizon_is_the_beginning_of_a_long_one() {
+    let request = host(6);
+    let model = train(&request);
+    let recent = recent(&request);
+    let whole = predict(&model, &recent, HORIZON_STEPS);
+    for (short, whole) in predict(&model, &recent, 7).into_iter().zip(whole) {
+        let (short, whole) = (short.expect("a forecast"), whole.expect("a forecast"));
+        assert_eq!(short.timestamps_s, whole.timestamps_s[..7]);
+        assert_eq!(
+            (short.model, short.path),
+            (whole.model, whole.path.truncated(7))
+        );
+    }
+}
+
+#[test]
 fn forecasts_are_sorted_bounded_and_follow_the_newest_value() {
     let mut request = host(6);
     // A percentage at its upper bound half of the day.

@@ -49,7 +49,8 @@ impl Replay<'_> {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
+                    let request = &batch.provenance.request_id;
+                    tracing::error!(sequence, request, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
                 }
             }
             batches += 1;
@@ -79,7 +80,8 @@ impl Replay<'_> {
             match intake.take(parts, Some(line.bytes)) {
                 Ok(()) | Err(Unfit::Expired(_)) => {}
                 Err(Unfit::Type(unfit)) => {
-                    tracing::error!(%unfit, "a journalled line is passed over; check the disk");
+                    let request = &batch.provenance.request_id;
+                    tracing::error!(request, %unfit, "a journalled line is passed over; check the disk");
                 }
             }
         }

@@ -19,7 +19,7 @@ use crate::{
     access::{Client, Grant},
     body::{Encoding, Held},
     guard::{self, Guard},
-    journal::{Batch, Journal, JournalError},
+    journal::{Batch, Journal, JournalError, Provenance},
     lines::{Precision, Refusal, Rule, Scanner},
     metrics::Metrics,
     rejects::{Offered, Rejects, Source},
@@ -43,6 +43,8 @@ pub struct Push {
     pub bound_by: Option<Arc<Grant>>,
     /// The address that it came from.
     pub peer: Option<IpAddr>,
+    /// The id of its request.
+    pub request_id: String,
     /// When it came.
     pub received_ns: i64,
     /// How the body is encoded.
@@ -58,13 +60,28 @@ pub struct Push {
 }
 
 impl Push {
+    fn client_name(&self) -> String {
+        self.client
+            .as_ref()
+            .map_or_else(String::new, |client| client.0.to_string())
+    }
+
+    fn peer_text(&self) -> String {
+        self.peer.map_or_else(String::new, |peer| peer.to_string())
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance {
+            client: self.client_name(),
+            peer: self.peer_text(),
+            request_id: self.request_id.clone(),
+        }
+    }
+
     fn source(&self) -> Source {
         Source {
-            client: self
-                .client
-                .as_ref()
-                .map_or_else(String::new, |client| client.0.to_string()),
-            peer: self.peer.map_or_else(String::new, |peer| peer.to_string()),
+            client: self.client_name(),
+            peer: self.peer_text(),
             database: self.database.clone(),
             retention_policy: self.retention_policy.clone(),
             precision: self.precision,
@@ -182,6 +199,7 @@ impl Ingest {
                 retention_policy: push.retention_policy.clone(),
                 precision: push.precision,
                 received_ns: push.received_ns,
+                provenance: push.provenance(),
                 encoding,
                 body,
                 refused: journalled,

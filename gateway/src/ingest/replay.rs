@@ -49,6 +49,8 @@ pub struct Replayer {
     pub ingest: Ingest,
     /// The tokens, whose bounds hold for their lines.
     pub access: Arc<Access>,
+    /// The id of the request that asks for it.
+    pub request_id: String,
 }
 
 impl Replayer {
@@ -102,7 +104,8 @@ impl Replayer {
         }
         let mut accepted = Vec::new();
         if !whole.is_empty() {
-            let (push, numbers) = together(&whole, bound_by, self.rejects.now_ns());
+            let now_ns = self.rejects.now_ns();
+            let (push, numbers) = together(&whole, bound_by, &self.request_id, now_ns);
             let receipt = self.ingest.accept(push).await?;
             let mut verdicts: BTreeMap<usize, Refusal> = receipt
                 .refused
@@ -153,6 +156,7 @@ fn alone(reject: &Reject) -> Result<bool, Refusal> {
 fn together(
     whole: &[(&Reject, bool)],
     bound_by: Option<Arc<Grant>>,
+    request_id: &str,
     now_ns: i64,
 ) -> (Push, Vec<usize>) {
     let source = &whole[0].0.source;
@@ -177,7 +181,8 @@ fn together(
         precision: source.precision,
         client,
         bound_by,
-        peer: None,
+        peer: source.peer.parse().ok(),
+        request_id: request_id.to_owned(),
         received_ns: now_ns,
         encoding: Encoding::Identity,
         raw: text.clone(),

@@ -25,13 +25,16 @@
 //! Segment files `NNNNNNNNNNNNNNNNNNNN.segment`, named by the first sequence they may hold, in decimal. All numbers are little-endian.
 //!
 //! ```text
-//! segment  = magic "HDRMJRN3" (8) · first sequence u64 · record*
-//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (3) · meta · body
+//! segment  = magic "HDRMJRN4" (8) · first sequence u64 · record*
+//! record   = length u32 (of meta and body) · crc32c u32 (of all else) · sequence u64 · version u32 (4) · meta · body
 //! meta     = precision u8 · encoding u8 · received_ns i64 · database (u16 + bytes) · retention policy (u8 flag, u16 + bytes)
 //!            · lines of a batch that can be sent as it came u32 (or 2^32 - 1) · refused ranges (u32 count, then u32 start and u32 end each)
-//!            · series (u32 count, then a u32 each)
+//!            · series (u32 count, then a u32 each) · client, peer and request id (u8 + bytes each)
 //! body     = the batch's bytes as the client sent them, gzip included
 //! ```
+//!
+//! The former version had the magic "HDRMJRN3", the version 3, and no client, peer and request id. What it wrote is read; a
+//! segment of its is not written on, so that it refuses a newer journal instead of cutting off what it does not know.
 //!
 //! # Recovery
 //!
@@ -72,7 +75,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use error::JournalError;
 pub use places::Place;
 pub use reader::Reader;
-pub use record::Batch;
+pub use record::{Batch, Provenance};
 pub use segment::is_segment;
 
 use age::Ages;
@@ -182,7 +185,7 @@ impl Journal {
     pub async fn append(&self, batch: Batch) -> Result<u64, JournalError> {
         let (done, answer) = oneshot::channel();
         self.queue
-            .send(Request::Append(Append { batch, done }))
+            .send(Request::Append(Box::new(Append { batch, done })))
             .await
             .map_err(|_| JournalError::Closed)?;
         answer.await.map_err(|_| JournalError::Closed)?

@@ -138,7 +138,7 @@ impl OpenSegment {
         // One that was torn at its birth is not written yet.
         if end >= SEGMENT_HEADER_BYTES as u64 {
             self.read_at(&mut header, 0)?;
-            if header != segment::header(self.first_sequence) {
+            if !segment::is_header(&header, self.first_sequence) {
                 shared.damage.note_header(&self.path, self.first_sequence);
             }
         }
@@ -162,7 +162,10 @@ impl OpenSegment {
         let Some(header) = whole_record(&bytes) else {
             return Ok(None);
         };
-        let batch = Batch::decode(Bytes::from(bytes).slice(RECORD_HEADER_BYTES..));
+        let batch = Batch::decode(
+            header.version,
+            Bytes::from(bytes).slice(RECORD_HEADER_BYTES..),
+        );
         if batch.is_some() {
             self.offset += record_bytes;
         }

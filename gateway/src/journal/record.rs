@@ -11,7 +11,9 @@ use crate::{body::Encoding, lines::Precision};
 pub(super) const RECORD_HEADER_BYTES: usize = 20;
 /// Where the part behind the checksum starts.
 const CHECKED_FROM: usize = 8;
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// The former version, which is read as well: without the provenance.
+const FORMER_VERSION: u32 = 3;
 /// Stands for a batch that cannot be sent as it came.
 const NOT_VERBATIM: u32 = u32::MAX;
 
@@ -26,6 +28,8 @@ pub struct Batch {
     pub precision: Precision,
     /// When the batch came, in nanoseconds since 1970; the time of lines without a timestamp.
     pub received_ns: i64,
+    /// Who pushed it, and in which request.
+    pub provenance: Provenance,
     /// How the body is encoded.
     pub encoding: Encoding,
     /// The body as it came.
@@ -39,6 +43,17 @@ pub struct Batch {
     ///
     /// [`Parts::series_hash`]: crate::lines::Parts::series_hash
     pub series: Vec<u32>,
+}
+
+/// Who pushed a batch, and in which request. A journal keeps the first 255 bytes of each; what the former version wrote has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The name of the token; empty where everybody is trusted.
+    pub client: String,
+    /// The address that it was pushed from; empty where it is not known.
+    pub peer: String,
+    /// The id by which the log names the request; empty where it is not known.
+    pub request_id: String,
 }
 
 impl Batch {
@@ -55,6 +70,9 @@ impl Batch {
         RECORD_HEADER_BYTES
             + 32
             + self.database.len()
+            + self.provenance.client.len()
+            + self.provenance.peer.len()
+            + self.provenance.request_id.len()
             + self.refused.len() * 8
             + self.series.len() * 4
             + self.body.len()
@@ -85,6 +103,9 @@ impl Batch {
         for series in &self.series {
             out.put_u32_le(*series);
         }
+        put_short(&self.provenance.client, out);
+        put_short(&self.provenance.peer, out);
+        put_short(&self.provenance.request_id, out);
         out.extend_from_slice(&self.body);
         let length = u32::try_from(out.len() - start - RECORD_HEADER_BYTES).map_err(|_| {
             JournalError::BatchInvalid {
@@ -97,8 +118,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Reads meta and body of a record whose checksum was right.
-    pub(super) fn decode(mut payload: Bytes) -> Option<Self> {
+    /// Reads meta and body of a record of a known version whose checksum was right.
+    pub(super) fn decode(version: u32, mut payload: Bytes) -> Option<Self> {
         let precision = precision_of(payload.try_get_u8().ok()?)?;
         let encoding = match payload.try_get_u8().ok()? {
             0 => Encoding::Identity,
@@ -122,11 +143,20 @@ impl Batch {
             return None;
         }
         let series = (0..count).map(|_| payload.get_u32_le()).collect();
+        let provenance = match version {
+            FORMER_VERSION => Provenance::default(),
+            _ => Provenance {
+                client: get_short(&mut payload)?,
+                peer: get_short(&mut payload)?,
+                request_id: get_short(&mut payload)?,
+            },
+        };
         Some(Self {
             database,
             retention_policy: has_policy.then_some(policy),
             precision,
             received_ns,
+            provenance,
             encoding,
             body: payload,
             refused,
@@ -141,8 +171,8 @@ impl Batch {
 pub(super) struct RecordHeader {
     pub(super) length: usize,
     pub(super) sequence: u64,
+    pub(super) version: u32,
     checksum: u32,
-    version: u32,
 }
 
 impl RecordHeader {
@@ -157,7 +187,11 @@ impl RecordHeader {
 
     /// Says whether the bytes from the sequence to the record's end are those that were written.
     pub(super) fn matches(&self, checked: &[u8]) -> bool {
-        self.version == VERSION && checksum(self.length as u32, checked) == self.checksum
+        self.has_known_version() && checksum(self.length as u32, checked) == self.checksum
+    }
+
+    fn has_known_version(&self) -> bool {
+        matches!(self.version, FORMER_VERSION | VERSION)
     }
 
     /// The record's size with its header.
@@ -191,7 +225,7 @@ pub(super) fn is_torn(bytes: &[u8]) -> bool {
 pub(super) fn next_whole_record(bytes: &[u8], after: u64) -> Option<usize> {
     (1..bytes.len().saturating_sub(RECORD_HEADER_BYTES)).find(|at| {
         RecordHeader::parse(&bytes[*at..]).is_some_and(|header| {
-            header.version == VERSION
+            header.has_known_version()
                 && header.sequence > after
                 && whole_record(&bytes[*at..]).is_some()
         })
@@ -213,6 +247,22 @@ fn put_text(text: &str, out: &mut Vec<u8>) -> Result<(), JournalError> {
 
 fn get_text(payload: &mut Bytes) -> Option<String> {
     let length = usize::from(payload.try_get_u16_le().ok()?);
+    take_text(payload, length)
+}
+
+/// Writes a text of which 255 bytes are kept.
+fn put_short(text: &str, out: &mut Vec<u8>) {
+    let kept = &text[..text.floor_char_boundary(u8::MAX.into())];
+    out.put_u8(kept.len() as u8);
+    out.extend_from_slice(kept.as_bytes());
+}
+
+fn get_short(payload: &mut Bytes) -> Option<String> {
+    let length = usize::from(payload.try_get_u8().ok()?);
+    take_text(payload, length)
+}
+
+fn take_text(payload: &mut Bytes, length: usize) -> Option<String> {
     (payload.len() >= length)
         .then(|| payload.split_to(length))
         .and_then(|text| String::from_utf8(text.into()).ok())

@@ -11,7 +11,9 @@ use super::{
     JournalError,
     damage::Damage,
     record::{is_torn, next_whole_record, whole_record},
-    segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFile, header, is_segment, sync_dir},
+    segment::{
+        SEGMENT_HEADER_BYTES, Segment, SegmentFile, header, is_header, is_segment, sync_dir,
+    },
 };
 
 /// What a folder held.
@@ -49,6 +51,7 @@ fn list(dir: &Path) -> Result<VecDeque<Segment>, JournalError> {
         segments.push(Segment {
             first_sequence,
             size_bytes: entry.metadata().map_err(failed)?.len(),
+            is_closed: false,
         });
     }
     segments.sort_by_key(|segment| segment.first_sequence);
@@ -60,8 +63,8 @@ fn repair(dir: &Path, last: &mut Segment, recovered: &mut Recovered) -> Result<(
     let first_sequence = last.first_sequence;
     recovered.last_sequence = first_sequence.saturating_sub(1);
     let bytes = fs::read(&path).map_err(|source| JournalError::io("read", &path, source))?;
-    let expected = header(first_sequence);
-    if !bytes.starts_with(&expected) {
+    last.is_closed = !bytes.starts_with(&header(first_sequence));
+    if !is_header(&bytes, first_sequence) {
         if bytes.len() <= SEGMENT_HEADER_BYTES {
             tracing::warn!(path = %path.display(), "a journal segment that was torn at its birth is made anew; nothing was in it yet");
             cut(&path, 0)?;

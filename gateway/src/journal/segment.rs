@@ -8,7 +8,9 @@ use std::{
 
 /// The bytes before a segment's first record.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 16;
-const MAGIC: &[u8; 8] = b"HDRMJRN3";
+const MAGIC: [u8; 8] = *b"HDRMJRN4";
+/// The magic of segments that the former version wrote.
+const FORMER_MAGIC: [u8; 8] = *b"HDRMJRN3";
 const EXTENSION: &str = "segment";
 
 /// Says whether a path is named as a segment is.
@@ -22,6 +24,8 @@ pub fn is_segment(path: &Path) -> bool {
 pub(super) struct Segment {
     pub(super) first_sequence: u64,
     pub(super) size_bytes: u64,
+    /// Nothing is written behind what it holds: the version that wrote it would take that for damage.
+    pub(super) is_closed: bool,
 }
 
 impl Segment {
@@ -64,8 +68,19 @@ pub(super) fn open_file(path: &Path) -> io::Result<Box<dyn SegmentFile>> {
 }
 
 pub(super) fn header(first_sequence: u64) -> [u8; SEGMENT_HEADER_BYTES] {
+    header_of(MAGIC, first_sequence)
+}
+
+/// Says whether bytes begin as a segment does, whichever version wrote it.
+pub(super) fn is_header(bytes: &[u8], first_sequence: u64) -> bool {
+    [MAGIC, FORMER_MAGIC]
+        .into_iter()
+        .any(|magic| bytes.starts_with(&header_of(magic, first_sequence)))
+}
+
+fn header_of(magic: [u8; 8], first_sequence: u64) -> [u8; SEGMENT_HEADER_BYTES] {
     let mut header = [0; SEGMENT_HEADER_BYTES];
-    header[..8].copy_from_slice(MAGIC);
+    header[..8].copy_from_slice(&magic);
     header[8..].copy_from_slice(&first_sequence.to_le_bytes());
     header
 }

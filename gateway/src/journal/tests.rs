@@ -1,5 +1,6 @@
 mod damage;
 mod disk;
+mod former;
 
 use std::{fs, path::Path};
 
@@ -23,6 +24,11 @@ fn batch(body: &str) -> Batch {
         retention_policy: Some("week".into()),
         precision: Precision::Seconds,
         received_ns: 7,
+        provenance: Provenance {
+            client: "web-fleet".into(),
+            peer: "10.0.0.7".into(),
+            request_id: "agent-7:42".into(),
+        },
         encoding: Encoding::Identity,
         body: Bytes::copy_from_slice(body.as_bytes()),
         refused: vec![3..5, 9..12],
@@ -135,7 +141,7 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
     let dir = tempfile::tempdir().expect("a folder");
     let small = JournalOptions {
         segment_max_bytes: 150,
-        max_bytes: 700,
+        max_bytes: 900,
         ..OPTIONS
     };
     let journal = filled(dir.path(), small, 6).await;
@@ -145,7 +151,7 @@ async fn trimming_frees_whole_segments_and_the_limit_is_kept() {
             break error;
         }
     };
-    assert!(matches!(error, JournalError::Full { max_bytes: 700, .. }) && error.is_retryable());
+    assert!(matches!(error, JournalError::Full { max_bytes: 900, .. }) && error.is_retryable());
     journal.place(0, false).read_through(4);
     assert!(journal.pending_bytes() < before);
     journal
@@ -182,7 +188,7 @@ async fn a_reader_that_yields_makes_room_and_one_that_does_not_turns_batches_awa
     let dir = tempfile::tempdir().expect("a folder");
     let small = JournalOptions {
         segment_max_bytes: 150,
-        max_bytes: 700,
+        max_bytes: 900,
         ..OPTIONS
     };
     let journal = filled(dir.path(), small, 1).await;
@@ -304,15 +310,34 @@ async fn appends_after_close_fail() {
     ));
 }
 
+#[tokio::test]
+async fn of_a_long_name_the_beginning_is_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut long = batch("m f=1");
+    // No character is cut in two.
+    long.provenance.client = format!("{}é", "c".repeat(254));
+    let journal = Journal::open(dir.path(), OPTIONS).expect("opens");
+    journal.append(long).await.expect("appended");
+    let (_, read) = journal
+        .reader(1)
+        .next_committed()
+        .expect("readable")
+        .expect("a batch");
+    assert_eq!(read.provenance.client, "c".repeat(254));
+    assert_eq!(read.body, "m f=1");
+}
+
 proptest! {
     #[test]
     fn every_batch_survives_its_record(
         database in ".{0,20}", policy in prop::option::of(".{0,9}"), received_ns: i64, gzip: bool,
+        client in ".{0,20}", peer in ".{0,20}", request_id in ".{0,20}",
         body in prop::collection::vec(any::<u8>(), 0..200), refused in prop::collection::vec((any::<u32>(), any::<u32>()), 0..5),
         series in prop::collection::vec(any::<u32>(), 0..5),
     ) {
         let batch = Batch {
             database, retention_policy: policy, precision: Precision::Hours, received_ns,
+            provenance: Provenance { client, peer, request_id },
             encoding: if gzip { Encoding::Gzip } else { Encoding::Identity },
             body: body.into(), refused: refused.into_iter().map(|(start, end)| start..end).collect(),
             verbatim_lines: None, series,
@@ -322,7 +347,7 @@ proptest! {
         let header = record::whole_record(&bytes[6..]).expect("a whole record");
         prop_assert_eq!(header.sequence, 9);
         let payload = Bytes::copy_from_slice(&bytes[6 + record::RECORD_HEADER_BYTES..]);
-        prop_assert_eq!(Batch::decode(payload), Some(batch));
+        prop_assert_eq!(Batch::decode(header.version, payload), Some(batch));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const GROUP_MAX_BYTES: usize = 4 << 20;
 
 /// What the handles ask of the thread.
 pub(super) enum Request {
-    Append(Append),
+    Append(Box<Append>),
     /// Commit what came before, then end.
     Close,
 }
@@ -59,12 +59,12 @@ impl Writer {
         let mut open = true;
         while open && let Some(Request::Append(first)) = queue.blocking_recv() {
             let mut group_bytes = first.batch.size_bytes();
-            let mut group = vec![first];
+            let mut group = vec![*first];
             while open && group_bytes < GROUP_MAX_BYTES {
                 match queue.try_recv() {
                     Ok(Request::Append(next)) => {
                         group_bytes += next.batch.size_bytes();
-                        group.push(next);
+                        group.push(*next);
                     }
                     Ok(Request::Close) => open = false,
                     Err(_) => break,
@@ -180,7 +180,8 @@ impl Writer {
         match current {
             // A segment without its header was torn at birth, and is written anew under its own name.
             Some(segment)
-                if segment.size_bytes > 0
+                if !segment.is_closed
+                    && segment.size_bytes > 0
                     && segment.size_bytes < self.shared.options.segment_max_bytes =>
             {
                 if self.file.is_none() {
@@ -199,6 +200,7 @@ impl Writer {
         let segment = Segment {
             first_sequence: self.next_sequence,
             size_bytes: segment::SEGMENT_HEADER_BYTES as u64,
+            is_closed: false,
         };
         let path = segment.path(&self.shared.dir);
         self.file = None;

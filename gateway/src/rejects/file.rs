@@ -19,7 +19,7 @@ use crate::{
     lines::{Precision, Refusal},
 };
 
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS rejects (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,10 +35,13 @@ const SCHEMA: &str = "
         number INTEGER NOT NULL,
         place INTEGER,
         measurement TEXT NOT NULL,
-        line BLOB NOT NULL
+        line BLOB NOT NULL,
+        destination TEXT
     ) STRICT";
+/// Makes of a file of format 1 one of format 2.
+const ADD_DESTINATION: &str = "ALTER TABLE rejects ADD COLUMN destination TEXT";
 const COLUMNS: &str = "id, time_ns, client, peer, database, policy, precision, received_ns, reason, message, number, \
-     place, measurement, line";
+     place, measurement, line, destination";
 /// What a [`Filter`] lets pass.
 const MATCHES: &str = "(:reason IS NULL OR reason = :reason)
     AND (:measurement IS NULL OR measurement = :measurement)
@@ -92,8 +95,8 @@ impl File {
                 failed(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
             })?;
         }
-        let writer = Connection::open(path).map_err(failed)?;
-        let found = prepare(&writer).map_err(failed)?;
+        let mut writer = Connection::open(path).map_err(failed)?;
+        let found = prepare(&mut writer).map_err(failed)?;
         if found != FORMAT {
             return Err(RejectsError::Format {
                 path: path.to_owned(),
@@ -137,8 +140,8 @@ impl File {
         self.write(|transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO rejects (time_ns, client, peer, database, policy, precision, received_ns, reason, message,
-                    number, place, measurement, line)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                    number, place, measurement, line, destination)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?;
             for reject in rejects {
                 let source = &reject.source;
@@ -156,6 +159,7 @@ impl File {
                     reject.column.map(|column| column as i64),
                     reject.measurement,
                     reject.line,
+                    reject.destination,
                 ])?;
             }
             Ok(())
@@ -212,7 +216,7 @@ impl File {
                 deleted += delete.execute([id])? as u64;
             }
             let mut update = transaction.prepare_cached(
-                "UPDATE rejects SET reason = ?2, message = ?3, place = ?4 WHERE id = ?1",
+                "UPDATE rejects SET reason = ?2, message = ?3, place = ?4, destination = NULL WHERE id = ?1",
             )?;
             for now in refused {
                 let column = now.column.map(|column| column as i64);
@@ -302,18 +306,22 @@ impl File {
     }
 }
 
-fn prepare(writer: &Connection) -> rusqlite::Result<i64> {
+/// Makes the table, or brings one of an earlier format up to this one; answers the format that it has then.
+fn prepare(writer: &mut Connection) -> rusqlite::Result<i64> {
     writer.busy_timeout(BUSY_TIMEOUT)?;
     writer.pragma_update(None, "journal_mode", "WAL")?;
     writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
-    let found: i64 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
-        writer.pragma_update(None, "user_version", FORMAT)?;
-        writer.execute_batch(SCHEMA)?;
-        return Ok(FORMAT);
+    let transaction = writer.transaction()?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        0 => transaction.execute_batch(SCHEMA)?,
+        1 => transaction.execute_batch(ADD_DESTINATION)?,
+        _ => return Ok(found),
     }
-    Ok(found)
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    Ok(FORMAT)
 }
 
 fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
@@ -340,6 +348,7 @@ fn reject(row: &Row<'_>) -> rusqlite::Result<Reject> {
         message: row.get("message")?,
         number: row.get::<_, i64>("number")? as usize,
         column: column.map(|column| column as usize),
+        destination: row.get("destination")?,
         measurement: row.get("measurement")?,
         line: row.get("line")?,
     })

@@ -110,6 +110,8 @@ pub struct Reject {
     pub time_ns: i64,
     /// Where it came from.
     pub source: Arc<Source>,
+    /// The destination whose InfluxDB refused it, once its push was answered; `None`: the gateway refused it.
+    pub destination: Option<Arc<str>>,
     /// The rule that it broke.
     pub reason: String,
     /// What was wrong, and what would be right.
@@ -138,6 +140,7 @@ impl Reject {
             id: 0,
             time_ns,
             source: Arc::clone(source),
+            destination: None,
             reason: refusal.rule.code().to_owned(),
             message: clipped(&refusal.reason).to_owned(),
             number,
@@ -218,11 +221,10 @@ impl Rejects {
             text,
         } in refused
         {
-            if text.len() > LINE_MAX_BYTES {
-                self.0.metrics.count_dropped_rejects("too_long", 1);
+            let Some(mut reject) = self.made(&source, source.received_ns, number, refusal, text)
+            else {
                 continue;
-            }
-            let mut reject = Reject::new(&source, source.received_ns, number, refusal, text);
+            };
             reject.column = reject.column.map(|column| column.saturating_sub(indent));
             if self.0.queue.reserve(&reject) {
                 kept.push(reject);
@@ -233,20 +235,22 @@ impl Rejects {
         self.0.queue.put(kept);
     }
 
-    /// Keeps lines that InfluxDB refused, with their numbers; they are on disk when this returns. What cannot be kept is counted.
+    /// Keeps lines that a destination's InfluxDB refused, with their numbers; they are on disk when this returns. What cannot be
+    /// kept is counted.
     pub async fn keep<'a>(
         &self,
         source: Source,
+        destination: &str,
         refusal: &Refusal,
         lines: impl Iterator<Item = (usize, &'a [u8])>,
     ) {
         let (source, now_ns) = (Arc::new(source), (self.0.clock)());
+        let destination: Arc<str> = destination.into();
         let mut kept = Vec::new();
         for (number, line) in lines {
-            if line.len() > LINE_MAX_BYTES {
-                self.0.metrics.count_dropped_rejects("too_long", 1);
-            } else {
-                kept.push(Reject::new(&source, now_ns, number, refusal, line));
+            if let Some(mut reject) = self.made(&source, now_ns, number, refusal, line) {
+                reject.destination = Some(Arc::clone(&destination));
+                kept.push(reject);
             }
         }
         let count = kept.len() as u64;
@@ -345,6 +349,22 @@ impl Rejects {
         if let Err(error) = closed {
             tracing::error!(%error, "closing the rejects panicked");
         }
+    }
+
+    /// Makes a reject of a line, unless that is too long to be kept, which is counted.
+    fn made(
+        &self,
+        source: &Arc<Source>,
+        time_ns: i64,
+        number: usize,
+        refusal: &Refusal,
+        line: &[u8],
+    ) -> Option<Reject> {
+        if line.len() > LINE_MAX_BYTES {
+            self.0.metrics.count_dropped_rejects("too_long", 1);
+            return None;
+        }
+        Some(Reject::new(source, time_ns, number, refusal, line))
     }
 
     /// Works on the file off the runtime's threads.

@@ -167,10 +167,75 @@ async fn old_rejects_go() {
     let rejects = kept.open();
     let upstream = Refusal::whole(Rule::Upstream, "the server's words");
     let line = std::iter::once((1, b"late f=1".as_slice()));
-    rejects.keep(source("", SECOND_NS), &upstream, line).await;
+    let source = source("a", SECOND_NS);
+    rejects.keep(source, "influxdb", &upstream, line).await;
     rejects.close().await;
     assert_eq!(lines(&rejects, Filter::default()).await, ["late f=1"]);
     assert_eq!(kept.dropped("age"), 1);
+}
+
+#[tokio::test]
+async fn a_line_that_a_destination_refused_names_it_and_one_that_is_too_long_is_counted() {
+    let kept = Kept::new(1 << 20);
+    let rejects = kept.open();
+    let refusal = Refusal::whole(Rule::Upstream, "the server's words");
+    let too_long = vec![b'y'; LINE_MAX_BYTES + 1];
+    let refused = [(1, b"m f=1".as_slice()), (2, &too_long)];
+    rejects
+        .keep(source("a", 7), "new", &refusal, refused.into_iter())
+        .await;
+    offer(&rejects, "a", Rule::Value, &["m f=x"]);
+    let found = rejects.newest(Filter::default(), None, 10).await;
+    let found = found.expect("readable");
+    let destinations: Vec<_> = found
+        .iter()
+        .map(|reject| reject.destination.as_deref())
+        .collect();
+    assert_eq!(destinations, [None, Some("new")]);
+    assert_eq!(found[1].source.as_ref(), &source("a", 7));
+    assert_eq!(kept.dropped("too_long"), 1);
+}
+
+/// The table of format 1, as the former version made it.
+const FORMER_SCHEMA: &str = "CREATE TABLE rejects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, client TEXT NOT NULL, peer TEXT NOT NULL,
+    database TEXT NOT NULL, policy TEXT, precision TEXT NOT NULL, received_ns INTEGER NOT NULL, reason TEXT NOT NULL,
+    message TEXT NOT NULL, number INTEGER NOT NULL, place INTEGER, measurement TEXT NOT NULL, line BLOB NOT NULL
+) STRICT";
+
+#[tokio::test]
+async fn the_former_versions_file_is_read_and_written_on() {
+    let kept = Kept::new(1 << 20);
+    let dir = kept.dir.path().join(DIR_NAME);
+    std::fs::create_dir(&dir).expect("a folder");
+    let former = rusqlite::Connection::open(dir.join(FILE_NAME)).expect("a file");
+    former.execute_batch(FORMER_SCHEMA).expect("a table");
+    former
+        .execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO rejects VALUES
+                (5, 1000000000, 'a', '10.0.0.7', 'telegraf', NULL, 's', 1000000000, 'value', 'it is wrong', 1, 4, 'm', x'6d')",
+        )
+        .expect("a row");
+    drop(former);
+    for _ in 0..2 {
+        let rejects = kept.open();
+        offer(&rejects, "b", Rule::Value, &["n"]);
+        rejects.close().await;
+    }
+    let found = kept.open().newest(Filter::default(), None, 10).await;
+    let found = found.expect("readable");
+    let ids: Vec<_> = found.iter().map(|reject| reject.id).collect();
+    assert_eq!(ids, [7, 6, 5]);
+    let mut former = Reject::new(
+        &Arc::new(source("a", SECOND_NS)),
+        SECOND_NS,
+        1,
+        &Refusal::at(Rule::Value, 3, "it is wrong"),
+        b"m",
+    );
+    former.id = 5;
+    assert_eq!(found[2], former);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::admission;
+use super::{admission, trace};
 use crate::{
     error::{ApiError, Dialect, Failure},
     rejects::{Filter, Reject},
@@ -116,9 +116,12 @@ struct RefusedLine {
     /// The name of the token that it was pushed with; empty without tokens.
     #[schema(example = "web-fleet")]
     client: String,
-    /// The address that it was pushed from; empty where InfluxDB refused it later.
+    /// The address that it was pushed from; empty where it is not known.
     #[schema(example = "10.0.0.7")]
     address: String,
+    /// The destination whose InfluxDB refused it, once its push was answered; null: the gateway refused it.
+    #[schema(example = "influxdb")]
+    destination: Option<String>,
     /// The rule that it broke, as in `headroom_lines_rejected_total`.
     #[schema(example = "field_type")]
     reason: String,
@@ -158,6 +161,7 @@ impl From<Reject> for RefusedLine {
                 .to_rfc3339_opts(SecondsFormat::Nanos, true),
             client: reject.source.client.clone(),
             address: reject.source.peer.clone(),
+            destination: reject.destination.map(|name| name.to_string()),
             reason: reject.reason,
             message: reject.message,
             line_number: reject.number,
@@ -311,7 +315,8 @@ async fn replay(
         let limit = within(asked.limit, REPLAY_LIMIT_DEFAULT, REPLAY_LIMIT_MOST)?;
         let filter = filter(asked.reason, asked.measurement, asked.client);
         let after = asked.after.unwrap_or(0);
-        let replayed = state.replay(filter, after, limit).await?;
+        let request_id = trace::id_of(&request);
+        let replayed = state.replay(filter, after, limit, request_id).await?;
         Ok(Json(ReplayReport {
             accepted: replayed.accepted,
             refused: replayed.refused,

@@ -1,11 +1,11 @@
 //! What ties the log lines, spans and answer of one request together.
 //!
 //! Every request has an id: the client's `X-Request-Id`, or a new one. It stands in every log line of the request
-//! and in the answer. A `traceparent` (W3C Trace Context) is continued: its trace id stands beside the id, and exported
-//! spans hang below the client's.
+//! and in the answer, and goes with the batch through the journal to its deliveries. A `traceparent` (W3C Trace Context)
+//! is continued: its trace id stands beside the id, and exported spans hang below the client's.
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderMap, HeaderName, HeaderValue},
@@ -26,6 +26,13 @@ const ID_MAX_BYTES: usize = 128;
 /// A request's id.
 #[derive(Clone)]
 pub(super) struct Id(pub(super) HeaderValue);
+
+/// The id of a request.
+pub(super) fn id_of(request: &HttpRequest) -> String {
+    let extensions = request.extensions();
+    let id = extensions.get::<Id>().and_then(|Id(id)| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
+}
 
 /// Opens a span a request, with its path and without its query, which may hold a password.
 pub(super) struct RequestSpan;

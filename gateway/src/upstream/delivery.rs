@@ -14,12 +14,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Upstream, Version,
     bucket::BucketError,
     lanes::Numbered,
     outgoing::{Outgoing, Piece},
+    requests::Requests,
     shipment::{Load, Shipment, TEXT_MAX_BYTES},
     write::{Answer, Payload},
 };
@@ -66,16 +68,31 @@ enum Unsent {
 struct Stopped;
 
 impl Delivery {
-    /// Delivers a load; answers its batches, or `None` if the gateway stops first.
+    /// Delivers a load; answers its batches, or `None` if the gateway stops first. Whatever is logged meanwhile names their
+    /// requests.
     pub(super) async fn run(self, load: Load, version: Version) -> Option<Vec<Numbered>> {
+        let requests = Requests(load.batches());
+        let span = tracing::warn_span!("delivery", %requests);
+        self.deliver_load(load, version).instrument(span).await
+    }
+
+    async fn deliver_load(&self, load: Load, version: Version) -> Option<Vec<Numbered>> {
+        let destination = self.upstream.name();
+        tracing::debug!(
+            destination,
+            batches = load.batches().len(),
+            "batches are sent"
+        );
         let (delivered, batches) = match load {
             Load::Together(shipment) => (self.ship(&shipment, version).await, shipment.batches),
-            Load::Rewritten((sequence, batch)) => (
-                self.deliver(sequence, &batch, version).await,
-                vec![(sequence, batch)],
-            ),
+            Load::Rewritten(batch) => (self.deliver(&batch, version).await, vec![batch]),
         };
-        delivered.is_ok().then_some(batches)
+        delivered.ok()?;
+        for (sequence, batch) in &batches {
+            let request = &batch.provenance.request_id;
+            tracing::debug!(destination, sequence, request, "a batch is delivered");
+        }
+        Some(batches)
     }
 
     /// Sends batches as they came; where the server refuses one of their lines, they go line by line.
@@ -87,8 +104,8 @@ impl Delivery {
             Ok(()) => self.counts.lines.inc_by(shipment.lines),
             Err(Unsent::Stopped) => return Err(Stopped),
             Err(Unsent::Refused(_) | Unsent::NoBucket(_)) => {
-                for (sequence, batch) in &shipment.batches {
-                    self.deliver(*sequence, batch, version).await?;
+                for batch in &shipment.batches {
+                    self.deliver(batch, version).await?;
                 }
             }
         }
@@ -96,17 +113,19 @@ impl Delivery {
     }
 
     /// Sends a batch until every line of it is taken or refused for its content.
-    async fn deliver(&self, sequence: u64, batch: &Batch, version: Version) -> Result<(), Stopped> {
+    async fn deliver(&self, numbered: &Numbered, version: Version) -> Result<(), Stopped> {
+        let (sequence, batch) = numbered;
         let (body, _alone) = match self.unpack(batch).await? {
             Ok(unpacked) => unpacked,
             Err(error) => {
-                tracing::error!(sequence, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
+                let request = &batch.provenance.request_id;
+                tracing::error!(sequence, request, %error, "a journalled batch cannot be decompressed and is passed over; check the disk");
                 return Ok(());
             }
         };
         let mut outgoing = Outgoing::new(batch, body, version, TEXT_MAX_BYTES);
         while let Some(piece) = outgoing.next_piece() {
-            self.deliver_piece(sequence, batch, &piece).await?;
+            self.deliver_piece(*sequence, batch, &piece).await?;
         }
         Ok(())
     }
@@ -229,6 +248,11 @@ impl Delivery {
                 },
                 Answer::Later { reason, after } => (reason, after),
             };
+            tracing::debug!(
+                destination = self.upstream.name(),
+                reason,
+                "a request is tried again"
+            );
             self.report(Some(reason));
             self.counts.retries.inc();
             if let Some(after) = after {
@@ -282,8 +306,8 @@ impl Delivery {
         message: &str,
     ) {
         let source = Source {
-            client: String::new(),
-            peer: String::new(),
+            client: batch.provenance.client.clone(),
+            peer: batch.provenance.peer.clone(),
             database: batch.database.clone(),
             retention_policy: batch.retention_policy.clone(),
             precision: piece.precision,
@@ -292,7 +316,12 @@ impl Delivery {
         let count = part.len() as u64;
         let refusal = Refusal::whole(Rule::Upstream, message.to_owned());
         self.rejects
-            .keep(source, &refusal, piece.lines(part.clone()))
+            .keep(
+                source,
+                self.upstream.name(),
+                &refusal,
+                piece.lines(part.clone()),
+            )
             .await;
         self.counts.lines_rejected.inc_by(count);
         self.metrics
@@ -304,6 +333,7 @@ impl Delivery {
         tracing::warn!(
             destination = self.upstream.name(),
             sequence,
+            request = batch.provenance.request_id,
             lines = count,
             first_line = piece.lines(part).next().map(|(number, _)| number),
             reason = reason_of(message).unwrap_or(reason),

@@ -183,7 +183,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
-    use crate::{body::Encoding, lines::Precision};
+    use crate::{body::Encoding, journal::Provenance, lines::Precision};
 
     fn batch(series: &[u32]) -> Box<Batch> {
         let mut series = series.to_vec();
@@ -194,6 +194,7 @@ mod tests {
             retention_policy: None,
             precision: Precision::Seconds,
             received_ns: 7,
+            provenance: Provenance::default(),
             encoding: Encoding::Identity,
             body: Bytes::from_static(b"m f=1"),
             refused: Vec::new(),

@@ -23,6 +23,7 @@ mod outgoing;
 mod position;
 mod probe;
 mod query;
+mod requests;
 mod sender;
 mod shipment;
 mod write;

@@ -152,7 +152,7 @@ pub(super) fn spoken(precision: Precision, version: Version) -> Precision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Encoding;
+    use crate::{body::Encoding, journal::Provenance};
 
     fn batch(body: &str, precision: Precision) -> Batch {
         let refused = crate::lines::scan(body.as_bytes(), precision)
@@ -164,6 +164,7 @@ mod tests {
             retention_policy: None,
             precision,
             received_ns: 7_000_000_000,
+            provenance: Provenance::default(),
             encoding: Encoding::Identity,
             body: bytes::Bytes::copy_from_slice(body.as_bytes()),
             refused,

@@ -3,7 +3,7 @@
 //! Bodies of one bucket, precision and encoding stand one behind the other in a single request: text behind text, gzip
 //! member behind gzip member, nothing unpacked. A newline between them ends a last line that has none.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, slice};
 
 use bytes::Bytes;
 
@@ -62,6 +62,14 @@ impl Load {
             shipment.add(next);
         }
         Some(Self::Together(shipment))
+    }
+
+    /// Its batches, at least one.
+    pub(super) fn batches(&self) -> &[Numbered] {
+        match self {
+            Self::Together(shipment) => &shipment.batches,
+            Self::Rewritten(batch) => slice::from_ref(batch),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod openapi;
 mod outage;
 mod private;
 mod process;
+mod provenance;
 mod query;
 mod recorder;
 mod rejects;

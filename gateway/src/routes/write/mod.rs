@@ -9,7 +9,7 @@ use actix_web::{
     web::{Data, Payload, Query},
 };
 
-use super::admission;
+use super::{admission, trace};
 use crate::{
     body::Body,
     error::{ApiError, ErrorV1, ErrorV2, ErrorV3, Failure},
@@ -156,6 +156,7 @@ async fn push<Q: Parameters>(
             client: grant.client.clone(),
             bound_by: grant.bounds.hold_for_lines().then_some(grant),
             peer: request.peer_addr().map(|address| address.ip()),
+            request_id: trace::id_of(request),
             received_ns,
             encoding: body.encoding,
             raw: body.raw,
