@@ -210,11 +210,11 @@ impl Metrics {
     }
 }
 
-fn set_ages(ages: &GaugeVec, since_s: &[(String, i64)], now_s: i64) {
-    ages.reset();
+fn set_ages(gauges: &GaugeVec, since_s: &[(String, i64)], now_s: i64) {
+    gauges.reset();
     for (host, at_s) in since_s {
         let age_s = (now_s - at_s).max(0);
-        ages.with_label_values(&[host]).set(age_s as f64);
+        gauges.with_label_values(&[host]).set(age_s as f64);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     app::App,
     champions::Champions,
     clock::Clock,
-    config::{Settings, SettingsError},
+    config::{AlertSettings, Settings, SettingsError, TrainingSettings},
     error::ApiError,
     fleet::Fleet,
     fleet_base::FleetBase,
@@ -292,49 +292,15 @@ fn read_requests(services: &mut web::ServiceConfig) {
 fn start_loops(app: &App, settings: Settings, parts: Parts) -> Result<(), StartError> {
     let (loops, cancelled) = (Arc::clone(&app.loops), app.loops.cancelled());
     let bell = Arc::new(Notify::new());
-    let has_receiver = settings.alerts.webhook.is_some();
+    let watch = watch(app, &settings.alerts, Arc::clone(&bell));
     if let Some(webhook) = settings.alerts.webhook {
         let (ledger, clock) = (Arc::clone(&app.ledger), Arc::clone(&app.clock));
-        let webhook = Webhook::new(webhook, ledger, clock, Arc::clone(&bell))?;
+        let webhook = Webhook::new(webhook, ledger, clock, bell)?;
         loops.spawn("webhook", webhook.run(cancelled.clone()));
     }
-    let watch = Arc::new(Watch {
-        ledger: Arc::clone(&app.ledger),
-        bell,
-        metrics: Arc::clone(&app.metrics),
-        cooldown: settings.alerts.cooldown,
-        probability: settings.alerts.probability,
-        has_receiver,
-    });
     let (tell, trained) = mpsc::channel(TRAINED_WAITING);
-    let rounds = Rounds {
-        serving: Arc::clone(&app.serving),
-        shadow: Shadow {
-            serving: Arc::clone(&app.serving),
-            metrics: Arc::clone(&app.metrics),
-        },
-        fleet: Arc::clone(&app.fleet),
-        gateway: Arc::clone(&app.gateway),
-        watch,
-        metrics: Arc::clone(&app.metrics),
-        pulse: Arc::clone(&app.pulse),
-        clock: Arc::clone(&app.clock),
-        interval: settings.forecasting.interval,
-    };
-    let jobs = Arc::new(Trainer {
-        book: Arc::clone(&app.book),
-        fleet: Arc::clone(&app.fleet),
-        gateway: Arc::clone(&app.gateway),
-        champions: Arc::clone(&app.champions),
-        clock: Arc::clone(&app.clock),
-        metrics: Arc::clone(&app.metrics),
-        settings: settings.training.clone(),
-        budget: parts.budget,
-        base: Arc::clone(&app.base),
-        train: parts.train,
-        trained: tell,
-        shared: trainer::Shared::default(),
-    });
+    let rounds = rounds(app, watch, settings.forecasting.interval);
+    let jobs = Arc::new(trainer(app, &settings.training, parts, tell));
     let newcomers = Newcomers {
         fleet: Arc::clone(&app.fleet),
         champions: Arc::clone(&app.champions),
@@ -367,6 +333,56 @@ fn start_loops(app: &App, settings: Settings, parts: Parts) -> Result<(), StartE
         });
     });
     Ok(())
+}
+
+fn watch(app: &App, alerts: &AlertSettings, bell: Arc<Notify>) -> Watch {
+    Watch {
+        ledger: Arc::clone(&app.ledger),
+        bell,
+        metrics: Arc::clone(&app.metrics),
+        cooldown: alerts.cooldown,
+        probability: alerts.probability,
+        has_receiver: alerts.webhook.is_some(),
+    }
+}
+
+fn rounds(app: &App, watch: Watch, interval: Duration) -> Rounds {
+    Rounds {
+        serving: Arc::clone(&app.serving),
+        shadow: Shadow {
+            serving: Arc::clone(&app.serving),
+            metrics: Arc::clone(&app.metrics),
+        },
+        fleet: Arc::clone(&app.fleet),
+        gateway: Arc::clone(&app.gateway),
+        watch: Arc::new(watch),
+        metrics: Arc::clone(&app.metrics),
+        pulse: Arc::clone(&app.pulse),
+        clock: Arc::clone(&app.clock),
+        interval,
+    }
+}
+
+fn trainer(
+    app: &App,
+    settings: &TrainingSettings,
+    parts: Parts,
+    trained: mpsc::Sender<String>,
+) -> Trainer {
+    Trainer {
+        book: Arc::clone(&app.book),
+        fleet: Arc::clone(&app.fleet),
+        gateway: Arc::clone(&app.gateway),
+        champions: Arc::clone(&app.champions),
+        clock: Arc::clone(&app.clock),
+        metrics: Arc::clone(&app.metrics),
+        settings: settings.clone(),
+        budget: parts.budget,
+        base: Arc::clone(&app.base),
+        train: parts.train,
+        trained,
+        shared: trainer::Shared::default(),
+    }
 }
 
 async fn load(champions: Arc<Champions>, metrics: &Metrics) {

@@ -124,8 +124,8 @@ impl Settings {
     /// Names the first setting that is wrong and what would be right.
     pub fn from_raw(raw: Raw) -> Result<Self, SettingsError> {
         let training = training(&raw)?;
+        let forecasting = forecasting(&raw)?;
         let listen = raw.listen.unwrap_or_else(|| LISTEN.to_owned());
-        let rules = rules::resolve(&raw.target, raw.default_targets.unwrap_or(true))?;
         Ok(Self {
             listen: parse(
                 "HEADROOM_LISTEN",
@@ -148,40 +148,7 @@ impl Settings {
                 )?,
             },
             training,
-            forecasting: ForecastSettings {
-                rules,
-                discovery_interval: seconds(
-                    "HEADROOM_DISCOVERY_INTERVAL_S",
-                    raw.discovery_interval_s,
-                    DISCOVERY_INTERVAL_S,
-                )?,
-                interval: seconds(
-                    "HEADROOM_FORECAST_INTERVAL_S",
-                    raw.forecast_interval_s,
-                    FORECAST_INTERVAL_S,
-                )?,
-                stale_after_s: within(
-                    "HEADROOM_STALE_AFTER_S",
-                    raw.stale_after_s,
-                    STALE_AFTER_S,
-                    1,
-                    30 * 86_400,
-                )? as i64,
-                models_in_memory: within(
-                    "HEADROOM_MODELS_IN_MEMORY",
-                    raw.models_in_memory,
-                    MODELS_IN_MEMORY,
-                    1,
-                    100_000,
-                )? as usize,
-                histories_in_memory: within(
-                    "HEADROOM_HISTORIES_IN_MEMORY",
-                    raw.histories_in_memory,
-                    HISTORIES_IN_MEMORY,
-                    1,
-                    100_000,
-                )? as usize,
-            },
+            forecasting,
             alerts: AlertSettings {
                 webhook: raw
                     .webhook_url
@@ -210,6 +177,44 @@ impl Settings {
             )?,
         })
     }
+}
+
+fn forecasting(raw: &Raw) -> Result<ForecastSettings, SettingsError> {
+    let rules = rules::resolve(&raw.target, raw.default_targets.unwrap_or(true))?;
+    Ok(ForecastSettings {
+        rules,
+        discovery_interval: seconds(
+            "HEADROOM_DISCOVERY_INTERVAL_S",
+            raw.discovery_interval_s,
+            DISCOVERY_INTERVAL_S,
+        )?,
+        interval: seconds(
+            "HEADROOM_FORECAST_INTERVAL_S",
+            raw.forecast_interval_s,
+            FORECAST_INTERVAL_S,
+        )?,
+        stale_after_s: within(
+            "HEADROOM_STALE_AFTER_S",
+            raw.stale_after_s,
+            STALE_AFTER_S,
+            1,
+            30 * 86_400,
+        )? as i64,
+        models_in_memory: within(
+            "HEADROOM_MODELS_IN_MEMORY",
+            raw.models_in_memory,
+            MODELS_IN_MEMORY,
+            1,
+            100_000,
+        )? as usize,
+        histories_in_memory: within(
+            "HEADROOM_HISTORIES_IN_MEMORY",
+            raw.histories_in_memory,
+            HISTORIES_IN_MEMORY,
+            1,
+            100_000,
+        )? as usize,
+    })
 }
 
 fn training(raw: &Raw) -> Result<TrainingSettings, SettingsError> {

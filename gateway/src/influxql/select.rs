@@ -155,6 +155,46 @@ pub(super) fn run(
     Ok(groups)
 }
 
+/// How the rows of a SELECT are grouped: by its own clauses, and by those of the query around it.
+struct Grouping {
+    by: Vec<Arc<str>>,
+    limits: Limits,
+    span: Span,
+    interval: i64,
+    offset: i64,
+    fill: Fill,
+}
+
+impl Grouping {
+    fn of(prepared: &Prepared, outer: Option<&Outer<'_>>, has_calls: bool) -> Self {
+        let mut grouping = Self {
+            by: prepared.dimensions.clone(),
+            limits: prepared.limits,
+            span: prepared.span,
+            interval: prepared.interval,
+            offset: prepared.offset,
+            fill: prepared.fill,
+        };
+        let Some(outer) = outer else {
+            return grouping;
+        };
+        grouping.span = grouping.span.and(outer.span);
+        let limits = &mut grouping.limits;
+        limits.slimit = limits.slimit.saturating_add(outer.limits.slimit);
+        limits.soffset = limits.soffset.saturating_add(outer.limits.soffset);
+        grouping.by.extend(outer.group_by.iter().cloned());
+        grouping.by.sort();
+        grouping.by.dedup();
+        if grouping.interval == 0 {
+            (grouping.interval, grouping.offset) = (outer.interval, outer.offset);
+        }
+        if matches!(grouping.fill, Fill::Null | Fill::Unset) && has_calls {
+            grouping.fill = Fill::None;
+        }
+        grouping
+    }
+}
+
 /// Runs a SELECT, and gives its rows out: those without functions in pieces of so many, if asked, all others a group
 /// at a time.
 pub(super) fn each(
@@ -165,28 +205,14 @@ pub(super) fn each(
     emit: Emit<'_>,
 ) -> Outcome<()> {
     let columns = Columns::of(prepared)?;
-    let mut group_by = prepared.dimensions.clone();
-    let (mut span, mut interval, mut offset, mut fill) = (
-        prepared.span,
-        prepared.interval,
-        prepared.offset,
-        prepared.fill,
-    );
-    let mut groups = prepared.limits;
-    if let Some(outer) = outer {
-        span = span.and(outer.span);
-        groups.slimit = groups.slimit.saturating_add(outer.limits.slimit);
-        groups.soffset = groups.soffset.saturating_add(outer.limits.soffset);
-        group_by.extend(outer.group_by.iter().cloned());
-        group_by.sort();
-        group_by.dedup();
-        if interval == 0 {
-            (interval, offset) = (outer.interval, outer.offset);
-        }
-        if matches!(fill, Fill::Null | Fill::Unset) && !columns.calls.is_empty() {
-            fill = Fill::None;
-        }
-    }
+    let Grouping {
+        by,
+        limits: groups,
+        span,
+        interval,
+        offset,
+        fill,
+    } = Grouping::of(prepared, outer, !columns.calls.is_empty());
     if span.first > span.last {
         return Ok(());
     }
@@ -195,7 +221,7 @@ pub(super) fn each(
         aux: &columns.aux,
         condition: prepared.condition.as_ref(),
         span,
-        group_by: &group_by,
+        group_by: &by,
         limits: groups,
         ascending: prepared.ascending,
         resolution: None,

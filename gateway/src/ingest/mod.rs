@@ -78,6 +78,35 @@ impl Push {
         }
     }
 
+    /// The batch for the journal: the body as it came, or without the letters that have to go. The ranges are those of the
+    /// refused lines in the push's text.
+    fn batch(
+        &self,
+        letters: &[u32],
+        ranges: Vec<Range<u32>>,
+        verbatim_lines: Option<u32>,
+        series: Vec<u32>,
+    ) -> Batch {
+        let (encoding, body, refused) = if letters.is_empty() {
+            (self.encoding, self.raw.clone(), ranges)
+        } else {
+            let (body, moved) = converted::without(&self.text, letters, ranges);
+            (Encoding::Identity, body, moved)
+        };
+        Batch {
+            database: self.database.clone(),
+            retention_policy: self.retention_policy.clone(),
+            precision: self.precision,
+            received_ns: self.received_ns,
+            provenance: self.provenance(),
+            encoding,
+            body,
+            refused,
+            verbatim_lines,
+            series,
+        }
+    }
+
     fn source(&self) -> Source {
         Source {
             client: self.client_name(),
@@ -188,34 +217,8 @@ impl Ingest {
         } = verdicts;
         let mut sequence = None;
         if accepted > 0 {
-            let (encoding, body, journalled) = if letters.is_empty() {
-                (push.encoding, push.raw.clone(), ranges.clone())
-            } else {
-                let (body, moved) = converted::without(&push.text, &letters, ranges.clone());
-                (Encoding::Identity, body, moved)
-            };
-            let batch = Batch {
-                database: push.database.clone(),
-                retention_policy: push.retention_policy.clone(),
-                precision: push.precision,
-                received_ns: push.received_ns,
-                provenance: push.provenance(),
-                encoding,
-                body,
-                refused: journalled,
-                verbatim_lines,
-                series,
-            };
-            let started = Instant::now();
-            let appending = self.journal.append(batch);
-            let appended = appending
-                .instrument(tracing::debug_span!("journal"))
-                .await?;
-            tracing::debug!(sequence = appended, accepted, "a batch is on disk");
-            self.metrics
-                .commit_seconds
-                .observe(started.elapsed().as_secs_f64());
-            sequence = Some(appended);
+            let batch = push.batch(&letters, ranges.clone(), verbatim_lines, series);
+            sequence = Some(self.append(batch, accepted).await?);
         }
         // What the journal did not take comes again, and counts then.
         self.count(&push, accepted, &refused);
@@ -237,6 +240,20 @@ impl Ingest {
             self.keep(&push, &refused, &ranges);
         }
         Ok(Receipt { accepted, refused })
+    }
+
+    /// Makes a batch durable, and answers its sequence.
+    async fn append(&self, batch: Batch, accepted: usize) -> Result<u64, JournalError> {
+        let started = Instant::now();
+        let appending = self.journal.append(batch);
+        let sequence = appending
+            .instrument(tracing::debug_span!("journal"))
+            .await?;
+        tracing::debug!(sequence, accepted, "a batch is on disk");
+        self.metrics
+            .commit_seconds
+            .observe(started.elapsed().as_secs_f64());
+        Ok(sequence)
     }
 
     /// Offers refused lines to be kept. This comes last: a push that failed comes again as a whole.
