@@ -170,7 +170,7 @@ impl Measurement {
         self.numbers.get(key).copied()
     }
 
-    /// Returns the shape of rows with these columns, which is made when it is not there.
+    /// Returns the shape of rows with these columns, in ascending order, which is made when it is not there.
     pub(super) fn shape_of(&mut self, columns: &[u32]) -> u32 {
         if let Some(number) = self.shape_numbers.get(columns) {
             return *number;
@@ -184,6 +184,31 @@ impl Measurement {
         self.shapes.push(Arc::new(shape));
         self.shape_numbers.insert(columns.into(), number);
         number
+    }
+
+    /// Forgets all shapes. Rows keep theirs; batches that name one by its number must notice.
+    pub(super) fn forget_shapes(&mut self) {
+        self.shapes = Vec::new();
+        self.shape_numbers = HashMap::new();
+    }
+
+    /// Finds the shape of rows whose fields have these columns, in ascending order, each with the field's place in the line;
+    /// `guess` is looked at first.
+    pub(super) fn known_shape(
+        &self,
+        guess: Option<&Arc<Shape>>,
+        order: &[(u32, u32)],
+    ) -> Option<u32> {
+        let columns = || order.iter().map(|(column, _)| *column);
+        let is_it = |shape: &&Arc<Shape>| {
+            let found = shape.columns.iter().map(|(column, _)| *column);
+            found.eq(columns())
+        };
+        if let Some(shape) = guess.filter(is_it) {
+            return Some(shape.number);
+        }
+        let columns: Box<[u32]> = columns().collect();
+        self.shape_numbers.get(&columns).copied()
     }
 
     /// Says whether a column takes a field's values in a week.

@@ -21,7 +21,7 @@ pub(super) struct ChunkMeta {
     pub(super) resolutions: u8,
 }
 
-/// The columns of a line's fields, in the line's order, and their types.
+/// The columns of a line's fields in ascending order, and their types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     /// Its number in the measurement.

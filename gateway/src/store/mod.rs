@@ -45,6 +45,8 @@ mod rollup;
 mod seal;
 mod series;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 
 use std::{

@@ -28,6 +28,8 @@ pub(super) const CHUNK_TEXT_BYTES_MAX: usize = 1 << 20;
 const FORGOTTEN_DELETIONS: usize = 5_000;
 /// Chunks that are written together: one transaction, mostly.
 const WRITTEN_BYTES: usize = 2 << 20;
+/// Shapes of a measurement that are kept from one seal to the next.
+pub(super) const SHAPES_KEPT: usize = 1_000;
 /// Columns that are looked at under one lock.
 const LOOKED_AT_MAX: usize = 20_000;
 
@@ -169,6 +171,7 @@ impl Store {
             }
             self.write_slice(&jobs, &mut report)?;
         }
+        self.forget_shapes();
         self.0
             .disk
             .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
@@ -187,6 +190,19 @@ impl Store {
             "sealed"
         );
         Ok(report)
+    }
+
+    /// Forgets the shapes of measurements that have come in very many, as where each line has other fields; those that
+    /// lines still come in are made anew.
+    fn forget_shapes(&self) {
+        let mut state = self.0.state.write();
+        let policies = state.iter_mut().flat_map(|database| &mut database.policies);
+        for measurement in policies.flat_map(|policy| policy.measurements.values_mut()) {
+            if measurement.shapes.len() > SHAPES_KEPT {
+                self.note_removal();
+                measurement.forget_shapes();
+            }
+        }
     }
 
     /// Forgets the deletions that a replay cannot meet any more.
