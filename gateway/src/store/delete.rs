@@ -117,7 +117,7 @@ impl Deletions {
 /// What the keys of the series take that are deleted together; each stands in the file twice until they are gone.
 const KEYS_BYTES: usize = 512 << 10;
 /// Series whose points are looked for under one lock.
-const SLICE_SERIES: usize = 20_000;
+const SLICE_SERIES: u32 = 20_000;
 
 impl Store {
     /// Deletes points between two times, the ends included. Series that have no point left are forgotten, and so are
@@ -173,7 +173,7 @@ impl Store {
         };
         let is_there = |series: &&Series, number: u32| found.number_of(&series.key) == Some(number);
         let key = |number: &u32| {
-            let series = found.series.get(*number as usize);
+            let series = found.series.get(*number);
             series
                 .filter(|series| is_there(series, *number))
                 .map(|series| Arc::clone(&series.key))
@@ -205,12 +205,14 @@ impl Store {
             for key in keys {
                 match key {
                     None => {
-                        let all = found.series.iter_mut();
-                        freed += all.map(|one| one.head.delete(first, last)).sum::<usize>();
+                        for number in 0..found.series.end() {
+                            let one = found.series.get_mut(number);
+                            freed += one.map_or(0, |one| one.head.delete(first, last));
+                        }
                     }
                     Some(key) => {
                         let number = found.number_of(key);
-                        let one = number.and_then(|number| found.series.get_mut(number as usize));
+                        let one = number.and_then(|number| found.series.get_mut(number));
                         freed += one.map_or(0, |one| one.head.delete(first, last));
                     }
                 }
@@ -282,8 +284,8 @@ impl Store {
             }
             let mut from = Some(0);
             while let Some(at) = from {
-                let mut series_ids: Vec<i64> = Vec::new();
-                from = self.forget_slice(policy_id, &name, at, &mut series_ids);
+                let (series_ids, next) = self.forget_slice(policy_id, &name, at);
+                from = next;
                 self.0.disk.write_each(
                     &series_ids,
                     |transaction, id| Ok(rows::drop_series(transaction, *id)?),
@@ -299,26 +301,25 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets those series from a number on that have no points; returns the number to go on at.
-    fn forget_slice(
-        &self,
-        policy_id: i64,
-        name: &str,
-        from: usize,
-        ids: &mut Vec<i64>,
-    ) -> Option<usize> {
+    /// Forgets those series from a number on that have no points; returns their numbers on disk, and the number to go on at.
+    fn forget_slice(&self, policy_id: i64, name: &str, from: u32) -> (Vec<i64>, Option<u32>) {
         let mut state = self.0.state.write();
-        let measurement = measurement_mut(&mut state, policy_id, name)?;
-        let next = measurement.series.len().min(from + SLICE_SERIES);
-        for number in from..next {
-            let series = &measurement.series[number];
-            let is_there = measurement.number_of(&series.key) == Some(number as u32);
-            if is_there && series.is_empty() {
-                self.note_removal();
-                ids.extend(measurement.remove_series(number as u32));
-            }
+        let Some(measurement) = measurement_mut(&mut state, policy_id, name) else {
+            return (Vec::new(), None);
+        };
+        let end = measurement.series.end();
+        let next = end.min(from + SLICE_SERIES);
+        let slice = measurement.series.within(from..next);
+        let gone = slice.filter(|(number, series)| {
+            measurement.number_of(&series.key) == Some(*number) && series.is_empty()
+        });
+        let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
+        if gone.is_empty() {
+            return (Vec::new(), (next < end).then_some(next));
         }
-        (next < measurement.series.len()).then_some(next)
+        self.note_removal();
+        let ids = measurement.remove_series(&gone);
+        (ids, (next < end).then_some(next))
     }
 
     /// Forgets a measurement that has no series; says whether it did.

@@ -272,7 +272,7 @@ impl<'a> Intake<'a> {
             .measurements
             .get_key_value(key.get(..parts.measurement.len())?)?;
         let number = measurement.number_of(key)?;
-        let last = measurement.series[number as usize].last_shape;
+        let last = measurement.series[number].last_shape;
         order.clear();
         let guess = measurement.shapes.get(last as usize);
         if let Some(shape) = guess.filter(|shape| self.fits(measurement, shape, parts)) {
@@ -387,7 +387,7 @@ impl Batch<'_> {
             return 0;
         };
         let shape = &measurement.shapes[known.shape as usize];
-        let series = &mut measurement.series[known.series as usize];
+        let series = &mut measurement.series[known.series];
         series.last_shape = known.shape;
         let cells = &self.cells[known.at as usize..][..=shape.columns.len()];
         let (time, cells) = (cells[0] as i64, &cells[1..]);
@@ -454,7 +454,7 @@ fn insert_point(
         let owned = tags.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         owned.collect()
     });
-    let series = &mut measurement.series[number as usize];
+    let series = &mut measurement.series[number];
     series.last_shape = shape;
     let shape = &measurement.shapes[shape as usize];
     series.head.rows.push(shape, time, cells, texts)

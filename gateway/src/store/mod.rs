@@ -19,6 +19,7 @@
 //! - The head's size is counted to the byte of its rows; whoever applies points asks [`Store::is_full`] first.
 //! - Seals, compactions, retirements and deletions work in slices: writes wait for one slice's swap in memory, never for
 //!   the disk.
+//! - What is kept of series that are gone is a place in a list for each thousand of them.
 //!
 //! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
 

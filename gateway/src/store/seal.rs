@@ -268,7 +268,7 @@ impl Store {
         let locked = Instant::now();
         for job in jobs {
             if let Some(measurement) = job.place.measurement_mut(&mut state) {
-                measurement.series[job.series as usize].head.end_seal();
+                measurement.series[job.series].head.end_seal();
             }
         }
         drop(state);
@@ -313,7 +313,7 @@ impl Store {
                     if !info.new_weeks.is_empty() {
                         info.new_weeks.retain(|week| !weeks.contains(week));
                     }
-                    let series = &mut measurement.series[piece.job.series as usize];
+                    let series = &mut measurement.series[piece.job.series];
                     series.id = Some(series_id);
                     series.push_chunk(piece.column, meta);
                 }
@@ -337,12 +337,14 @@ fn fill_slice(
     let policy = policies.find(|policy| policy.id == policy_id)?;
     let place = Rc::new(Place::of(policy, name, policy.measurements.get(name)?));
     let measurement = policy.measurements.get_mut(name)?;
-    for number in first..measurement.series.len() as u32 {
+    for number in first..measurement.series.end() {
         if !room.is_left() {
             return Some(number);
         }
         room.looked_at = room.looked_at.saturating_sub(1);
-        let series = &mut measurement.series[number as usize];
+        let Some(series) = measurement.series.get_mut(number) else {
+            continue;
+        };
         let Some((rows, saved_bytes)) = series.head.begin_seal() else {
             continue;
         };

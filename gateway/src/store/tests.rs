@@ -1,7 +1,9 @@
-//! What memory keeps of lines that are gone.
+//! What memory keeps of series and lines that are gone.
 
 use super::*;
 use crate::lines::{Precision, Scanner};
+
+const SECOND_NS: i64 = 1_000_000_000;
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, StoreOptions::default()).expect("the store opens")
@@ -110,4 +112,38 @@ fn shapes_of_lines_with_ever_other_fields_are_forgotten() {
     assert_eq!(look(&store, |found| found.shapes.len()), 1);
     let odd: Vec<i64> = (1..2_048).step_by(2).collect();
     assert_eq!(points(&store, "a", "f0"), (odd.clone(), odd));
+}
+
+#[test]
+fn series_that_come_and_go_leave_no_room_taken() {
+    const SERIES: usize = 3_000;
+    const GENERATIONS: i64 = 12;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let hour_ns = 3_600 * SECOND_NS;
+    let made = store.create_policy("db", "hour", hour_ns, true);
+    made.expect("a policy");
+    for generation in 0..GENERATIONS {
+        let time = generation * 2 * hour_ns;
+        let line = |number| format!("m,host=h{generation}-{number},kind=short v=1i {time}\n");
+        let mut text: String = (0..SERIES).map(line).collect();
+        text.push_str(&format!("m,host=stays v={generation}i {time}"));
+        write(&store, generation as u64 + 1, &text);
+        store.seal().expect("it seals");
+        store.enforce(time + hour_ns / 2).expect("it lets go");
+        let (room, texts, order) = look(&store, |found| {
+            let texts = found.index.values().map(std::collections::BTreeMap::len);
+            (found.series.room(), texts.sum::<usize>(), found.order.len())
+        });
+        assert_eq!(order, SERIES + 1);
+        // Hosts, one of which stays, and one kind.
+        assert_eq!(texts, SERIES + 2);
+        assert!(room <= SERIES + 1 + 3 * series::PAGE_SERIES, "{room}");
+    }
+    let (times, values) = points(&store, "stays", "v");
+    assert_eq!(values, [GENERATIONS - 1]);
+    let view = store.view("db", None).expect("a database");
+    assert_eq!(view.series("m", &[("kind", "short")]).len(), SERIES);
+    drop((view, store));
+    assert_eq!(points(&open(dir.path()), "stays", "v"), (times, values));
 }
