@@ -72,6 +72,27 @@ pub(super) struct Measurement {
     shape_numbers: HashMap<Box<[u32]>, u32>,
     /// Series by tag key and value.
     pub(super) index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
+    /// What is being deleted from memory.
+    pub(super) cut: Option<Cut>,
+}
+
+/// Points that are being deleted from the memory of all series, some of these at a time. They are those that were there
+/// when it began: what comes meanwhile stays.
+pub(super) struct Cut {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// The series that are not looked at yet.
+    pub(super) numbers: Range<u32>,
+    /// Those of them that are done nevertheless, for a push came to them.
+    pub(super) ahead: HashSet<u32>,
+    /// The memory that the points took.
+    pub(super) freed_bytes: usize,
+}
+
+impl Cut {
+    pub(super) fn take_from(&mut self, series: &mut Series) {
+        self.freed_bytes += series.head.delete(self.first, self.last);
+    }
 }
 
 /// A field in one of its types.
@@ -165,6 +186,16 @@ impl Measurement {
             self.index.insert(name, grouped.collect());
         }
         self.series = series;
+    }
+
+    /// Deletes from a series what is to go, before a push adds to it.
+    pub(super) fn cut_ahead(&mut self, number: u32) {
+        if let Some(cut) = &mut self.cut
+            && cut.numbers.contains(&number)
+            && cut.ahead.insert(number)
+        {
+            cut.take_from(&mut self.series[number]);
+        }
     }
 
     /// Finds a series by its key.

@@ -386,6 +386,7 @@ impl Batch<'_> {
         let Some(measurement) = policy.measurements.get_mut(name) else {
             return 0;
         };
+        measurement.cut_ahead(known.series);
         let shape = &measurement.shapes[known.shape as usize];
         let series = &mut measurement.series[known.series];
         series.last_shape = known.shape;
@@ -454,6 +455,7 @@ fn insert_point(
         let owned = tags.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         owned.collect()
     });
+    measurement.cut_ahead(number);
     let series = &mut measurement.series[number];
     series.last_shape = shape;
     let shape = &measurement.shapes[shape as usize];

@@ -1,4 +1,4 @@
-//! What memory keeps of series and lines that are gone.
+//! What memory keeps of series and lines that are gone, and what a deletion takes that goes in slices.
 
 use super::*;
 use crate::lines::{Precision, Scanner};
@@ -126,8 +126,8 @@ fn series_that_come_and_go_leave_no_room_taken() {
     for generation in 0..GENERATIONS {
         let time = generation * 2 * hour_ns;
         let line = |number| format!("m,host=h{generation}-{number},kind=short v=1i {time}\n");
-        let mut text: String = (0..SERIES).map(line).collect();
-        text.push_str(&format!("m,host=stays v={generation}i {time}"));
+        let stays = format!("m,host=stays v={generation}i {time}");
+        let text: String = (0..SERIES).map(line).chain([stays]).collect();
         write(&store, generation as u64 + 1, &text);
         store.seal().expect("it seals");
         store.enforce(time + hour_ns / 2).expect("it lets go");
@@ -146,4 +146,55 @@ fn series_that_come_and_go_leave_no_room_taken() {
     assert_eq!(view.series("m", &[("kind", "short")]).len(), SERIES);
     drop((view, store));
     assert_eq!(points(&open(dir.path()), "stays", "v"), (times, values));
+}
+
+#[test]
+fn what_is_pushed_while_a_measurement_is_deleted_stays() {
+    let batches = [
+        "m,host=a v=1i 1\nm,host=b v=1i 1\nm,host=c v=1i 1",
+        "m,host=a v=2i 1\nm,host=b v=2i 2\nm,host=d v=2i 1\n",
+    ];
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let place = ["db", DEFAULT_POLICY, "m"];
+    write(&store, 1, batches[0]);
+    let begun = store
+        .begin_cut(place, i64::MIN, i64::MAX)
+        .expect("it is there");
+    assert_eq!(begun.0, 1, "what the deletion takes came by then");
+    write(&store, 2, batches[1]);
+    while store.cut_slice(place) {}
+    assert_eq!(points(&store, "a", "v"), (vec![1], vec![2]));
+    assert_eq!(points(&store, "b", "v"), (vec![2], vec![2]));
+    assert_eq!(points(&store, "c", "v"), (vec![], vec![]));
+    assert_eq!(points(&store, "d", "v"), (vec![1], vec![2]));
+    // What memory takes is what the rows take that are left.
+    let rows = look(&store, |found| {
+        let heads = found.series.iter().map(|(_, series)| &series.head);
+        heads.map(head::Head::memory_bytes).sum::<usize>()
+    });
+    assert_eq!(store.head_bytes(), rows);
+}
+
+#[test]
+fn a_measurement_of_many_series_is_deleted_in_slices() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path());
+    let place = ["db", DEFAULT_POLICY, "m"];
+    let line = |number| format!("m,host=h{number} v=1i 1\n");
+    let text: String = (0..45_000).map(line).collect();
+    write(&store, 1, &text);
+    store
+        .begin_cut(place, i64::MIN, i64::MAX)
+        .expect("it is there");
+    assert!(store.cut_slice(place));
+    // Others come in between, and read what is not deleted yet.
+    let left = look(&store, |found| {
+        let with_points = found.series.iter();
+        with_points.filter(|(_, series)| !series.is_empty()).count()
+    });
+    assert_eq!(left, 25_000);
+    assert!(store.cut_slice(place));
+    assert!(!store.cut_slice(place));
+    assert_eq!(store.head_bytes(), 0);
 }
