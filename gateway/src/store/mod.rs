@@ -50,6 +50,7 @@ mod slice;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod weeks;
 
 use std::{
     path::Path,
