@@ -5,9 +5,9 @@ import time
 
 from live import fleet, web
 from live.process import Failed, wait_until
-from live.services import ROOT, Forecaster, Gateway
+from live.services import ROOT, Forecaster, Gateway, query
 
-from . import influx1, peers, telegraf
+from . import influx1, lines, peers, telegraf
 from .bench import expect
 
 TITLE = "the queries of the Grafana dashboards"
@@ -19,6 +19,8 @@ PANEL_PIXELS = 600
 INTERVALS = [(10, 12.5), (15, 17.5), (20, 25), (30, 45), (60, 90), (120, 210), (300, 450), (600, 750), (900, 1050),
              (1200, 1500), (1800, 2700), (3600, 5400)]
 HOSTS = ["web-01", "database-01"]
+# A host whose name a regular expression must have escaped, and one that it means as well where it is not.
+DOTTED, DECOY = "web.example.com", "web-example-com"
 # Rates need what was read in two intervals at least.
 SCRAPED_S = 3 * FINEST_S
 DELIVERED = ("headroom_upstream_lag_batches", 'destination="influxdb1"')
@@ -40,15 +42,29 @@ def equal_on_both(bench, queries):
     settings.write_text(f'[[destination]]\nname = "influxdb1"\nurl = "{influx.url}"\nversion = 1\n')
     gateway = bench.start(Gateway(folder, HEADROOM_CONFIG=settings))
     fill(bench, folder, gateway)
+    for host in (DOTTED, DECOY):
+        copy(gateway, HOSTS[0], host)
     wait_until("InfluxDB 1.6 has every batch", lambda: delivered(gateway), 60, [gateway, influx])
     now_ms = time.time_ns() // 1_000_000
     for dashboard, title, statement, board in queries:
         with bench.step(f"embedded store and InfluxDB 1.6: {dashboard}: {title}"):
-            text = expand(gateway, statement, board, now_ms)
-            filled(gateway.query(text, epoch="ms"), text)
-            wanted, seen = (web.get(f"{server.url}/query", q=text, db="telegraf", epoch="ms") for server in (influx, gateway))
-            difference = influx1.differ(wanted.json(), seen.json())
-            expect(difference is None, f"{text}: {difference}")
+            for text in dict.fromkeys(expand(gateway, statement, board, now_ms, choice) for choice in CHOICES):
+                filled(gateway.query(text, epoch="ms"), text)
+                wanted, seen = (web.get(f"{server.url}/query", q=text, db="telegraf", epoch="ms") for server in (influx, gateway))
+                difference = influx1.differ(wanted.json(), seen.json())
+                expect(difference is None, f"{text}: {difference}")
+    with bench.step("a host's name with dots means no other host"):
+        no_other_host(influx, gateway, now_ms)
+
+
+def no_other_host(influx, gateway, now_ms):
+    host = {"name": "host", "type": "query", "query": 'SHOW TAG VALUES FROM "system" WITH KEY = "host"', "multi": True}
+    board = {"time": {"from": "now-1h", "to": "now"}, "templating": {"list": [host]}}
+    statement = 'SELECT count("load1") FROM "system" WHERE "host" =~ /^$host$/ GROUP BY "host"'
+    text = expand(gateway, statement, board, now_ms, special)
+    for url in (influx.url, gateway.url):
+        found = [series["tags"]["host"] for series in query(url, text)]
+        expect(found == [DOTTED], f"{url}: {text}: {found}")
 
 
 def delivered(gateway):
@@ -66,7 +82,7 @@ def before_influxdb2(bench, queries):
     now_ms = time.time_ns() // 1_000_000
     for dashboard, title, statement, board in queries:
         with bench.step(f"InfluxDB 2.7: {dashboard}: {title}"):
-            text = expand(gateway, statement, board, now_ms)
+            text = expand(gateway, statement, board, now_ms, every)
             filled(gateway.query(text, epoch="ms"), text)
 
 
@@ -87,6 +103,17 @@ def fill(bench, folder, gateway):
     time.sleep(SCRAPED_S)
     agent.stop()
     forecaster.stop()
+
+
+def copy(gateway, host, name):
+    """Writes all points of a host once more under another host's name."""
+    for measurement in [row[0] for series in gateway.query("SHOW MEASUREMENTS") for row in series["values"]]:
+        types = peers.field_types(gateway.url, measurement)
+        found = gateway.query(f'SELECT * FROM "{measurement}" WHERE "host" = \'{host}\' GROUP BY *')
+        rows = [lines.write(measurement, series["tags"] | {"host": name}, dict(zip(series["columns"], row)), types)
+                for series in found for row in series["values"]]
+        if rows:
+            gateway.write(rows)
 
 
 def read(path):
@@ -122,8 +149,38 @@ def filled(series, text):
     expect(rows, f"the answer is empty: {text}")
 
 
-def expand(gateway, statement, dashboard, now_ms, known=None):
-    """Puts the values in place of the variables as Grafana's InfluxDB data source does."""
+def every(variable, values):
+    """All values where a variable may have them, as it says or as one alternation; else the first."""
+    if variable.get("includeAll"):
+        return variable.get("allValue") or alternation(values)
+    return alternation(values) if variable.get("multi") else values[0]
+
+
+def one(variable, values):
+    """The first value, which one that may have several has escaped."""
+    return escape(values[0]) if variable.get("multi") else values[0]
+
+
+def several(variable, values):
+    """The last two values where a variable may have several, else the last."""
+    return alternation(values[-2:]) if variable.get("multi") else values[-1]
+
+
+def special(variable, values):
+    """The value alone that has the most to escape in a regular expression: a path, a name with dots."""
+    value = max(values, key=lambda value: len(escape(value)) - len(value))
+    return alternation([value]) if variable.get("multi") else value
+
+
+def alternation(values):
+    return f"({'|'.join(map(escape, values))})"
+
+
+CHOICES = [every, one, several, special]
+
+
+def expand(gateway, statement, dashboard, now_ms, choice, known=None):
+    """Puts chosen values in place of the variables as Grafana's InfluxDB data source does."""
     start_ms, end_ms = (now_ms + offset_ms(dashboard["time"][end]) for end in ("from", "to"))
     interval_s = interval(start_ms, end_ms)
     text = statement.replace("$timeFilter", f"time >= {start_ms}ms and time <= {end_ms}ms")
@@ -134,7 +191,7 @@ def expand(gateway, statement, dashboard, now_ms, known=None):
         name = variable["name"]
         if not re.search(rf"\$({name}\b|\{{{name}\b)", text):
             continue
-        value = value_of(gateway, variable, dashboard, now_ms)
+        value = choice(variable, values_of(gateway, variable, dashboard, now_ms, choice))
         text = re.sub(rf"\$(?:{name}\b|\{{{name}(?::\w+)?\}})", lambda _: value, text)
     left = re.search(r"\$\{?\w+", text.replace("$/", "/"))
     expect(not left, f"{left and left[0]} is no known variable in {text}")
@@ -153,13 +210,13 @@ def interval(start_ms, end_ms):
     return next(seconds for seconds, longest_s in INTERVALS if wanted_s < longest_s)
 
 
-def value_of(gateway, variable, dashboard, now_ms):
-    """All values of a variable as one alternation where it takes several, else the first."""
+def values_of(gateway, variable, dashboard, now_ms, choice):
+    """The values that a variable may have, beside those that were chosen for the variables before it."""
     kind = variable["type"]
     if kind == "query":
         variables = variables_of(dashboard)
         before = variables[:variables.index(variable)]
-        series = gateway.query(expand(gateway, statement_of(variable["query"]), dashboard, now_ms, before))
+        series = gateway.query(expand(gateway, statement_of(variable["query"]), dashboard, now_ms, choice, before))
         values = [row[-1] for one in series for row in one["values"]]
     elif kind in ("custom", "interval"):
         values = [value.strip() for value in statement_of(variable["query"]).split(",")]
@@ -168,9 +225,7 @@ def value_of(gateway, variable, dashboard, now_ms):
     if pattern := variable.get("regex"):
         values = [value for value in values if re.search(pattern.strip("/"), value)]
     expect(values, f"the variable ${variable['name']} has no value")
-    if variable.get("multi") or variable.get("includeAll"):
-        return f"({'|'.join(map(escape, values))})"
-    return values[0]
+    return values
 
 
 def escape(value):

@@ -1,4 +1,4 @@
-"""Reads line protocol that Telegraf wrote, independently of the services' own parser."""
+"""Reads line protocol that Telegraf wrote, and writes points anew, independently of the services' own parser."""
 import re
 
 from live.process import Failed
@@ -53,3 +53,22 @@ def value(text):
 
 def unescape(word):
     return re.sub(r"\\([,= ])", r"\1", word)
+
+
+def write(measurement, tags, row, types):
+    """The line of a row that /query answered: its columns by name, nulls among them; `types` as `peers.field_types` has them."""
+    key = ",".join([escape(measurement, ", "), *(f"{escape(name)}={escape(text)}" for name, text in tags.items() if text)])
+    fields = (f"{escape(name)}={written(held, types[name])}" for name, held in row.items() if name != "time" and held is not None)
+    return f"{key} {','.join(fields)} {row['time']}"
+
+
+def written(held, kinds):
+    if isinstance(held, str):
+        return '"' + re.sub(r'(["\\])', r"\\\1", held) + '"'
+    if isinstance(held, bool):
+        return str(held).lower()
+    return f"{held}i" if kinds == {"integer"} else str(held)
+
+
+def escape(word, special=",= "):
+    return "".join(f"\\{letter}" if letter in special else letter for letter in word)

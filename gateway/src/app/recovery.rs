@@ -17,7 +17,7 @@ use crate::{
     guard::Guard,
     influxql::QueryLimits,
     ingest::Ingest,
-    journal::{self, Journal, JournalOptions, SEGMENT_MAX_BYTES},
+    journal::{self, Journal, JournalError, JournalOptions, SEGMENT_MAX_BYTES},
     rejects::Rejects,
     sink::{Embedded, Sink},
     state::{Core, State},
@@ -63,7 +63,7 @@ pub(super) async fn open(
         let (journal, sink, destinations) = match influx {
             None => {
                 let replay = Replay {
-                    now_ns: Some(now_ns),
+                    now_ns,
                     stop: &stop,
                 };
                 open_embedded(&data_dir, journal, options, query_limits, others, &replay)
@@ -180,12 +180,13 @@ fn open_embedded(
     Ok((journal, Sink::Embedded(embedded), destinations))
 }
 
-/// Opens a data folder whose points are to be read, as a gateway would.
+/// Opens a data folder whose points are to be read, as a gateway would that starts when the last batch came: of a backup
+/// that is old, its retention takes nothing more. Where the journal holds more than memory may, it is sealed on the way.
 ///
 /// # Errors
 ///
 /// When a gateway runs on it, there is no store in it, or something is damaged.
-pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
+pub fn open_data(data_dir: &Path, options: StoreOptions) -> Result<(Journal, Store), StartError> {
     let dir = data_dir.join(store::DIR_NAME);
     if !dir.join(store::FILE_NAME).exists() {
         return Err(StartError::DataDir {
@@ -202,11 +203,21 @@ pub fn open_data(data_dir: &Path) -> Result<(Journal, Store), StartError> {
         read_through: 0,
     };
     let journal = open_journal(data_dir, unbounded, None, &[])?;
-    let store = Store::open(&dir, StoreOptions::default())?;
+    let store = Store::open(&dir, options)?;
     let replay = Replay {
-        now_ns: None,
+        now_ns: last_received_ns(&journal, store.sealed_through())?,
         stop: &CancellationToken::new(),
     };
     replay.run(&journal, &store)?;
     Ok((journal, store))
+}
+
+/// When the last batch came of those that are not sealed; the earliest time there is where none is left.
+fn last_received_ns(journal: &Journal, sealed_through: u64) -> Result<i64, JournalError> {
+    let mut reader = journal.reader(sealed_through + 1);
+    let mut received_ns = i64::MIN;
+    while let Some((_, batch)) = reader.next_committed()? {
+        received_ns = batch.received_ns;
+    }
+    Ok(received_ns)
 }

@@ -16,9 +16,8 @@ use crate::{
 /// How the journal is replayed.
 pub(super) struct Replay<'a> {
     /// Points that their retention has taken by then are passed over: a seal, or what forgets empty series, may have met
-    /// them already, and a field that came anew since may have another type. Without it, as in a backup that is read, all
-    /// points are taken, and nothing is sealed.
-    pub(super) now_ns: Option<i64>,
+    /// them already, and a field that came anew since may have another type.
+    pub(super) now_ns: i64,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -27,7 +26,7 @@ impl Replay<'_> {
         let mut reader = journal.reader(store.sealed_through() + 1);
         let started = Instant::now();
         let (mut batches, mut lines) = (0_u64, 0_usize);
-        let mut may_seal = self.now_ns.is_some();
+        let mut may_seal = true;
         while let Some((sequence, batch)) = reader.next_committed()? {
             if self.stop.is_cancelled() {
                 return Err(StartError::Interrupted);
@@ -67,10 +66,9 @@ impl Replay<'_> {
     ) -> store::Batch<'b> {
         let policy = batch.retention_policy.as_deref();
         let (database, received_ns) = (&batch.database, batch.received_ns);
-        let mut intake = store.intake(database, policy, received_ns, text, batch.precision);
-        if let Some(now_ns) = self.now_ns {
-            intake = intake.refusing_expired_at(now_ns);
-        }
+        let mut intake = store
+            .intake(database, policy, received_ns, text, batch.precision)
+            .refusing_expired_at(self.now_ns);
         let mut scanner = Scanner::new(text, batch.precision);
         while let Some(line) = scanner.next_line() {
             let Ok(parts) = line.verdict else { continue };

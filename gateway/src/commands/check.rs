@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use super::CommandError;
-use crate::{app, journal::Journal, store::Store};
+use crate::{
+    app,
+    journal::Journal,
+    store::{Store, StoreOptions},
+};
 
 /// Checks a data folder; returns what it found, in a sentence.
 ///
@@ -11,8 +15,8 @@ use crate::{app, journal::Journal, store::Store};
 ///
 /// Names the first thing that is damaged.
 pub async fn check(data_dir: &Path) -> Result<String, CommandError> {
-    let (journal, store) =
-        app::open_data(data_dir).map_err(|error| CommandError::of_open(data_dir, error))?;
+    let (journal, store) = app::open_data(data_dir, StoreOptions::default())
+        .map_err(|error| CommandError::of_open(data_dir, error))?;
     let found = judge(&journal, &store);
     journal.close().await;
     found

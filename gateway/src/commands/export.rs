@@ -14,7 +14,7 @@ use super::{CommandError, parquet::ParquetPoints};
 use crate::{
     app,
     config::{ExportArgs, ExportFormat},
-    store::{Column, FieldType, SeriesInfo, Store, StoreError, Value, View},
+    store::{Column, FieldType, SeriesInfo, Store, StoreError, StoreOptions, Value, View},
 };
 
 /// Points of each field that are read at a time, or what a chunk holds of them.
@@ -26,8 +26,8 @@ const POINTS_PER_READ: usize = 8_192;
 ///
 /// When the data folder cannot be opened, there is no such database, or the output cannot be written.
 pub async fn export(data_dir: &Path, args: &ExportArgs) -> Result<u64, CommandError> {
-    let (journal, store) =
-        app::open_data(data_dir).map_err(|error| CommandError::of_open(data_dir, error))?;
+    let (journal, store) = app::open_data(data_dir, StoreOptions::default())
+        .map_err(|error| CommandError::of_open(data_dir, error))?;
     let written = write_to(&store, args);
     journal.close().await;
     written
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
     use crate::{
         lines::{Precision, scan},
-        store::{Batch, StoreOptions},
+        store::Batch,
     };
 
     const WEEK_NS: usize = 7 * 86_400_000_000_000;

@@ -6,14 +6,15 @@ use super::answer::{Series, Table};
 use super::ast::{
     Counted, Expr, KeySelection, Limits, MeasurementName, Operator, ShowClauses, duration_text,
 };
-use super::condition::{self, Clock};
+use super::condition::{self, Clock, Split};
 use super::context::Context;
 use super::error::{Outcome, StatementError};
 use super::formula::{Cell, text};
 use super::function::limit;
 use super::plan::resolve;
-use super::source::{Check, series_of_tags};
+use super::source::{Check, series_of_tags, store_error};
 use super::validate;
+use super::window::Span;
 use crate::store::{FieldInfo, SeriesInfo, Value, View};
 
 /// The shard duration that policies are shown with: the store has no shards, and clients expect the column.
@@ -48,22 +49,31 @@ struct Selection {
     view: View,
     names: Vec<Arc<str>>,
     condition: Option<Expr>,
+    /// The span that the condition asks for.
+    span: Option<Span>,
 }
 
-fn selections(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Selection>> {
+fn split(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Split> {
     let clock = Clock {
         now_ns: context.now_ns,
         zone: None,
     };
-    let condition = condition::split(clauses.condition.as_ref(), clock)?.rest;
+    condition::split(clauses.condition.as_ref(), clock)
+}
+
+fn selections(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Selection>> {
+    let split = split(clauses, context)?;
+    let (condition, span) = (split.rest, split.span);
     if let Some(condition) = &condition {
         validate::tag_condition(condition)?;
     }
+    let span = (span != Span::ALL).then_some(span);
     let mut selections = Vec::new();
     let selection = |(view, names): (View, Vec<Arc<str>>)| Selection {
         view,
         names,
         condition: condition.clone(),
+        span,
     };
     for source in &clauses.sources {
         let mut source = source.clone();
@@ -91,9 +101,19 @@ fn selections(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<Vec<Selec
     Ok(selections)
 }
 
+/// Refuses a condition on time, as InfluxDB does where it lists or counts all that was ever there.
+fn refuse_time(clauses: &ShowClauses, context: &Context<'_>) -> Outcome<()> {
+    match split(clauses, context)?.span {
+        Span::ALL => Ok(()),
+        _ => Err(StatementError::invalid(
+            "this SHOW doesn't support time in WHERE clause; SHOW SERIES, TAG KEYS and TAG VALUES do",
+        )),
+    }
+}
+
 impl Selection {
     fn tag_keys(&self, name: &str, check: Check<'_>) -> Outcome<Vec<Arc<str>>> {
-        if self.condition.is_none() {
+        if self.is_unconditional() {
             return Ok(self.view.tag_keys(name));
         }
         let keys: BTreeSet<Arc<str>> = self
@@ -110,9 +130,18 @@ impl Selection {
         Ok(keys.into_iter().collect())
     }
 
-    /// Lists the series of a measurement that the condition leaves.
+    fn is_unconditional(&self) -> bool {
+        self.condition.is_none() && self.span.is_none()
+    }
+
+    /// Lists the series of a measurement that the condition leaves: of a span of time, those with points in its weeks.
     fn series(&self, name: &str, check: Check<'_>) -> Outcome<Vec<SeriesInfo>> {
-        series_of_tags(&self.view, name, self.condition.as_ref(), check)
+        let series = series_of_tags(&self.view, name, self.condition.as_ref(), check)?;
+        let Some(Span { first, last }) = self.span else {
+            return Ok(series);
+        };
+        let found = self.view.in_weeks_of(name, &series, (first, last));
+        found.map_err(|error| store_error(&error))
     }
 
     fn tag_values(
@@ -135,7 +164,7 @@ impl Selection {
             .filter(selected)
             .collect();
         let mut values: BTreeSet<(Arc<str>, Arc<str>)> = BTreeSet::new();
-        if self.condition.is_none() {
+        if self.is_unconditional() {
             for key in keys {
                 check()?;
                 let list = self.view.tag_values(name, &key);
@@ -256,6 +285,7 @@ pub(super) fn measurements(
     clauses: &ShowClauses,
     context: &Context<'_>,
 ) -> Outcome<Vec<Series>> {
+    refuse_time(clauses, context)?;
     let found = match selections(clauses, context) {
         Ok(found) => found,
         // Grafana asks for the measurements of databases that are not there yet.
@@ -398,6 +428,9 @@ pub(super) fn cardinality(
     };
     let whole =
         |name: &str, count: i64| vec![series("", &[name], vec![vec![Some(Value::Integer(count))]])];
+    if !matches!(counted, Counted::TagValues(_)) {
+        refuse_time(clauses, context)?;
+    }
     let list = match counted {
         Counted::Measurements => {
             let count = total(&measurements(None, &unlimited, context)?);

@@ -1,12 +1,12 @@
 //! What there is: databases, retention policies, measurements, fields with their types, and series with their tags.
 //!
 //! Invariants: a measurement's series are numbered in the order of their arrival; a number is never given twice, so that
-//! a running query cannot meet another series under it. `order` lists the series that there are by their key. A field has
+//! a running query cannot meet another series under it; it meets none where its series is gone. `order` lists the series that there are by their key. A field has
 //! one type a week, the first that was written in it, as a field of InfluxDB has one in each shard; each of its types is
 //! a column.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::Arc,
     time::Duration,
@@ -18,7 +18,7 @@ use super::{
     column::FieldType,
     error::Expired,
     head::{ChunkMeta, Shape},
-    series::{Series, Tags},
+    series::{Series, SeriesList, Tags},
 };
 
 const WEEK_NS: i64 = 7 * 86_400 * 1_000_000_000;
@@ -62,7 +62,7 @@ pub(super) struct Policy {
 pub(super) struct Measurement {
     pub(super) columns: Vec<ColumnInfo>,
     pub(super) fields: BTreeMap<Arc<str>, Field>,
-    pub(super) series: Vec<Series>,
+    pub(super) series: SeriesList,
     /// Series by their key, which sorts as InfluxDB sorts.
     pub(super) order: BTreeMap<Arc<str>, u32>,
     /// The same, to find one by its key.
@@ -72,6 +72,27 @@ pub(super) struct Measurement {
     shape_numbers: HashMap<Box<[u32]>, u32>,
     /// Series by tag key and value.
     pub(super) index: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
+    /// What is being deleted from memory.
+    pub(super) cut: Option<Cut>,
+}
+
+/// Points that are being deleted from the memory of all series, some of these at a time. They are those that were there
+/// when it began: what comes meanwhile stays.
+pub(super) struct Cut {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// The series that are not looked at yet.
+    pub(super) numbers: Range<u32>,
+    /// Those of them that are done nevertheless, for a push came to them.
+    pub(super) ahead: HashSet<u32>,
+    /// The memory that the points took.
+    pub(super) freed_bytes: usize,
+}
+
+impl Cut {
+    pub(super) fn take_from(&mut self, series: &mut Series) {
+        self.freed_bytes += series.head.delete(self.first, self.last);
+    }
 }
 
 /// A field in one of its types.
@@ -106,7 +127,7 @@ impl Measurement {
         if let Some(number) = self.numbers.get(key) {
             *number
         } else {
-            let number = self.series.len() as u32;
+            let number = self.series.end();
             let tags = tags().into_iter();
             let tags = tags.map(|(name, value)| self.index_tag(name, value, number));
             let series = Series::new(key.into(), tags.collect(), None);
@@ -134,14 +155,16 @@ impl Measurement {
 
     /// Takes in the series of a measurement that has none. To sort them all at once takes less than to find a place for
     /// each. Of two with one key the later counts.
-    pub(super) fn fill(&mut self, series: Vec<Series>) {
-        let numbered = || series.iter().zip(0_u32..);
-        let by_key = || numbered().map(|(series, number)| (Arc::clone(&series.key), number));
+    pub(super) fn fill(&mut self, series: SeriesList) {
+        let by_key = || {
+            let numbered = series.iter();
+            numbered.map(|(number, series)| (Arc::clone(&series.key), number))
+        };
         self.order = by_key().collect();
         self.numbers = by_key().collect();
         let mut tags: BTreeMap<Arc<str>, Vec<(Arc<str>, u32)>> = BTreeMap::new();
-        let is_twice = self.order.len() < series.len();
-        for (series, number) in numbered() {
+        let is_twice = self.order.len() < series.end() as usize;
+        for (number, series) in series.iter() {
             if is_twice && self.order.get(&series.key) != Some(&number) {
                 continue;
             }
@@ -165,12 +188,22 @@ impl Measurement {
         self.series = series;
     }
 
+    /// Deletes from a series what is to go, before a push adds to it.
+    pub(super) fn cut_ahead(&mut self, number: u32) {
+        if let Some(cut) = &mut self.cut
+            && cut.numbers.contains(&number)
+            && cut.ahead.insert(number)
+        {
+            cut.take_from(&mut self.series[number]);
+        }
+    }
+
     /// Finds a series by its key.
     pub(super) fn number_of(&self, key: &str) -> Option<u32> {
         self.numbers.get(key).copied()
     }
 
-    /// Returns the shape of rows with these columns, which is made when it is not there.
+    /// Returns the shape of rows with these columns, in ascending order, which is made when it is not there.
     pub(super) fn shape_of(&mut self, columns: &[u32]) -> u32 {
         if let Some(number) = self.shape_numbers.get(columns) {
             return *number;
@@ -184,6 +217,31 @@ impl Measurement {
         self.shapes.push(Arc::new(shape));
         self.shape_numbers.insert(columns.into(), number);
         number
+    }
+
+    /// Forgets all shapes. Rows keep theirs; batches that name one by its number must notice.
+    pub(super) fn forget_shapes(&mut self) {
+        self.shapes = Vec::new();
+        self.shape_numbers = HashMap::new();
+    }
+
+    /// Finds the shape of rows whose fields have these columns, in ascending order, each with the field's place in the line;
+    /// `guess` is looked at first.
+    pub(super) fn known_shape(
+        &self,
+        guess: Option<&Arc<Shape>>,
+        order: &[(u32, u32)],
+    ) -> Option<u32> {
+        let columns = || order.iter().map(|(column, _)| *column);
+        let is_it = |shape: &&Arc<Shape>| {
+            let found = shape.columns.iter().map(|(column, _)| *column);
+            found.eq(columns())
+        };
+        if let Some(shape) = guess.filter(is_it) {
+            return Some(shape.number);
+        }
+        let columns: Box<[u32]> = columns().collect();
+        self.shape_numbers.get(&columns).copied()
     }
 
     /// Says whether a column takes a field's values in a week.
@@ -205,30 +263,37 @@ impl Measurement {
                     == Some(column))
     }
 
-    /// Forgets a series; its number stays taken. Returns its number on disk.
-    pub(super) fn remove_series(&mut self, number: u32) -> Option<i64> {
-        let series = &mut self.series[number as usize];
-        let (tags, key) = (Arc::clone(&series.tags), Arc::clone(&series.key));
-        let id = series.forget();
-        if self.order.get(&key) == Some(&number) {
-            self.order.remove(&key);
-            self.numbers.remove(&key);
-        }
-        for (name, value) in tags.iter() {
-            let Some(values) = self.index.get_mut(name) else {
+    /// Forgets series; their numbers stay taken. Returns their numbers on disk.
+    pub(super) fn remove_series(&mut self, numbers: &[u32]) -> Vec<i64> {
+        let mut ids = Vec::new();
+        let mut tags: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
+        for number in numbers {
+            let Some(series) = self.series.remove(*number) else {
                 continue;
             };
-            if let Some(numbers) = values.get_mut(value) {
-                numbers.retain(|other| *other != number);
+            if self.order.get(&series.key) == Some(number) {
+                self.order.remove(&series.key);
+                self.numbers.remove(&series.key);
+            }
+            tags.extend(series.tags.iter().cloned());
+            ids.extend(series.id);
+        }
+        // Once for all that share a tag, however many they are.
+        for (name, value) in tags {
+            let Some(values) = self.index.get_mut(&name) else {
+                continue;
+            };
+            if let Some(numbers) = values.get_mut(&value) {
+                numbers.retain(|number| self.series.get(*number).is_some());
                 if numbers.is_empty() {
-                    values.remove(value);
+                    values.remove(&value);
                 }
             }
             if values.is_empty() {
-                self.index.remove(name);
+                self.index.remove(&name);
             }
         }
-        id
+        ids
     }
 
     /// Finds the column that takes a field's values in a week. `guess` is looked at first: lines of a measurement have
@@ -389,6 +454,6 @@ pub(super) fn chunks_mut<'a>(
     address: &Address,
 ) -> Option<&'a mut Vec<ChunkMeta>> {
     let measurement = measurement_mut(state, address.policy_id, &address.measurement)?;
-    let series = measurement.series.get_mut(address.series as usize)?;
+    let series = measurement.series.get_mut(address.series)?;
     Some(series.chunks_mut(address.column))
 }

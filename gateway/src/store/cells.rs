@@ -99,7 +99,7 @@ impl View {
             let field_type = found.columns[column as usize].field_type;
             let of_series = |number: &u32| {
                 // A measurement that was dropped and made anew meanwhile may have fewer.
-                let series = found.series.get(*number as usize);
+                let series = found.series.get(*number);
                 series.map_or_else(
                     || Parts::none(field_type),
                     |series| parts(found, series, column, first, wanted.span.1),

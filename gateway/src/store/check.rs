@@ -34,7 +34,7 @@ impl Store {
             let policies = state.iter().flat_map(|database| &database.policies);
             for measurement in policies.flat_map(|policy| policy.measurements.values()) {
                 report.series += measurement.order.len();
-                for series in &measurement.series {
+                for (_, series) in measurement.series.iter() {
                     for (column, chunks) in series.each_chunks() {
                         let field_type = measurement.columns[column as usize].field_type;
                         metas.extend(chunks.iter().map(|meta| (field_type, *meta)));

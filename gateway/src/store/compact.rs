@@ -26,7 +26,7 @@ const SLICE_COLUMNS: usize = 500;
 /// What their chunks take, a column more or less.
 const SLICE_BYTES: u64 = 4 << 20;
 /// Series that are looked at under one lock.
-const SLICE_SERIES: usize = 2_000;
+const SLICE_SERIES: u32 = 2_000;
 
 /// Finds the newest chunks that are worth merging.
 fn worth_merging(chunks: &[ChunkMeta]) -> Option<&[ChunkMeta]> {
@@ -109,22 +109,17 @@ impl Store {
     }
 
     /// Looks for merges among some series from a number on, and returns the number to go on at.
-    fn find_merges(
-        &self,
-        policy_id: i64,
-        name: &Arc<str>,
-        from: usize,
-    ) -> Option<(Vec<Merge>, usize)> {
+    fn find_merges(&self, policy_id: i64, name: &Arc<str>, from: u32) -> Option<(Vec<Merge>, u32)> {
         let state = self.0.state.read();
         let mut policies = state.iter().flat_map(|database| &database.policies);
         let policy = policies.find(|policy| policy.id == policy_id)?;
         let series = &policy.measurements.get(name)?.series;
-        if from >= series.len() {
+        if from >= series.end() {
             return None;
         }
-        let next = (from + SLICE_SERIES).min(series.len());
+        let next = (from + SLICE_SERIES).min(series.end());
         let mut merges = Vec::new();
-        for (number, series) in (from as u32..).zip(&series[from..next]) {
+        for (number, series) in series.within(from..next) {
             for (column, chunks) in series.each_chunks() {
                 if let Some(chunks) = worth_merging(chunks) {
                     merges.push(Merge {

@@ -288,8 +288,8 @@ impl Store {
             let measurements = dropped
                 .iter()
                 .flat_map(|policy| policy.measurements.values());
-            let series = measurements.flat_map(|measurement| &measurement.series);
-            self.free(series.map(|series| series.head.memory_bytes()).sum());
+            let series = measurements.flat_map(|measurement| measurement.series.iter());
+            self.free(series.map(|(_, series)| series.head.memory_bytes()).sum());
             let deletion = Deletion {
                 through,
                 ..deletion

@@ -5,11 +5,14 @@
 //! ones. It is forgotten when the journal is sealed beyond it. The transaction that notes it also notes that its chunks are
 //! to go, as they do then (`unfinished`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Store, StoreError,
-    catalogue::measurement_mut,
+    catalogue::{Cut, Database, Measurement, measurement_mut},
     disk::rows::{self, Unfinished},
     series::Series,
 };
@@ -117,7 +120,9 @@ impl Deletions {
 /// What the keys of the series take that are deleted together; each stands in the file twice until they are gone.
 const KEYS_BYTES: usize = 512 << 10;
 /// Series whose points are looked for under one lock.
-const SLICE_SERIES: usize = 20_000;
+const SLICE_SERIES: u32 = 20_000;
+/// The memory of points that are looked at under one lock.
+const SLICE_BYTES: usize = 4 << 20;
 
 impl Store {
     /// Deletes points between two times, the ends included. Series that have no point left are forgotten, and so are
@@ -173,7 +178,7 @@ impl Store {
         };
         let is_there = |series: &&Series, number: u32| found.number_of(&series.key) == Some(number);
         let key = |number: &u32| {
-            let series = found.series.get(*number as usize);
+            let series = found.series.get(*number);
             series
                 .filter(|series| is_there(series, *number))
                 .map(|series| Arc::clone(&series.key))
@@ -191,33 +196,14 @@ impl Store {
         last: i64,
     ) -> Result<(), StoreError> {
         self.make_room()?;
-        let mut freed = 0;
-        let (through, policy_id) = {
-            let mut state = self.0.state.write();
-            let known = state.iter_mut().find(|found| found.name == database);
-            let Some(policy) = known.and_then(|found| found.policy_mut(Some(policy))) else {
-                return Ok(());
-            };
-            let policy_id = policy.id;
-            let Some(found) = policy.measurements.get_mut(measurement) else {
-                return Ok(());
-            };
-            for key in keys {
-                match key {
-                    None => {
-                        let all = found.series.iter_mut();
-                        freed += all.map(|one| one.head.delete(first, last)).sum::<usize>();
-                    }
-                    Some(key) => {
-                        let number = found.number_of(key);
-                        let one = number.and_then(|number| found.series.get_mut(number as usize));
-                        freed += one.map_or(0, |one| one.head.delete(first, last));
-                    }
-                }
-            }
-            (self.applied_through(), policy_id)
+        let place = [database, policy, measurement];
+        let taken = match keys {
+            [None] => self.take_from_all(place, first, last),
+            keys => self.take_from_some(place, keys, first, last),
         };
-        self.free(freed);
+        let Some((through, policy_id)) = taken else {
+            return Ok(());
+        };
         self.0.disk.write(|transaction| {
             for key in keys {
                 let series = key.map(str::to_owned);
@@ -242,6 +228,75 @@ impl Store {
             Ok(())
         })?;
         self.finish()
+    }
+
+    /// Takes points of all series of a measurement from memory, some series under one lock; returns the last sequence before
+    /// that, whose points go, and the policy's number. `None` when there is no such measurement.
+    fn take_from_all(&self, place: [&str; 3], first: i64, last: i64) -> Option<(u64, i64)> {
+        let begun = self.begin_cut(place, first, last)?;
+        while self.cut_slice(place) {}
+        Some(begun)
+    }
+
+    /// Begins to delete from memory what is there now.
+    pub(super) fn begin_cut(&self, place: [&str; 3], first: i64, last: i64) -> Option<(u64, i64)> {
+        let mut state = self.0.state.write();
+        let (policy_id, measurement) = find_mut(&mut state, place)?;
+        measurement.cut = Some(Cut {
+            first,
+            last,
+            numbers: 0..measurement.series.end(),
+            ahead: HashSet::new(),
+            freed_bytes: 0,
+        });
+        Some((self.applied_through(), policy_id))
+    }
+
+    /// Goes on with that; says whether something is left.
+    pub(super) fn cut_slice(&self, place: [&str; 3]) -> bool {
+        let mut state = self.0.state.write();
+        let Some((_, measurement)) = find_mut(&mut state, place) else {
+            return false;
+        };
+        let Some(mut cut) = measurement.cut.take() else {
+            return false;
+        };
+        let (mut looked_at, mut bytes) = (0, 0);
+        while looked_at < SLICE_SERIES && bytes < SLICE_BYTES {
+            let Some(number) = cut.numbers.next() else {
+                self.free(cut.freed_bytes);
+                return false;
+            };
+            looked_at += 1;
+            if let Some(series) = measurement.series.get_mut(number)
+                && !cut.ahead.contains(&number)
+            {
+                bytes += series.head.memory_bytes();
+                cut.take_from(series);
+            }
+        }
+        measurement.cut = Some(cut);
+        true
+    }
+
+    /// Takes points of some series from memory; returns what [`Self::take_from_all`] does.
+    fn take_from_some(
+        &self,
+        place: [&str; 3],
+        keys: &[Option<&str>],
+        first: i64,
+        last: i64,
+    ) -> Option<(u64, i64)> {
+        let mut state = self.0.state.write();
+        let (policy_id, found) = find_mut(&mut state, place)?;
+        let mut freed_bytes = 0;
+        for key in keys.iter().flatten() {
+            let number = found.number_of(key);
+            let one = number.and_then(|number| found.series.get_mut(number));
+            freed_bytes += one.map_or(0, |one| one.head.delete(first, last));
+        }
+        self.free(freed_bytes);
+        Some((self.applied_through(), policy_id))
     }
 
     /// Drops a measurement from every retention policy of a database; returns whether it was there.
@@ -282,8 +337,8 @@ impl Store {
             }
             let mut from = Some(0);
             while let Some(at) = from {
-                let mut series_ids: Vec<i64> = Vec::new();
-                from = self.forget_slice(policy_id, &name, at, &mut series_ids);
+                let (series_ids, next) = self.forget_slice(policy_id, &name, at);
+                from = next;
                 self.0.disk.write_each(
                     &series_ids,
                     |transaction, id| Ok(rows::drop_series(transaction, *id)?),
@@ -299,26 +354,25 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets those series from a number on that have no points; returns the number to go on at.
-    fn forget_slice(
-        &self,
-        policy_id: i64,
-        name: &str,
-        from: usize,
-        ids: &mut Vec<i64>,
-    ) -> Option<usize> {
+    /// Forgets those series from a number on that have no points; returns their numbers on disk, and the number to go on at.
+    fn forget_slice(&self, policy_id: i64, name: &str, from: u32) -> (Vec<i64>, Option<u32>) {
         let mut state = self.0.state.write();
-        let measurement = measurement_mut(&mut state, policy_id, name)?;
-        let next = measurement.series.len().min(from + SLICE_SERIES);
-        for number in from..next {
-            let series = &measurement.series[number];
-            let is_there = measurement.number_of(&series.key) == Some(number as u32);
-            if is_there && series.is_empty() {
-                self.note_removal();
-                ids.extend(measurement.remove_series(number as u32));
-            }
+        let Some(measurement) = measurement_mut(&mut state, policy_id, name) else {
+            return (Vec::new(), None);
+        };
+        let end = measurement.series.end();
+        let next = end.min(from + SLICE_SERIES);
+        let slice = measurement.series.within(from..next);
+        let gone = slice.filter(|(number, series)| {
+            measurement.number_of(&series.key) == Some(*number) && series.is_empty()
+        });
+        let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
+        if gone.is_empty() {
+            return (Vec::new(), (next < end).then_some(next));
         }
-        (next < measurement.series.len()).then_some(next)
+        self.note_removal();
+        let ids = measurement.remove_series(&gone);
+        (ids, (next < end).then_some(next))
     }
 
     /// Forgets a measurement that has no series; says whether it did.
@@ -336,6 +390,18 @@ impl Store {
         }
         is_empty
     }
+}
+
+/// Finds a measurement and its policy's number.
+fn find_mut<'a>(
+    state: &'a mut [Database],
+    [database, policy, measurement]: [&str; 3],
+) -> Option<(i64, &'a mut Measurement)> {
+    let mut known = state.iter_mut();
+    let known = known.find(|found| found.name == database)?;
+    let policy = known.policy_mut(Some(policy))?;
+    let id = policy.id;
+    Some((id, policy.measurements.get_mut(measurement)?))
 }
 
 /// Says of one key after the other whether it is still of those that are deleted together.

@@ -21,7 +21,7 @@ pub(super) struct ChunkMeta {
     pub(super) resolutions: u8,
 }
 
-/// The columns of a line's fields, in the line's order, and their types.
+/// The columns of a line's fields in ascending order, and their types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
     /// Its number in the measurement.
@@ -191,6 +191,13 @@ impl Rows {
         Column { times, values }
     }
 
+    /// Says whether a row's time lies between both ends.
+    fn has_within(&self, first: i64, last: i64) -> bool {
+        let mut has = false;
+        self.each(|_, time, _| has |= (first..=last).contains(&time));
+        has
+    }
+
     /// Returns the rows whose time does not lie between both ends.
     pub(super) fn outside(&self, first: i64, last: i64) -> Self {
         let mut kept = Self::default();
@@ -293,6 +300,13 @@ impl Head {
             self.sealing = (!kept.is_empty()).then(|| Arc::new(kept));
         }
         freed
+    }
+
+    /// Says whether a point lies between two times.
+    pub(super) fn has_within(&self, first: i64, last: i64) -> bool {
+        let sealing = self.sealing.as_ref();
+        self.rows.has_within(first, last)
+            || sealing.is_some_and(|rows| rows.has_within(first, last))
     }
 
     /// Copies a column's points between two times, as they came.

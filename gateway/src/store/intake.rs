@@ -1,8 +1,10 @@
 //! The way in: lines find their series and their columns before the journal, and are put there after it.
 //!
-//! A line whose text names a series that is there, with fields that have come in this order before, is resolved by
-//! looking up the series' key as it stands in the line, and comparing the fields' names one after the other: nothing is
-//! allocated, and no point is built. Every other line becomes a [`Point`], and goes the long way, which makes what is new.
+//! A line whose text names a series that is there, with fields that have come together before, is resolved by looking up
+//! the series' key as it stands in the line, and comparing the fields' names one after the other with those of the series'
+//! last row; where they stand in another order, as Telegraf writes them in a new one each time, each is looked up by its
+//! name. Nothing is allocated, and no point is built. Every other line becomes a [`Point`], and goes the long way, which
+//! makes what is new.
 //!
 //! Between both, a series may be deleted. The batch knows by [`Store::removals`] whether anything was; if so, its lines are
 //! read once more, as points.
@@ -122,6 +124,8 @@ pub struct Intake<'a> {
     week: (i64, Range<i64>),
     /// The instant at which lines must be young enough for the policy.
     kept_at_ns: Option<i64>,
+    /// The fields of the line at hand in the order of their columns: each with its column and its place in the line.
+    order: Vec<(u32, u32)>,
     batch: Batch<'a>,
 }
 
@@ -146,6 +150,7 @@ impl Store {
             place: None,
             week: (0, 0..0),
             kept_at_ns: None,
+            order: Vec::new(),
             batch: Batch::new(text, precision),
         }
     }
@@ -190,10 +195,12 @@ impl<'a> Intake<'a> {
         if let Some((policy, now_ns)) = policy.zip(self.kept_at_ns) {
             policy.check_time(time, now_ns)?;
         }
+        let mut order = std::mem::take(&mut self.order);
         let known = policy.zip(bytes).and_then(|(policy, bytes)| {
-            let (name, series, shape) = self.known(policy, parts, &bytes)?;
+            let (name, series, shape) = self.known(policy, parts, &bytes, &mut order)?;
             Some((name, series, shape, bytes))
         });
+        self.order = order;
         if let Some((name, series, shape, bytes)) = known {
             self.take_known(name, series, shape, time, parts, bytes);
             return Ok(());
@@ -237,12 +244,13 @@ impl<'a> Intake<'a> {
         state
     }
 
-    /// Finds the series and the shape of a line by its text.
+    /// Finds the series and the shape of a line by its text, and the order of its fields' columns.
     fn known<'p>(
         &self,
         policy: &'p Policy,
         parts: &Parts,
         bytes: &Range<usize>,
+        order: &mut Vec<(u32, u32)>,
     ) -> Option<(&'p Arc<str>, u32, u32)> {
         let text = self.batch.text;
         // A backslash may escape something: the text is not the name then.
@@ -254,13 +262,25 @@ impl<'a> Intake<'a> {
             .measurements
             .get_key_value(key.get(..parts.measurement.len())?)?;
         let number = measurement.number_of(key)?;
-        let last = measurement.series[number as usize].last_shape;
+        let last = measurement.series[number].last_shape;
+        order.clear();
         let guess = measurement.shapes.get(last as usize);
-        let fits = |shape: &&Arc<super::head::Shape>| self.fits(measurement, shape, parts);
-        let shape = guess
-            .filter(fits)
-            .or_else(|| measurement.shapes.iter().find(fits))?;
-        Some((name, number, shape.number))
+        if let Some(shape) = guess.filter(|shape| self.fits(measurement, shape, parts)) {
+            let columns = shape.columns.iter().zip(0..);
+            order.extend(columns.map(|((column, _), at)| (*column, at)));
+            return Some((name, number, shape.number));
+        }
+        let mut next = 0;
+        for (field, at) in parts.fields.iter().zip(0..) {
+            let name = std::str::from_utf8(field.key.of(text)).ok()?;
+            let column = measurement.column_in(next, name, self.week.0)?;
+            let is_of = measurement.columns[column as usize].field_type == field.field_type;
+            order.push(is_of.then_some((column, at))?);
+            next = column + 1;
+        }
+        order.sort_unstable();
+        let shape = measurement.known_shape(guess, order)?;
+        Some((name, number, shape))
     }
 
     fn fits(&self, measurement: &Measurement, shape: &super::head::Shape, parts: &Parts) -> bool {
@@ -288,8 +308,8 @@ impl<'a> Intake<'a> {
         let measurement = batch.measurement(name);
         let at = batch.cells.len() as u32;
         batch.cells.push(time as u64);
-        for field in &parts.fields {
-            let cell = match field.value_in(batch.text) {
+        for (_, at) in &self.order {
+            let cell = match parts.fields[*at as usize].value_in(batch.text) {
                 FieldValue::Text(text) => batch.text_cell(&text),
                 value => super::bits_of(&value),
             };
@@ -311,6 +331,7 @@ impl<'a> Intake<'a> {
 #[derive(Default)]
 struct Scratch {
     key: String,
+    values: Vec<(u32, u64)>,
     columns: Vec<u32>,
     cells: Vec<u64>,
     texts: Vec<Arc<str>>,
@@ -355,8 +376,9 @@ impl Batch<'_> {
         let Some(measurement) = policy.measurements.get_mut(name) else {
             return 0;
         };
+        measurement.cut_ahead(known.series);
         let shape = &measurement.shapes[known.shape as usize];
-        let series = &mut measurement.series[known.series as usize];
+        let series = &mut measurement.series[known.series];
         series.last_shape = known.shape;
         let cells = &self.cells[known.at as usize..][..=shape.columns.len()];
         let (time, cells) = (cells[0] as i64, &cells[1..]);
@@ -379,6 +401,7 @@ fn insert_point(
     tags.sort_unstable();
     let Scratch {
         key,
+        values,
         columns,
         cells,
         texts,
@@ -396,6 +419,7 @@ fn insert_point(
         return 0;
     };
     let week = catalogue::week_of(time);
+    values.clear();
     columns.clear();
     cells.clear();
     texts.clear();
@@ -406,19 +430,23 @@ fn insert_point(
         next = column + 1;
         // A type that is another's here was refused before; what a damaged journal brings is passed over.
         if measurement.columns[column as usize].field_type == value.field_type() {
-            columns.push(column);
-            cells.push(cell_of(&value, texts));
+            values.push((column, cell_of(&value, texts)));
         }
     }
-    if columns.is_empty() {
+    if values.is_empty() {
         return 0;
     }
+    // Of a field that stands twice in the line the later value stays behind the earlier one.
+    values.sort_by_key(|(column, _)| *column);
+    cells.extend(values.iter().map(|(_, cell)| *cell));
+    columns.extend(values.iter().map(|(column, _)| *column));
     let shape = measurement.shape_of(columns);
     let number = measurement.series_number(key, || {
         let owned = tags.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         owned.collect()
     });
-    let series = &mut measurement.series[number as usize];
+    measurement.cut_ahead(number);
+    let series = &mut measurement.series[number];
     series.last_shape = shape;
     let shape = &measurement.shapes[shape as usize];
     series.head.rows.push(shape, time, cells, texts)

@@ -12,7 +12,7 @@ use super::{
     column::FieldType,
     disk::rows,
     head::ChunkMeta,
-    series::Series,
+    series::{Series, SeriesList},
 };
 use crate::lines::series_key;
 
@@ -115,18 +115,20 @@ fn load_series(connection: &Connection, met: &mut Met) -> Result<Indices, StoreE
     let mut statement =
         connection.prepare("SELECT id, policy_id, measurement, tags FROM series ORDER BY id")?;
     let mut found = statement.query([])?;
-    let mut all: Vec<Vec<Series>> = Vec::new();
+    let mut all: Vec<SeriesList> = Vec::new();
     while let Some(row) = found.next()? {
         let (id, name): (i64, &str) = (row.get(0)?, text_at(row, 2)?);
         let number = met.number_of(row.get(1)?, name);
-        all.resize_with(met.all.len(), Vec::new);
+        all.resize_with(met.all.len(), SeriesList::default);
         let series = &mut all[number as usize];
         let tags: Vec<(Text<'_>, Text<'_>)> = serde_json::from_str(text_at(row, 3)?)
             .map_err(|error| StoreError::Catalogue(format!("the tags of series {id}: {error}")))?;
         let key = series_key(name, tags.iter().map(|(k, v)| (k.0.as_ref(), v.0.as_ref())));
         let tags = shared(&tags, series.last());
-        indices.insert(id, (number, series.len() as u32));
-        series.push(Series::new(key.into(), tags, Some(id)));
+        indices.insert(
+            id,
+            (number, series.push(Series::new(key.into(), tags, Some(id)))),
+        );
     }
     for (series, (_, _, measurement)) in all.into_iter().zip(&mut met.all) {
         measurement.fill(series);
@@ -134,8 +136,8 @@ fn load_series(connection: &Connection, met: &mut Met) -> Result<Indices, StoreE
     // A series that went while the disk failed, and came again, stands there twice: the later row counts.
     for (of, number) in indices.values_mut() {
         let measurement = &met.all[*of as usize].2;
-        if measurement.order.len() < measurement.series.len() {
-            let key = &measurement.series[*number as usize].key;
+        if measurement.order.len() < measurement.series.end() as usize {
+            let key = &measurement.series[*number].key;
             *number = measurement.number_of(key).unwrap_or(*number);
         }
     }
@@ -185,7 +187,7 @@ fn load_chunks(
             return Err(unknown());
         }
         let measurement = &mut met.all[*of as usize].2;
-        measurement.series[*number as usize].push_chunk(*column, meta);
+        measurement.series[*number].push_chunk(*column, meta);
     }
     Ok(())
 }

@@ -18,7 +18,9 @@
 //!   already, which changes nothing.
 //! - The head's size is counted to the byte of its rows; whoever applies points asks [`Store::is_full`] first.
 //! - Seals, compactions, retirements and deletions work in slices: writes wait for one slice's swap in memory, never for
-//!   the disk.
+//!   the disk. A deletion takes what was there when it began; a push that comes meanwhile to a series that is not looked at
+//!   yet has what goes taken from it first.
+//! - What is kept of series that are gone is a place in a list for each thousand of them.
 //!
 //! Formats: the file in `disk`, a chunk in [`chunk`], what it adds up to in `rollup`.
 
@@ -45,7 +47,10 @@ mod rollup;
 mod seal;
 mod series;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod unfinished;
+mod weeks;
 
 use std::{
     path::Path,

@@ -228,7 +228,7 @@ impl View {
             let mut series: Vec<SeriesInfo> = numbers
                 .into_iter()
                 .map(|number| {
-                    let series = &found.series[number as usize];
+                    let series = &found.series[number];
                     SeriesInfo {
                         number,
                         tags: Arc::clone(&series.tags),
@@ -250,9 +250,7 @@ impl View {
         self.with(measurement, |found| {
             let mut extent = Extent::default();
             // A measurement that was dropped and made anew meanwhile may have fewer.
-            let series = series
-                .iter()
-                .filter_map(|number| found.series.get(*number as usize));
+            let series = series.iter().filter_map(|number| found.series.get(*number));
             for (_, chunks) in series.flat_map(Series::each_chunks) {
                 for chunk in chunks {
                     if chunk.first <= last && chunk.last >= first {
@@ -280,7 +278,7 @@ impl View {
             let fields = fields.iter().filter_map(|name| found.fields.get(*name));
             let columns: Vec<u32> = fields.flat_map(|field| field.columns.clone()).collect();
             let of_series = |number: &u32| {
-                let Some(series) = found.series.get(*number as usize) else {
+                let Some(series) = found.series.get(*number) else {
                     return 0;
                 };
                 let chunks = columns.iter().flat_map(|column| series.chunks(*column));
@@ -318,7 +316,7 @@ impl View {
                 .collect();
             let of_series = |number: &u32| -> Vec<Vec<(u32, Parts)>> {
                 // A measurement that was dropped and made anew meanwhile may have fewer.
-                let Some(series) = found.series.get(*number as usize) else {
+                let Some(series) = found.series.get(*number) else {
                     return fields.iter().map(|_| Vec::new()).collect();
                 };
                 let parts = |column: &u32| (*column, parts(found, series, *column, first, last));
@@ -369,7 +367,7 @@ impl View {
         for _ in 0..ATTEMPTS {
             let taken = self.with(measurement, |found| {
                 found.columns.get(column as usize)?;
-                let series = found.series.get(series as usize)?;
+                let series = found.series.get(series)?;
                 Some(parts(found, series, column, first, last))
             });
             match taken.flatten() {

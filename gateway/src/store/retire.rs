@@ -190,7 +190,7 @@ impl Store {
                 series: 0,
                 column: 0,
             };
-            for (number, series) in (0..).zip(&measurement.series) {
+            for (number, series) in measurement.series.iter() {
                 address.series = number;
                 for (column, chunks) in series.each_chunks() {
                     address.column = column;

@@ -5,6 +5,11 @@
 //! uses it where nothing else that it reads has points within the chunk's span; where late points overlap, it reads the
 //! points themselves, and so it does at the ends of its span.
 //!
+//! Buckets that cut five minutes in two are read from the points. The forecaster asks for counters so, in steps that begin
+//! a second late (`GROUP BY time(300s, 1s)`): a cell says of its first and its last point alone when they were, so that
+//! which of several points within that second is the last in the bucket before cannot be known from it. Fourteen days of a
+//! counter every ten seconds take 1.8 ms so; from cells they would take 1.1 ms.
+//!
 //! Counts, whole numbers, and the least, most, first and last of all numbers are those of the points. Sums of floats are
 //! rounded elsewhere: of decimals only once, from the sum of their digits; they agree with sums over the points within
 //! a few units of the last place.

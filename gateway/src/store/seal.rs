@@ -28,6 +28,8 @@ pub(super) const CHUNK_TEXT_BYTES_MAX: usize = 1 << 20;
 const FORGOTTEN_DELETIONS: usize = 5_000;
 /// Chunks that are written together: one transaction, mostly.
 const WRITTEN_BYTES: usize = 2 << 20;
+/// Shapes of a measurement that are kept from one seal to the next.
+pub(super) const SHAPES_KEPT: usize = 1_000;
 /// Columns that are looked at under one lock.
 const LOOKED_AT_MAX: usize = 20_000;
 
@@ -169,6 +171,7 @@ impl Store {
             }
             self.write_slice(&jobs, &mut report)?;
         }
+        self.forget_shapes();
         self.0
             .disk
             .write(|transaction| Ok(rows::set_sealed_through(transaction, through)?))?;
@@ -187,6 +190,19 @@ impl Store {
             "sealed"
         );
         Ok(report)
+    }
+
+    /// Forgets the shapes of measurements that have come in very many, as where each line has other fields; those that
+    /// lines still come in are made anew.
+    fn forget_shapes(&self) {
+        let mut state = self.0.state.write();
+        let policies = state.iter_mut().flat_map(|database| &mut database.policies);
+        for measurement in policies.flat_map(|policy| policy.measurements.values_mut()) {
+            if measurement.shapes.len() > SHAPES_KEPT {
+                self.note_removal();
+                measurement.forget_shapes();
+            }
+        }
     }
 
     /// Forgets the deletions that a replay cannot meet any more.
@@ -252,7 +268,7 @@ impl Store {
         let locked = Instant::now();
         for job in jobs {
             if let Some(measurement) = job.sealed.measurement_mut(&mut state) {
-                measurement.series[job.series as usize].head.end_seal();
+                measurement.series[job.series].head.end_seal();
             }
         }
         drop(state);
@@ -297,7 +313,7 @@ impl Store {
                     if !info.new_weeks.is_empty() {
                         info.new_weeks.retain(|week| !weeks.contains(week));
                     }
-                    let series = &mut measurement.series[piece.job.series as usize];
+                    let series = &mut measurement.series[piece.job.series];
                     series.id = Some(series_id);
                     series.push_chunk(piece.column, meta);
                 }
@@ -325,12 +341,14 @@ fn fill_slice(
         policy.measurements.get(name)?,
     ));
     let measurement = policy.measurements.get_mut(name)?;
-    for number in first..measurement.series.len() as u32 {
+    for number in first..measurement.series.end() {
         if !room.is_left() {
             return Some(number);
         }
         room.looked_at = room.looked_at.saturating_sub(1);
-        let series = &mut measurement.series[number as usize];
+        let Some(series) = measurement.series.get_mut(number) else {
+            continue;
+        };
         let Some((rows, saved_bytes)) = series.head.begin_seal() else {
             continue;
         };

@@ -1,6 +1,9 @@
-//! A series: its tags, its key, its points in memory and where those on disk lie.
+//! A series: its tags, its key, its points in memory and where those on disk lie; and the series of a measurement.
 
-use std::sync::Arc;
+use std::{
+    ops::{Index, IndexMut, Range},
+    sync::Arc,
+};
 
 use super::head::{ChunkMeta, Head};
 
@@ -66,15 +69,124 @@ impl Series {
             .map(|(column, chunks)| (column, chunks.as_slice()))
     }
 
-    /// Forgets its tags, its chunks and its number on disk, which is returned.
-    pub(super) fn forget(&mut self) -> Option<i64> {
-        self.tags = Arc::default();
-        self.chunks = Vec::new();
-        self.id.take()
-    }
-
     /// Says whether there are no points at all.
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.chunks.iter().all(Vec::is_empty)
+    }
+}
+
+/// Numbers whose room is given back together.
+pub(super) const PAGE_SERIES: usize = 1_024;
+
+/// The series of a measurement by their numbers, of which each is given once. A page whose series are all gone takes no
+/// more than its place in the list.
+#[derive(Default)]
+pub(super) struct SeriesList {
+    pages: Vec<Page>,
+    /// The next number.
+    end: u32,
+}
+
+#[derive(Default)]
+struct Page {
+    series: Vec<Option<Series>>,
+    /// How many there are.
+    count: usize,
+}
+
+/// Lists the first number of each page.
+fn page_starts() -> impl Iterator<Item = u32> {
+    (0..).step_by(PAGE_SERIES)
+}
+
+/// Returns a number's page, and its place there.
+fn place_of(number: u32) -> (usize, usize) {
+    (number as usize / PAGE_SERIES, number as usize % PAGE_SERIES)
+}
+
+impl SeriesList {
+    /// Returns the number behind the last one.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Adds a series; returns its number.
+    pub(super) fn push(&mut self, series: Series) -> u32 {
+        let number = self.end;
+        let (page, _) = place_of(number);
+        if page == self.pages.len() {
+            self.pages.push(Page::default());
+        }
+        let page = &mut self.pages[page];
+        page.series.push(Some(series));
+        page.count += 1;
+        self.end += 1;
+        number
+    }
+
+    /// Finds a series.
+    pub(super) fn get(&self, number: u32) -> Option<&Series> {
+        let (page, at) = place_of(number);
+        self.pages.get(page)?.series.get(at)?.as_ref()
+    }
+
+    /// Finds a series, to change it.
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Series> {
+        let (page, at) = place_of(number);
+        self.pages.get_mut(page)?.series.get_mut(at)?.as_mut()
+    }
+
+    /// Returns the last series that was added.
+    pub(super) fn last(&self) -> Option<&Series> {
+        self.get(self.end.checked_sub(1)?)
+    }
+
+    /// Lists the series that there are, with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Series)> {
+        self.within(0..self.end)
+    }
+
+    /// Lists those with numbers of a range.
+    pub(super) fn within(&self, numbers: Range<u32>) -> impl Iterator<Item = (u32, &Series)> {
+        let (page, _) = place_of(numbers.start);
+        let pages = self.pages.iter().zip(page_starts()).skip(page);
+        let pages = pages.take_while(move |(_, start)| *start < numbers.end);
+        let all = pages.flat_map(|(page, start)| page.series.iter().zip(start..));
+        all.filter(move |(_, number)| numbers.contains(number))
+            .filter_map(|(series, number)| Some((number, series.as_ref()?)))
+    }
+
+    /// Takes a series out; its number stays given.
+    pub(super) fn remove(&mut self, number: u32) -> Option<Series> {
+        let (page, at) = place_of(number);
+        let page = self.pages.get_mut(page)?;
+        let series = page.series.get_mut(at)?.take()?;
+        page.count -= 1;
+        if page.count == 0 && page.series.len() == PAGE_SERIES {
+            page.series = Vec::new();
+        }
+        Some(series)
+    }
+
+    /// Returns for how many series there is room.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.pages.iter().map(|page| page.series.len()).sum()
+    }
+}
+
+impl Index<u32> for SeriesList {
+    type Output = Series;
+
+    fn index(&self, number: u32) -> &Series {
+        self.get(number)
+            .expect("a number is used as long as its series is there")
+    }
+}
+
+impl IndexMut<u32> for SeriesList {
+    fn index_mut(&mut self, number: u32) -> &mut Series {
+        self.get_mut(number)
+            .expect("a number is used as long as its series is there")
     }
 }

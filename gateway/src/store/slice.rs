@@ -33,7 +33,7 @@ fn next_chunk(
     (first, last): (i64, i64),
     ascending: bool,
 ) -> Option<ChunkMeta> {
-    let series = measurement.series.get(series as usize)?;
+    let series = measurement.series.get(series)?;
     let fields = fields
         .iter()
         .filter_map(|name| measurement.fields.get(*name));

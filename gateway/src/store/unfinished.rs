@@ -117,7 +117,7 @@ impl Store {
         let policy = policies.find(|policy| policy.id == unfinished.policy_id)?;
         let measurement: &Measurement = policy.measurements.get(name)?;
         let (first, end) = match &unfinished.series {
-            None => (0, measurement.series.len() as u32),
+            None => (0, measurement.series.end()),
             Some(key) => measurement
                 .number_of(key)
                 .map(|number| (number, number + 1))?,
@@ -127,8 +127,8 @@ impl Store {
             return None;
         }
         let mut found = Vec::new();
-        for number in from..next {
-            for (column, chunks) in measurement.series[number as usize].each_chunks() {
+        for (number, series) in measurement.series.within(from..next) {
+            for (column, chunks) in series.each_chunks() {
                 let goes = |meta: &&ChunkMeta| {
                     meta.first <= unfinished.last && meta.last >= unfinished.first
                 };

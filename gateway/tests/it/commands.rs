@@ -20,7 +20,7 @@ const LINES: &str = "cpu,host=a\\ b usage=1.5,n=7i,text=\"two\nlines \\\"quoted\
                      cpu,host=a\\ b up=true,total=18446744073709551615u 2000000000\n\
                      mem,host=c used=3 3000000000\n";
 
-fn export_args(output: &Path) -> ExportArgs {
+pub(crate) fn export_args(output: &Path) -> ExportArgs {
     ExportArgs {
         format: ExportFormat::Lp,
         database: "telegraf".to_owned(),

@@ -1,5 +1,6 @@
 //! Rules of InfluxQL that the recorded queries do not reach, as InfluxDB 1.6 answered each of these queries on these points.
 
+use headroom_gateway::config::Flags;
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
@@ -329,5 +330,84 @@ async fn forecasts_are_asked_of_the_forecaster() {
         "holt_winters is not supported; the forecaster writes its forecasts as points of the measurement \"forecast\", and \
          answers GET /api/v1/hosts/{host}/forecasts"
     );
+    app.stop().await;
+}
+
+/// What a SHOW statement lists, one row after the other; the word "error" for an error.
+async fn listed(app: &TestApp, query: &str) -> Value {
+    let answer = app.query(query).await;
+    let result = &answer["results"][0];
+    if result.get("error").is_some() {
+        return json!("error");
+    }
+    let series = result["series"].as_array().cloned().unwrap_or_default();
+    let rows = series.iter().filter_map(|one| one["values"].as_array());
+    rows.flatten()
+        .filter_map(|row| row.as_array()?.last().cloned())
+        .collect()
+}
+
+/// As 1.6 answers with its index on disk.
+#[tokio::test]
+async fn show_with_a_time_lists_what_has_points_in_the_weeks_of_it() {
+    let app = TestApp::start().await;
+    // Three weeks; of `long` the one in the middle has no point.
+    let points = "m,host=old,a=1 x=1 1600000000\nn,zone=z x=1 1600000000\nm,host=new x=2 1700000000\n\
+                  m,host=long x=3 1600000000\nm,host=long x=3 1700000000";
+    let answer = app.push("/write?db=telegraf&precision=s", points).await;
+    assert_eq!(answer.0, 204);
+    let cases = [
+        (
+            "SHOW SERIES WHERE time > 1650000000s",
+            json!(["m,host=long", "m,host=new"]),
+        ),
+        (
+            "SHOW SERIES FROM m WHERE time < 1650000000s",
+            json!(["m,a=1,host=old", "m,host=long"]),
+        ),
+        (
+            "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > 1650000000s",
+            json!(["long", "new"]),
+        ),
+        (
+            "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > 1650000000s AND host = 'old'",
+            json!([]),
+        ),
+        (
+            "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > 1640000000s AND time < 1650000000s",
+            json!([]),
+        ),
+        // The week lasts to Monday, 20 November.
+        (
+            "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > 1700400000s",
+            json!(["long", "new"]),
+        ),
+        (
+            "SHOW TAG VALUES FROM m WITH KEY = host WHERE time > 1700500000s",
+            json!([]),
+        ),
+        ("SHOW TAG KEYS WHERE time > 1650000000s", json!(["host"])),
+        (
+            "SHOW TAG VALUES CARDINALITY WITH KEY = host WHERE time > 1650000000s",
+            json!([2]),
+        ),
+        ("SHOW MEASUREMENTS WHERE time > 1650000000s", json!("error")),
+        (
+            "SHOW SERIES CARDINALITY WHERE time > 1650000000s",
+            json!("error"),
+        ),
+        (
+            "SHOW TAG KEY CARDINALITY WHERE time > 1650000000s",
+            json!("error"),
+        ),
+    ];
+    for (query, want) in &cases {
+        assert_eq!(listed(&app, query).await, *want, "{query}");
+    }
+    // The same where points lie in chunks.
+    let app = app.restart_with(Flags::default()).await;
+    for (query, want) in &cases {
+        assert_eq!(listed(&app, query).await, *want, "sealed: {query}");
+    }
     app.stop().await;
 }

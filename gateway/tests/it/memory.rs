@@ -1,12 +1,18 @@
 //! The bound on points in memory: nobody's are lost at it, neither by pushes nor by a long journal.
 
-use headroom_gateway::config::{ByteSize, Flags};
+use headroom_gateway::{
+    app::open_data,
+    commands,
+    config::{ByteSize, Flags},
+    store::StoreOptions,
+};
 use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::{
+    commands::export_args,
     process,
-    support::{StoreFile, TestApp, init},
+    support::{NOW_NS, StoreFile, TestApp, init},
 };
 
 const MEMORY_MAX_BYTES: u64 = 1 << 20;
@@ -152,4 +158,64 @@ async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
         answer["results"][0]["series"][0]["values"][0][1],
         json!(lines)
     );
+}
+
+#[tokio::test]
+async fn a_data_folder_whose_journal_is_longer_than_memory_is_exported_whole() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let client = Client::new();
+    let lines = 20;
+    let gateway = process::start(&mut process::program(), dir.path()).await;
+    for number in 0..lines {
+        let push = client.post(format!("{}/write?db=telegraf", gateway.base));
+        let answer = push.body(line(number)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 204);
+    }
+    drop(gateway);
+
+    let small = StoreOptions {
+        memory_max_bytes: MEMORY_MAX_BYTES as usize,
+        ..StoreOptions::default()
+    };
+    let (journal, store) = open_data(dir.path(), small).expect("sound data");
+    assert!(store.head_bytes() < MEMORY_MAX_BYTES as usize);
+    assert!(store.sealed_through() > 0);
+    drop(store);
+    journal.close().await;
+    drop(journal);
+
+    let args = export_args(&dir.path().join("points.lp"));
+    let exported = commands::export(dir.path(), &args).await;
+    assert_eq!(exported.expect("an export"), lines as u64);
+    let gateway = process::start(&mut process::program(), dir.path()).await;
+    let answer = gateway.query("SELECT count(f) FROM m").await;
+    assert_eq!(
+        answer["results"][0]["series"][0]["values"][0][1],
+        json!(lines)
+    );
+}
+
+#[tokio::test]
+async fn an_old_backups_points_are_exported_whose_retention_ended_since() {
+    let app = TestApp::start().await;
+    let day = "CREATE DATABASE telegraf WITH DURATION 1d";
+    let made = app.query(day).await;
+    assert!(made["results"][0]["error"].is_null(), "{made}");
+    let (kept, last) = (NOW_NS - 80_000_000_000_000, NOW_NS);
+    for time in [kept, last] {
+        assert_eq!(
+            app.push("/write?db=telegraf", format!("m f=1 {time}"))
+                .await
+                .0,
+            204
+        );
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let copy = dir.path().join("copy");
+    commands::backup(app.data_dir(), &copy).expect("a backup");
+    app.stop().await;
+    let args = export_args(&dir.path().join("points.lp"));
+    let exported = commands::export(&copy, &args).await;
+    assert_eq!(exported.expect("an export"), 2);
 }

@@ -44,13 +44,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const QUERIES: [&str; 15] = [
+const QUERIES: [&str; 16] = [
     "SELECT count(f), sum(f), mean(f), min(f), max(f), spread(f), first(f), last(f) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(5m)",
     "SELECT count(i), sum(i), mean(i), min(i), max(i), spread(i), first(i), last(i) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(1h), host",
     "SELECT mean(f) FROM m WHERE time >= 17m AND time < 613m GROUP BY time(1h), host fill(none)",
     "SELECT sum(i) FROM m WHERE time > 1111s AND time <= 40000s GROUP BY time(10m, 5m) fill(0)",
     "SELECT last(f) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(15m), * ORDER BY time DESC",
     "SELECT max(i) FROM m WHERE host = 'h1' AND time >= 0 AND time < 16h GROUP BY time(2h)",
+    "SELECT last(i) FROM m WHERE time >= 301s AND time < 57601s GROUP BY time(5m, 1s), host fill(none)",
     "SELECT derivative(mean(f), 1m) FROM m WHERE time >= 1h AND time < 16h GROUP BY time(5m)",
     "SELECT mean(f) FROM m WHERE i > 0 AND time >= 0 AND time < 16h GROUP BY time(1h)",
     "SELECT mean(f) FROM m WHERE time >= 0 AND time < 16h GROUP BY time(7m)",

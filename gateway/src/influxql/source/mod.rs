@@ -242,7 +242,7 @@ pub(super) fn has_series(
     Ok(false)
 }
 
-fn store_error(error: &crate::store::StoreError) -> StatementError {
+pub(super) fn store_error(error: &crate::store::StoreError) -> StatementError {
     StatementError::Store(error.to_string())
 }
 
