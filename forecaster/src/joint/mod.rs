@@ -3,7 +3,7 @@
 //!
 //! A [`QuantilePath`] holds each step's distribution. How the steps go together is a copula over them: a t copula (Demarta &
 //! McNeil 2005) whose correlation from step to step is the target's own ([`Dependence`]), learned from how its earlier
-//! forecasts erred. It is kept as [`Orders`]: at every step each of [`PATHS`] equally probable paths takes another of that
+//! forecasts erred. It is kept as orders: at every step each of [`PATHS`] equally probable paths takes another of that
 //! step's evenly spaced quantiles, so that the steps' own distributions stay exactly what they are (as in the ensemble
 //! copula coupling of Schefzik, Thorarinsdottir & Gneiting 2013). The paths of a dependence are always the same: the same
 //! forecast has the same answer, and a higher threshold is never likelier to be reached than a lower one.

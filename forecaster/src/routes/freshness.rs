@@ -71,8 +71,7 @@ impl Freshness {
         self.add(&forecast.metric);
         self.add(forecast.model.name());
         self.add(forecast.fallback_reason.as_deref().unwrap_or_default());
-        let judged = (served.status, served.threshold.value, forecast.dependence);
-        self.add(&format!("{judged:?}"));
+        self.add(&format!("{:?} {:?}", served.status, served.threshold.value));
         self.hash.update(forecast.data_until_s.to_le_bytes());
         self.hash.update(forecast.newest_value.to_le_bytes());
         for value in forecast.path.levels().iter().flatten() {
