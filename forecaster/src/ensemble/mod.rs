@@ -410,6 +410,16 @@ mod tests {
     }
 
     #[test]
+    fn an_ensemble_that_was_written_without_a_dependence_is_joined_as_most_series_are() {
+        let ensemble = fitted(2.0);
+        let mut written = serde_json::to_value(&ensemble).expect("JSON");
+        let fields = written.as_object_mut().expect("fields");
+        assert!(fields.remove("dependence").is_some());
+        let read: Ensemble = serde_json::from_value(written).expect("an ensemble");
+        assert_eq!(read.dependence, Dependence::default());
+    }
+
+    #[test]
     fn what_was_right_lately_gains_weight() {
         let ensemble = fitted(2.0);
         let now = sittings(2.0).remove(0);
