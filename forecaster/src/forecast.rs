@@ -11,6 +11,7 @@ use crate::{
     ensemble::{self, PastKey, Paths, RECENT_STEPS, Sitting, Standing, Standings},
     grid::Grid,
     host_model::HostModel,
+    joint::Dependence,
     manifest::{Manifest, TargetModel},
     model::{ModelRefusal, Series},
     model_kind::{EncoderKind, ModelKind},
@@ -46,6 +47,8 @@ pub struct TargetForecast {
     pub timestamps_s: Vec<i64>,
     /// The quantiles at [`crate::quantile::LEVELS`].
     pub path: QuantilePath,
+    /// How the steps go together.
+    pub dependence: Dependence,
     /// The backtest of the kind that made it; `None` when the history was too short for one.
     pub scores: Option<Scores>,
 }
@@ -348,6 +351,7 @@ impl<'a> Asked<'a> {
             timestamps_s: (0..answer.path.steps())
                 .map(|step| self.data_until_s + step as i64 * distance_s)
                 .collect(),
+            dependence: self.known.dependence(),
             scores: self.known.scores.get(&answer.kind).cloned(),
             path: answer.path,
         }

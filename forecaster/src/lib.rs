@@ -24,6 +24,8 @@ pub mod model_kind;
 
 pub mod widening;
 
+pub mod joint;
+
 pub mod ensemble;
 
 pub mod model;

@@ -12,6 +12,7 @@ use crate::{
     baseline::{DAY_STEPS, SeasonalNaive},
     ensemble::{Ensemble, Statistical},
     grid::STEP_S,
+    joint::Dependence,
     model::{NetworkEntry, SeriesEntry},
     model_kind::{EncoderKind, ModelKind},
     target::{Kind, Target},
@@ -230,6 +231,13 @@ impl TargetModel {
             ModelKind::Ensemble => self.ensemble.is_some(),
             simple => self.naive.contains_key(&simple) || self.statistical.has(simple),
         }
+    }
+
+    /// Returns how the errors of the target's forecasts hang together: as the ensemble's did, whatever serves.
+    #[must_use]
+    pub fn dependence(&self) -> Dependence {
+        let ensemble = self.ensemble.as_ref();
+        ensemble.map_or_else(Dependence::default, |ensemble| ensemble.dependence)
     }
 
     /// Returns the backtest of the kind that serves.

@@ -75,19 +75,22 @@ impl QuantilePath {
     /// remaining probability reaches at their density.
     #[must_use]
     pub fn at(&self, probability: f64, kind: Kind) -> Vec<f64> {
-        let last = LEVELS.len() - 1;
-        let upper = LEVELS
-            .iter()
-            .position(|level| probability <= *level)
-            .unwrap_or(last)
-            .max(1);
-        let share = (probability - LEVELS[upper - 1]) / (LEVELS[upper] - LEVELS[upper - 1]);
-        let (low, high) = (&self.0[upper - 1], &self.0[upper]);
-        let values = low
-            .iter()
-            .zip(high)
-            .map(|(low, high)| kind.clamp(low + share * (high - low)));
+        let place = Place::of(probability);
+        let values = (0..self.steps()).map(|step| self.at_place(step, place, kind));
         values.collect()
+    }
+
+    /// Returns a step's quantiles of several probabilities, each as [`Self::at`] has it.
+    #[must_use]
+    pub fn at_step(&self, step: usize, probabilities: &[f64], kind: Kind) -> Vec<f64> {
+        let places = probabilities.iter().copied().map(Place::of);
+        let values = places.map(|place| self.at_place(step, place, kind));
+        values.collect()
+    }
+
+    fn at_place(&self, step: usize, place: Place, kind: Kind) -> f64 {
+        let (low, high) = (self.0[place.upper - 1][step], self.0[place.upper][step]);
+        kind.clamp(low + place.share * (high - low))
     }
 
     /// Returns the probability that a step's value reaches `value`; a forecast that ends at it has reached it.
@@ -95,6 +98,17 @@ impl QuantilePath {
     pub fn probability_reached(&self, step: usize, value: f64) -> f64 {
         let just_below = value - value.abs().max(1.0) * 1e-9;
         1.0 - self.probability_below(step, just_below)
+    }
+
+    /// Returns where a value lies in a step's distribution: the probability below it, less a half; the middle of the
+    /// probability of a value that stands out, and NaN for one that is missing.
+    #[must_use]
+    pub fn centered_rank(&self, step: usize, value: f64) -> f64 {
+        if value.is_nan() {
+            return value;
+        }
+        let below = 1.0 - self.probability_reached(step, value);
+        0.5 * (self.probability_below(step, value) + below) - 0.5
     }
 
     /// Returns the probability that a step's value is at most `value`.
@@ -122,6 +136,28 @@ impl QuantilePath {
         let upper = (1..last).find(|&level| value < at(level)).unwrap_or(last);
         let (low, high) = (at(upper - 1), at(upper));
         LEVELS[upper - 1] + (LEVELS[upper] - LEVELS[upper - 1]) * (value - low) / (high - low)
+    }
+}
+
+/// Where a probability lies among [`LEVELS`].
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The level above it; beyond the outermost, the outermost.
+    upper: usize,
+    /// How far it is from the level below to that, as a share; beyond the levels below 0 or above 1.
+    share: f64,
+}
+
+impl Place {
+    fn of(probability: f64) -> Self {
+        let last = LEVELS.len() - 1;
+        let upper = LEVELS
+            .iter()
+            .position(|level| probability <= *level)
+            .unwrap_or(last)
+            .max(1);
+        let share = (probability - LEVELS[upper - 1]) / (LEVELS[upper] - LEVELS[upper - 1]);
+        Self { upper, share }
     }
 }
 

@@ -59,7 +59,7 @@ impl Status {
 /// When the threshold is reached, in seconds from the time of issue. `None`: not within the horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
-    /// The least probability with which it is reached within the horizon.
+    /// The probability with which it is reached within the horizon.
     pub p_cross: f64,
     /// Reached before this with probability 0.1.
     pub eta_p10: Option<i64>,
@@ -425,7 +425,12 @@ fn outlook(forecast: &TargetForecast, value: f64, issued_at_s: i64) -> Outlook {
             eta_p90: Some(0),
         };
     }
-    let crossing = Crossing::of(value, &forecast.path, &forecast.timestamps_s);
+    let crossing = Crossing::of(
+        value,
+        &forecast.path,
+        forecast.dependence,
+        &forecast.timestamps_s,
+    );
     let eta = |time_s: Option<i64>| time_s.map(|time_s| (time_s - issued_at_s).max(0));
     Outlook {
         p_cross: crossing.p_cross,
@@ -439,6 +444,7 @@ fn outlook(forecast: &TargetForecast, value: f64, issued_at_s: i64) -> Outlook {
 mod tests {
     use super::*;
     use crate::{
+        joint::Dependence,
         model_kind::ModelKind,
         quantile::{LEVELS, QuantilePath},
         target::Kind,
@@ -458,6 +464,7 @@ mod tests {
             path: QuantilePath::from_fn(96, Kind::Percent, |level, step| {
                 newest_value + step as f64 + LEVELS[level] - 0.5
             }),
+            dependence: Dependence::default(),
             scores: None,
         }
     }
@@ -467,6 +474,18 @@ mod tests {
         let outlook = outlook(&filling(80.0), 90.0, 1_000);
         assert!(outlook.p_cross > 0.999);
         assert_eq!(outlook.eta_p50, Some(900 + 10 * 300 - 1_000));
+    }
+
+    #[test]
+    fn a_threshold_is_likely_though_no_step_is_likely_to_reach_it() {
+        let restless = TargetForecast {
+            path: QuantilePath::from_fn(96, Kind::Percent, |level, _| 60.0 + 40.0 * LEVELS[level]),
+            ..filling(80.0)
+        };
+        assert!(restless.path.probability_reached(0, 97.0) < 0.1);
+        let whole = outlook(&restless, 97.0, 1_000);
+        assert!(whole.p_cross > 0.5 && whole.p_cross < 0.9, "{whole:?}");
+        assert!(whole.eta_p10 < whole.eta_p50 && whole.eta_p90.is_none());
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct LikelyCrossing {
     pub threshold: f64,
     /// The newest value that was observed.
     pub value_now: Option<f64>,
-    /// The least probability with which the threshold is reached within the horizon.
+    /// The probability with which the threshold is reached within the horizon.
     pub p_cross: f64,
     /// Seconds until it is reached with probability 0.1; null: not within the horizon.
     pub eta_p10: Option<i64>,

@@ -13,6 +13,8 @@
 //!    is no further from it than the network usually errs. A network ends near such a value and never on it, and the
 //!    likeliest value of a series that rests is exactly that one; a change that the members foresee is larger and stays.
 //!
+//! 6. How the steps of a pooled answer go together follows from how earlier ones erred ([`Dependence`]).
+//!
 //! Training and service ask by the same code.
 
 mod members;
@@ -31,6 +33,7 @@ pub use self::{
 use crate::{
     backtest::ScoreSheet,
     baseline::Rhythm,
+    joint::Dependence,
     model_kind::ModelKind,
     quantile::{LEVELS, MEDIAN, QuantilePath},
     target::Kind,
@@ -80,6 +83,9 @@ pub struct Ensemble {
     pub usual_crps: f64,
     /// How the pool's intervals are drawn.
     pub widening: Widening,
+    /// How the errors of its answers hang together from step to step; the default where a model was made without it.
+    #[serde(default)]
+    pub dependence: Dependence,
 }
 
 impl Ensemble {
@@ -107,11 +113,26 @@ impl Ensemble {
             weights: members.into_iter().zip(weights).collect(),
             usual_crps: network.crps()?,
             widening: Widening::default(),
+            dependence: Dependence::default(),
         };
         // The pool is drawn to what it promises first as it is, then with what follows from recent forecasts.
         ensemble.widening = ensemble.calibrated(sittings, kind);
         ensemble.widening = ensemble.calibrated(sittings, kind);
         Some(ensemble)
+    }
+
+    /// Finds how the errors of the pool's answers at the sittings that it was fitted on hang together.
+    #[must_use]
+    pub fn joined(mut self, sittings: &[Sitting], kind: Kind) -> Self {
+        let centered = sittings.iter().filter_map(|sitting| {
+            let recent = recent_of(sittings, sitting.origin);
+            let path = self.answer(&sitting.paths, recent, kind)?;
+            let came = sitting.came.iter().take(path.steps()).enumerate();
+            let centered = came.map(|(step, came)| path.centered_rank(step, f64::from(*came)));
+            Some(centered.collect())
+        });
+        self.dependence = Dependence::fit(&centered.collect::<Vec<Vec<f64>>>());
+        self
     }
 
     /// Pools the members' answers; `recent` is what they would have answered [`RECENT_STEPS`] before, and what came.
@@ -363,6 +384,38 @@ mod tests {
             "{}",
             scores.coverage80
         );
+    }
+
+    #[test]
+    fn errors_that_last_are_expected_to_last() {
+        let lasting = |place: usize| {
+            let level = 10.0 + ((place * 11) % 40) as f32 / 10.0 - 2.0;
+            Sitting {
+                came: vec![level; HORIZON_STEPS],
+                ..sittings(2.0).remove(place)
+            }
+        };
+        let lasting: Vec<Sitting> = (0..40).map(lasting).collect();
+        let found = |sittings: &[Sitting]| {
+            let ensemble = Ensemble::fit(sittings, None, Kind::Rate).expect("two members");
+            ensemble.joined(sittings, Kind::Rate).dependence
+        };
+        let (lasting, fleeting) = (found(&lasting), found(&sittings(2.0)));
+        assert!(
+            lasting.share_percent >= 90 && lasting.decay_steps >= 48,
+            "{lasting:?}"
+        );
+        assert!(fleeting.share_percent <= 50, "{fleeting:?}");
+    }
+
+    #[test]
+    fn an_ensemble_that_was_written_without_a_dependence_is_joined_as_most_series_are() {
+        let ensemble = fitted(2.0);
+        let mut written = serde_json::to_value(&ensemble).expect("JSON");
+        let fields = written.as_object_mut().expect("fields");
+        assert!(fields.remove("dependence").is_some());
+        let read: Ensemble = serde_json::from_value(written).expect("an ensemble");
+        assert_eq!(read.dependence, Dependence::default());
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub struct AlertsAnswer {
 
 /// List alerts
 ///
-/// A target raises one when its forecast crosses the threshold with the probability of `HEADROOM_ALERT_PROBABILITY` or
-/// more (`p_cross`, the least that its steps allow), and then stays quiet for `HEADROOM_ALERT_COOLDOWN` minutes. `delivery` says whether the receiver has it.
+/// A target raises one when its forecast crosses the threshold within eight hours with the probability of
+/// `HEADROOM_ALERT_PROBABILITY` or more (`p_cross`), and then stays quiet for `HEADROOM_ALERT_COOLDOWN` minutes. `delivery` says whether the receiver has it.
 #[utoipa::path(
     tag = "alerts",
     operation_id = "listAlerts",

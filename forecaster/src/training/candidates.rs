@@ -126,7 +126,9 @@ impl<'a> Candidates<'a> {
     pub(super) fn ensemble(&self) -> Option<Ensemble> {
         let sittings: Vec<Sitting> = self.validation.iter().chain(&self.test).cloned().collect();
         let rhythm = Rhythm::of(&self.history.grid.values);
-        Ensemble::fit(&sittings, rhythm, self.history.target.kind)
+        let kind = self.history.target.kind;
+        let ensemble = Ensemble::fit(&sittings, rhythm, kind)?;
+        Some(ensemble.joined(&sittings, kind))
     }
 
     /// The first origin of the test part.

@@ -11,6 +11,7 @@ use crate::{
     app::App,
     error::ApiError,
     grid::STEP_S,
+    joint::{Distribution, Joint},
     quantile::{HORIZON_STEPS, QuantilePath},
     routes::{
         freshness::{Body, Freshness},
@@ -71,11 +72,11 @@ pub struct TargetAggregates {
     pub data_until: DateTime<Utc>,
     /// How far the forecast may be relied on.
     pub status: Status,
-    /// The greatest value. Each quantile is a lower bound: the greatest value of steps that go their own ways is higher.
+    /// The greatest value.
     pub maximum: Vec<f64>,
-    /// The least value. Each quantile is an upper bound: the least value of steps that go their own ways is lower.
+    /// The least value.
     pub minimum: Vec<f64>,
-    /// The mean value, as if all steps erred the same way: steps that go their own ways spread less.
+    /// The mean value.
     pub mean: Vec<f64>,
     /// The time at or over a value; null without one.
     pub over: Option<TimeOver>,
@@ -88,16 +89,15 @@ pub struct TimeOver {
     pub value: f64,
     /// The expected time, in seconds.
     pub expected_s: f64,
-    /// The time by quantile, in seconds, as if all steps erred the same way.
+    /// The time by quantile, in seconds.
     pub quantiles_s: Vec<u32>,
 }
 
 /// Aggregate a forecast
 ///
-/// The greatest, least and mean value of each target over the horizon, and the time at or over a value. Quantiles follow
-/// paths that keep their level throughout, as thresholds are judged: those of the maximum are the lowest that the steps'
-/// forecasts allow, those of the minimum the highest, and those of the mean and of the time over a value spread the widest.
-/// The expected time over a value holds however steps go together.
+/// The greatest, least and mean value of each target over the horizon, and the time at or over a value. Their quantiles are of
+/// 1,000 paths through the steps' forecasts, which go together as the errors of the target's earlier forecasts did, and are the
+/// same for the same forecast; thresholds are judged by the same paths.
 #[utoipa::path(
     tag = "forecasts",
     operation_id = "aggregateForecast",
@@ -171,37 +171,36 @@ pub(crate) async fn aggregate(
 impl TargetAggregates {
     fn of(served: &Served, over: Option<f64>, levels: &[f64]) -> Self {
         let forecast = &served.forecast;
-        let paths: Vec<Vec<f64>> = levels
-            .iter()
-            .map(|level| forecast.path.at(*level, forecast.kind))
-            .collect();
-        let each = |of: fn(&[f64]) -> f64| paths.iter().map(|path| of(path)).collect();
+        let joint = Joint::new(&forecast.path, forecast.dependence);
+        let extent = joint.extent(forecast.kind);
+        let each = |of: &Distribution| levels.iter().map(|level| of.quantile(*level)).collect();
         Self {
             metric: forecast.metric.clone(),
             kind: forecast.kind,
             unit: forecast.unit.clone(),
             data_until: instant(forecast.data_until_s),
             status: served.status,
-            maximum: each(|path| path.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
-            minimum: each(|path| path.iter().copied().fold(f64::INFINITY, f64::min)),
-            mean: each(|path| path.iter().sum::<f64>() / path.len() as f64),
+            maximum: each(&extent.maximum),
+            minimum: each(&extent.minimum),
+            mean: each(&extent.mean),
             over: over
                 .or(served.threshold.value)
-                .map(|value| TimeOver::of(value, &forecast.path, &paths)),
+                .map(|value| TimeOver::of(value, &forecast.path, &joint, levels)),
         }
     }
 }
 
 impl TimeOver {
-    fn of(value: f64, path: &QuantilePath, paths: &[Vec<f64>]) -> Self {
+    fn of(value: f64, path: &QuantilePath, joint: &Joint<'_>, levels: &[f64]) -> Self {
         let step_s = f64::from(STEP_S);
-        let steps_over = |path: &Vec<f64>| path.iter().filter(|one| **one >= value).count() as u32;
+        let over = joint.steps_over(value);
+        let seconds = levels.iter().map(|level| over.quantile(*level) * step_s);
         Self {
             value,
             expected_s: (0..path.steps())
                 .map(|step| path.probability_reached(step, value) * step_s)
                 .sum(),
-            quantiles_s: paths.iter().map(|path| steps_over(path) * STEP_S).collect(),
+            quantiles_s: seconds.map(|seconds| seconds.round() as u32).collect(),
         }
     }
 }
@@ -209,19 +208,20 @@ impl TimeOver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantile::LEVELS;
+    use crate::{joint::Dependence, quantile::LEVELS};
 
     #[test]
     fn the_time_over_a_value_is_expected_step_by_step() {
         // Uniform from 0 to 10 at each of four steps; half of each lies over 5.
         let path = QuantilePath::from_fn(4, Kind::Gauge, |level, _| 10.0 * LEVELS[level]);
-        let paths = vec![path.at(0.4, Kind::Gauge), path.at(0.6, Kind::Gauge)];
-        let over = TimeOver::of(5.0, &path, &paths);
+        let joint = Joint::new(&path, Dependence::default());
+        let over = TimeOver::of(5.0, &path, &joint, &[0.1, 0.9]);
         assert!(
             (over.expected_s - 600.0).abs() < 1e-3,
             "{}",
             over.expected_s
         );
+        // The four steps go together enough that a tenth of the paths is never over it, and a tenth always.
         assert_eq!(over.quantiles_s, [0, 1_200]);
     }
 }

@@ -114,17 +114,16 @@ pub struct ErrorsAnswer {
     pub vs_seasonal_naive: Option<f64>,
 }
 
-/// When a target crosses its threshold, as if all steps of the horizon kept their quantile level: a forecast holds each step's
-/// distribution, not how steps go together.
+/// When a target crosses its threshold.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThresholdOutlook {
     /// The threshold.
     pub value: f64,
-    /// The least probability that the threshold is reached within the horizon: that of the step where it is likeliest. Steps
-    /// that go their own ways reach it more often, by how much their forecasts do not say.
+    /// The probability that the threshold is reached within the horizon, at whichever step: the target's earlier forecasts say
+    /// how its steps go together.
     pub p_cross: f64,
-    /// Seconds from the time of issue before which it is reached with probability 0.1 or more; 0: it is reached now; null: not
-    /// within the horizon. Like `p_cross` it is the latest that the steps' forecasts allow.
+    /// Seconds from the time of issue until which it is reached with probability 0.1 or more; 0: it is reached now; null: not
+    /// within the horizon.
     pub eta_p10: Option<i64>,
     /// The same with probability 0.5.
     pub eta_p50: Option<i64>,
