@@ -277,7 +277,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::statistical::reference::{self, agree, past};
+    use crate::statistical::reference::{self, agree, past, spreads_agree};
 
     #[derive(Deserialize)]
     struct Case {
@@ -290,6 +290,7 @@ mod tests {
         gamma: f64,
         squared_error: f64,
         forecast: Vec<f64>,
+        spread: Vec<Vec<f64>>,
     }
 
     #[test]
@@ -314,6 +315,7 @@ mod tests {
                 &case.forecast,
                 1e-6,
             );
+            spreads_agree(&ets, &values, &case.spread, 1e-6);
         }
     }
 

@@ -173,3 +173,39 @@ impl<L: Learn> Fit for L {
         WithSpread::fit(self, past.newest(L::DAYS))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::{
+        Fit, Season,
+        reference::{self, agree, past},
+    };
+    use crate::{quantile::MEDIAN, target::Kind};
+
+    #[derive(Deserialize)]
+    struct Case {
+        series: String,
+        season: usize,
+        forecast: Vec<f64>,
+        /// The quantiles of the differences of one season, less their median.
+        spread: Vec<f64>,
+        scale: f64,
+    }
+
+    #[test]
+    fn a_season_goes_on_as_with_statsforecast() {
+        for case in reference::cases::<Case>("naive") {
+            let values = reference::series(&case.series);
+            let naive = Season(case.season).fit(past(&values)).expect("a season");
+            let path = naive.predict(&values, 30, Kind::Gauge).expect("a season");
+            // The reference's numbers are rounded to nine decimals.
+            agree(path.median(), &case.forecast, 1e-9);
+            agree(&[naive.scale()], &[case.scale], 1e-9);
+            let column = path.column(7);
+            let spread = column.map(|value| value - column[MEDIAN]);
+            agree(&spread, &case.spread, 1e-9);
+        }
+    }
+}

@@ -160,6 +160,7 @@ mod tests {
         series: String,
         day: Vec<f64>,
         week: Vec<f64>,
+        forecast: Vec<f64>,
     }
 
     #[test]
@@ -175,6 +176,17 @@ mod tests {
             // Loess is evaluated at every tenth of its window here, and drawn straight in between.
             agree(&wide(&seasons.day), &case.day, 0.02);
             agree(&wide(&seasons.week), &case.week, 0.02);
+        }
+    }
+
+    #[test]
+    fn forecasts_as_statsforecast_does() {
+        for case in reference::cases::<Case>("mstl") {
+            let values = reference::series(&case.series);
+            let fitted = MstlWithEts.learn(past(&values)).expect("a fit");
+            let points = fitted.points(past(&values), 48).expect("points");
+            // It smooths what each season's own course leaves, not its last period.
+            agree(&points, &case.forecast, 2e-3);
         }
     }
 

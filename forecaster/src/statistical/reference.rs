@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use serde::de::DeserializeOwned;
 
-use super::Past;
+use super::{FITTED_SHARE, Past, Points, Spread};
 
 /// The steps of a series, two weeks of hours; the weekly one has twice as many.
 const STEPS: u32 = 336;
@@ -92,6 +92,21 @@ pub(super) fn cases<T: DeserializeOwned>(model: &str) -> Vec<T> {
     let text = include_str!("../../tests/reference/statistical.json");
     let mut models: serde_json::Value = serde_json::from_str(text).expect("JSON");
     serde_json::from_value(models[model].take()).expect("cases")
+}
+
+/// Asserts that a model's errors spread as the reference's do: those with its parameters, from the same origins.
+pub(super) fn spreads_agree(
+    model: &impl Points,
+    values: &[f32],
+    reference: &[Vec<f64>],
+    share: f64,
+) {
+    let fitted = (values.len() as f64 * FITTED_SHARE) as usize;
+    let spread = Spread::measure(model, past(values), fitted).expect("errors");
+    assert_eq!(spread.0.len(), reference.len());
+    for (ours, theirs) in spread.0.iter().zip(reference) {
+        agree(ours, theirs, share);
+    }
 }
 
 /// Asserts that numbers are the reference's, within a share of its largest.

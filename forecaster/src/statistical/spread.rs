@@ -31,7 +31,7 @@ pub struct WithSpread<P> {
 
 /// Quantiles of errors at [`LEVELS`], in the metric's own unit, for each band of twelve steps of the horizon.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spread(Vec<[f64; LEVELS.len()]>);
+pub struct Spread(pub(super) Vec<[f64; LEVELS.len()]>);
 
 impl<P: Points> WithSpread<P> {
     /// Fits on a part of the past, measures the errors in the rest, and fits again on all of it.
@@ -59,7 +59,7 @@ impl<P: Points> Predict for WithSpread<P> {
 
 impl Spread {
     /// Measures the errors of a model at origins from `first` on; `None` when too few values came behind them.
-    fn measure(model: &impl Points, past: Past<'_>, first: usize) -> Option<Self> {
+    pub(super) fn measure(model: &impl Points, past: Past<'_>, first: usize) -> Option<Self> {
         let length = past.values.len();
         let stride = (length.saturating_sub(first) / ORIGINS_MAX).max(1);
         let mut errors = vec![Vec::new(); HORIZON_STEPS.div_ceil(BAND_STEPS)];

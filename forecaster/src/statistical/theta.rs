@@ -276,7 +276,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::statistical::reference::{self, agree, past};
+    use crate::statistical::reference::{self, agree, past, spreads_agree};
 
     #[derive(Deserialize)]
     struct Case {
@@ -286,6 +286,7 @@ mod tests {
         theta: f64,
         squared_error: f64,
         forecast: Vec<f64>,
+        spread: Vec<Vec<f64>>,
     }
 
     impl Case {
@@ -313,6 +314,7 @@ mod tests {
             let values = reference::series(&case.series);
             let points = case.theta().points(past(&values), 30).expect("points");
             agree(&points, &case.forecast, 1e-6);
+            spreads_agree(&case.theta(), &values, &case.spread, 1e-6);
             agree(
                 &[late_error(case.theta(), &values)],
                 &[case.squared_error],

@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 
+LEVELS = [0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975]
 warnings.filterwarnings("ignore")
 STEPS, DAY, WEEK = 336, 24, 168
 
@@ -66,6 +67,36 @@ def figures(values):
     return [round(float(value), 9) for value in values]
 
 
+def spread(values, forecast):
+    """Quantiles of a model's errors about their median by bands of twelve steps, from every second origin behind 70 % of the values on."""
+    fitted, horizon, band = int(0.7 * len(values)), 96, 12
+    errors = [[] for _ in range(horizon // band)]
+    for origin in range(fitted, len(values), (len(values) - fitted) // 48):
+        came = values[origin : origin + horizon]
+        for step, error in enumerate(came - forecast(values[:origin], horizon)[: len(came)]):
+            errors[step // band].append(error)
+    return [figures(np.quantile(band, LEVELS) - np.median(band)) for band in errors]
+
+
+def naive():
+    from statsforecast.models import SeasonalNaive
+
+    cases = []
+    for formula, season in ((daily, DAY), (wandering, DAY), (weekly, WEEK)):
+        values = series(formula)
+        differences = values[season:] - values[:-season]
+        cases.append(
+            {
+                "series": formula.__name__,
+                "season": season,
+                "forecast": figures(SeasonalNaive(season_length=season).forecast(values, h=30)["mean"]),
+                "spread": figures(np.quantile(differences, LEVELS) - np.median(differences)),
+                "scale": float(np.abs(differences).mean()),
+            }
+        )
+    return cases
+
+
 def ets():
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
@@ -82,8 +113,8 @@ def ets():
                     known = {"initial_level": first.mean(), "initial_seasonal": deviations}
                 if trend:
                     known["initial_trend"] = 0.0
-                model = ETSModel(
-                    values,
+                model = lambda past: ETSModel(
+                    past,
                     error="add",
                     trend="add" if trend else None,
                     damped_trend=trend,
@@ -92,8 +123,8 @@ def ets():
                     initialization_method="known",
                     **known,
                 )
-                fit = model.fit(disp=False, maxiter=5000)
-                named = dict(zip(model.param_names, fit.params))
+                fit = model(values).fit(disp=False, maxiter=5000)
+                named = dict(zip(fit.model.param_names, fit.params))
                 cases.append(
                     {
                         "series": formula.__name__,
@@ -105,6 +136,7 @@ def ets():
                         "gamma": float(named.get("smoothing_seasonal", 0.0)),
                         "squared_error": float((fit.resid**2).sum()),
                         "forecast": figures(fit.forecast(30)),
+                        "spread": spread(values, lambda past, steps: model(past).smooth(fit.params).forecast(steps)),
                     }
                 )
     return cases
@@ -126,6 +158,8 @@ def theta():
         model = auto_theta(values, m=DAY, model="OTM", decomposition_type="additive")
         parameters = model["par"]
         late = model["residuals"][50:]
+        known = {"alpha": parameters["alpha"], "theta": parameters["theta"]}
+        again = lambda past: auto_theta(past, m=DAY, model="OTM", decomposition_type="additive", **known)
         cases.append(
             {
                 "series": formula.__name__,
@@ -134,6 +168,7 @@ def theta():
                 "theta": float(parameters["theta"]),
                 "squared_error": float((late**2).sum()) if not model.get("decompose") else float(((late - seasonal(values)[50:]) ** 2).sum()),
                 "forecast": figures(forecast_theta(model, 30)["mean"]),
+                "spread": spread(values, lambda past, steps: forecast_theta(again(past), steps)["mean"]),
             }
         )
     return cases
@@ -142,15 +177,21 @@ def theta():
 def mstl():
     from statsmodels.tsa.seasonal import MSTL
 
+    from statsforecast.models import MSTL as Forecaster, AutoETS
+
     # Two inner loops and constant seasonal smoothers, as in R's forecast::mstl.
     options = {"seasonal_deg": 0, "inner_iter": 2}
-    parts = MSTL(series(weekly), periods=(DAY, WEEK), stl_kwargs=options).fit().seasonal
-    return [{"series": "weekly", "day": figures(parts[-DAY:, 0]), "week": figures(parts[-WEEK:, 1])}]
+    values = series(weekly)
+    parts = MSTL(values, periods=(DAY, WEEK), stl_kwargs=options).fit().seasonal
+    case = {"series": "weekly", "day": figures(parts[-DAY:, 0]), "week": figures(parts[-WEEK:, 1])}
+    forecaster = Forecaster(season_length=[DAY, WEEK], trend_forecaster=AutoETS(model="ZZN"))
+    return [{**case, "forecast": figures(forecaster.forecast(values, h=48)["mean"])}]
 
 
 def sarima():
     from itertools import product
 
+    from statsforecast.arima import auto_arima_f, ndiffs, nsdiffs
     from statsmodels.tsa.statespace.sarimax import SARIMAX
 
     cases = []
@@ -164,6 +205,11 @@ def sarima():
         # Far from the edge of what is invertible, nothing is left of the first values' treatment after 28 seasons.
         order, parameters = (1, 1, 0, 1), [0.5, 0.3, -0.5]
         fit = fits[order].model.smooth([*parameters, 1.0])
+        again = lambda past: SARIMAX(past - mean, order=(1, d, 1), seasonal_order=(0, seasonal_d, 1, 12)).smooth([*parameters, 1.0])
+        level = values[12:] - values[:-12] if nsdiffs(values, period=12) else values
+        assert (ndiffs(level), nsdiffs(values, period=12)) == (d, seasonal_d)
+        bounds = {"max_p": 3, "max_q": 3, "max_P": 1, "max_Q": 1, "d": d, "D": seasonal_d, "period": 12}
+        stepwise = auto_arima_f(values, ic="aic", approximation=False, allowdrift=False, **bounds)["arma"]
         cases.append(
             {
                 "series": make.__name__,
@@ -180,6 +226,8 @@ def sarima():
                 "mean": float(mean),
                 "late_squared_error": float((fit.resid[100:] ** 2).sum()),
                 "forecast": figures(fit.forecast(48) + mean),
+                "spread": spread(values, lambda past, steps: again(past).forecast(steps) + mean),
+                "stepwise": " ".join(map(str, stepwise[:4])),
                 "aic": {" ".join(map(str, order)): round(float(fit.aic), 4) for order, fit in fits.items()},
             }
         )
@@ -187,6 +235,6 @@ def sarima():
 
 
 if __name__ == "__main__":
-    models = {"ets": ets(), "theta": theta(), "mstl": mstl(), "sarima": sarima()}
+    models = {"naive": naive(), "ets": ets(), "theta": theta(), "mstl": mstl(), "sarima": sarima()}
     cases = lambda name: ",\n".join(json.dumps(case) for case in models[name])
     print("{" + ",\n".join(f'"{name}": [\n{cases(name)}]' for name in models) + "}")

@@ -292,7 +292,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::statistical::reference::{self, agree, past};
+    use crate::statistical::reference::{self, agree, past, spreads_agree};
 
     #[derive(Deserialize)]
     struct Case {
@@ -302,7 +302,10 @@ mod tests {
         mean: f64,
         late_squared_error: f64,
         forecast: Vec<f64>,
-        /// By "p q P Q".
+        spread: Vec<Vec<f64>>,
+        /// What statsforecast's search chose, by the same name as the AICs.
+        stepwise: String,
+        /// By "p q P Q", as statsmodels has them.
         aic: BTreeMap<String, f64>,
     }
 
@@ -323,6 +326,7 @@ mod tests {
             let points = case.model().points(past(&values), 48).expect("points");
             // The exact likelihood begins otherwise than the conditional one; little of it is left at the end.
             agree(&points, &case.forecast, 1e-4);
+            spreads_agree(&case.model(), &values, &case.spread, 1e-3);
             let wide: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
             agree(
                 &[case.model().run(&wide, 100).squared_error],
@@ -333,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_orders_are_as_good_as_the_best_of_statsmodels() {
+    fn the_orders_are_as_good_as_those_that_statsforecast_chooses() {
         for case in reference::cases::<Case>("sarima") {
             let values = reference::series(&case.series);
             let found = AutoSarima {
@@ -362,7 +366,13 @@ mod tests {
             let aic = case.aic[&name.map(|order| order.to_string()).join(" ")];
             // The conditional likelihood leaves out the first values, so that orders near the best rank otherwise.
             let loss = (aic - least) / (most - least);
-            assert!(loss < 0.1, "{found:?}: {aic}, and {least} can be had");
+            assert!(loss < 0.06, "{found:?}: {aic}, and {least} can be had");
+            // Two units of AIC are no difference (Burnham & Anderson 2002, section 2.6).
+            let stepwise = case.aic[&case.stepwise];
+            assert!(
+                aic < stepwise + 2.0,
+                "{found:?}: {aic}, and {stepwise} was found"
+            );
         }
     }
 
