@@ -37,7 +37,7 @@ pub struct RetrainRequest {
     responses(
         (status = 202, description = "The job, which waits for its turn", body = Job, headers(("Location" = String, description = "The job's path")), example = json!({
             "id": "9f86d081884c7d65", "state": "queued", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
-            "started_at": null, "finished_at": null, "share_done": 0.0, "eta_s": null,
+            "started_at": null, "finished_at": null, "share_done": 0.0, "eta_s": null, "base": null,
             "hosts": [{"host": "web-1", "state": "waiting", "share_done": 0.0, "seconds": null, "outcome": null, "error": null}]
         })),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
