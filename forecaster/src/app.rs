@@ -343,7 +343,6 @@ fn start_loops(app: &App, settings: Settings, parts: Parts) -> Result<(), StartE
         fleet: Arc::clone(&app.fleet),
         gateway: Arc::clone(&app.gateway),
         watch,
-        metrics: Arc::clone(&app.metrics),
         pulse: Arc::clone(&app.pulse),
         clock: Arc::clone(&app.clock),
         interval: settings.forecasting.interval,

@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use crate::{champions::Champions, fleet::Fleet, jobs::Book};
+use crate::{champions::Champions, fleet::Fleet, jobs::Book, rounds::Pulse};
 
 /// From a cache-warm answer to a gateway that is under load.
 const FORECAST_BUCKETS_S: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -35,8 +35,7 @@ pub struct Metrics {
     last_train: IntGauge,
     /// Trainings that were given up and still run.
     pub trains_hanging: IntGauge,
-    /// When the last round over all hosts ended.
-    pub last_round: IntGauge,
+    last_round: IntGauge,
     /// The time that forecasts of a host take, history included.
     pub forecast_seconds: Histogram,
     /// Alerts that were raised.
@@ -185,10 +184,12 @@ impl Metrics {
         fleet: &Fleet,
         champions: &Champions,
         book: &Book,
+        pulse: &Pulse,
         is_gateway_up: bool,
         now_s: i64,
     ) -> Result<Vec<u8>, prometheus::Error> {
         self.gateway_up.set(i64::from(is_gateway_up));
+        self.last_round.set(pulse.round_ended_s().unwrap_or(0));
         let load = book.load();
         self.trains_waiting.set(load.waiting as i64);
         self.trains_running.set(load.training as i64);

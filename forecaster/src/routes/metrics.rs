@@ -22,6 +22,7 @@ pub(crate) async fn metrics(app: web::Data<App>) -> Result<HttpResponse, ApiErro
             &app.fleet,
             &app.champions,
             &app.book,
+            &app.pulse,
             is_up,
             app.clock.now_s(),
         )
