@@ -8,6 +8,7 @@ use std::sync::{
 use headroom_forecaster::{
     model::Base,
     training::{TrainError, train_host},
+    version::CODE_VERSION,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ async fn a_trained_host_is_served_by_its_model_also_after_a_restart() {
         (&model["host"], &model["alias"]),
         (&json!("db-1"), &json!("champion"))
     );
+    assert_eq!(model["code_version"], CODE_VERSION);
     let scores = &model["targets"][0]["scores"]["seasonal_naive_day"];
     for figure in ["mae", "rmse", "mase", "crps", "coverage80", "baseline_mae"] {
         assert!(scores[figure].is_number(), "{figure}: {scores}");
