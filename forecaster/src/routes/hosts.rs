@@ -77,6 +77,7 @@ pub struct HostModelAnswer {
             }]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away and no host is known yet", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -46,6 +46,7 @@ pub struct RetrainRequest {
         (status = 404, description = "A host is unknown", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No host is known yet", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs wait already", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away", body = Problem, content_type = "application/problem+json"),
     )
 )]
