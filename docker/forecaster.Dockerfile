@@ -10,6 +10,8 @@ WORKDIR /src
 COPY .dev/libtorch.py .dev/
 RUN python3 .dev/libtorch.py libtorch
 COPY . .
+# Models and `--version` name the commit; git's folder is not part of the context. --build-arg HEADROOM_BUILD_COMMIT=$(git rev-parse HEAD)
+ARG HEADROOM_BUILD_COMMIT=
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,id=headroom-forecaster \
     cargo build --release --locked --package headroom-forecaster \

@@ -1,8 +1,16 @@
-//! Lets the built binary find libtorch where it was linked from, so that nothing need be exported to run it.
+//! Lets the built binary find libtorch where it was linked from, so that nothing need be exported to run it, and tells it
+//! the commit that it is built from.
+
+#[path = "build/commit.rs"]
+mod commit;
 
 use std::{env, path::PathBuf, process::Command};
 
 fn main() {
+    let version = env!("CARGO_PKG_VERSION");
+    let version =
+        commit::known().map_or(version.to_owned(), |commit| format!("{version}+{commit}"));
+    println!("cargo:rustc-env=HEADROOM_CODE_VERSION={version}");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_USE_PYTORCH");
     let folder = if env::var_os("LIBTORCH_USE_PYTORCH").is_some() {

@@ -36,8 +36,8 @@ pub struct Host {
     pub targets: Vec<Target>,
     /// The time of its newest point, in seconds since 1970.
     pub last_seen_s: i64,
-    /// How many further targets were left out.
-    pub left_out: usize,
+    /// The names of further targets, which are left out.
+    pub left_out: BTreeSet<String>,
 }
 
 /// The hosts by name.
@@ -176,7 +176,7 @@ impl Host {
         if self.targets.len() < TARGETS_MAX {
             self.targets.push(target);
         } else {
-            self.left_out += 1;
+            self.left_out.insert(target.metric);
         }
     }
 }
@@ -251,16 +251,18 @@ mod tests {
             .into_iter()
             .filter(|rule| rule.target.measurement == "disk")
             .collect();
-        let series: Vec<_> = (0..TARGETS_MAX + 3)
+        let series: Vec<_> = (0..2_000)
             .map(|disk| {
                 json!({"name": "disk", "tags": {"host": "h", "path": format!("/{disk}")},
                 "columns": ["time", "last"], "values": [[1, 1.0]]})
             })
             .collect();
         let hosts = hosts(&rules, &[result(&json!(series))]);
+        let host = &hosts["h"];
         assert_eq!(
-            (hosts["h"].targets.len(), hosts["h"].left_out),
-            (TARGETS_MAX, 3)
+            (host.targets.len(), host.left_out.len()),
+            (TARGETS_MAX, 2_000 - TARGETS_MAX)
         );
+        assert!(host.left_out.contains("disk.used_percent{path=/1999}"));
     }
 }

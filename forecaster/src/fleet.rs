@@ -66,19 +66,17 @@ impl Fleet {
         let hosts = Arc::new(hosts);
         let before = self.hosts.write().replace(Arc::clone(&hosts));
         for (name, host) in hosts.iter() {
-            if before
-                .as_ref()
-                .is_none_or(|before| !before.contains_key(name))
-            {
+            let known = before.as_ref().and_then(|before| before.get(name));
+            if known.is_none() {
                 tracing::info!(host = %name, targets = host.targets.len(), "host found");
-                if host.left_out > 0 {
-                    tracing::warn!(
-                        host = %name,
-                        left_out = host.left_out,
-                        limit = discovery::TARGETS_MAX,
-                        "host has more targets than are forecast; narrow the [[target]] rules"
-                    );
-                }
+            }
+            if !host.left_out.is_empty() && known.is_none_or(|known| known.left_out.is_empty()) {
+                tracing::warn!(
+                    host = %name,
+                    left_out = host.left_out.len(),
+                    limit = discovery::TARGETS_MAX,
+                    "host has more targets than are forecast; GET /api/v1/hosts names the others; narrow the [[target]] rules"
+                );
             }
         }
         Ok(hosts)

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{Base, FitError},
-    progress::Progress,
+    progress::{Event, Progress},
     registry::{Registry, RegistryError},
     training::{
         TrainRequest,
@@ -31,6 +31,11 @@ pub enum BaseFailure {
     /// The fit broke off.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// No host has a series that can be learned.
+    #[error(
+        "no host has a series that the network can learn: that takes some four days of values that change"
+    )]
+    NothingToLearn,
     /// The fit panicked.
     #[error("the fit of the base panicked")]
     Panicked,
@@ -90,7 +95,7 @@ impl FleetBase {
         self.extra.iter().map(Kept::current).collect()
     }
 
-    /// Fits a base of each kind over hosts, from what it begins from, and keeps it.
+    /// Fits a base of each kind over hosts, from what it begins from, and keeps it; `told` hears of the share that is done.
     ///
     /// # Errors
     ///
@@ -99,26 +104,31 @@ impl FleetBase {
         &self,
         requests: Vec<TrainRequest>,
         seed: u64,
+        told: impl Fn(f64) + Send + Sync + 'static,
         cancelled: CancellationToken,
     ) -> Result<(), BaseFailure> {
-        let requests = Arc::new(requests);
-        for kept in once(&self.own).chain(&self.extra) {
+        let (requests, told) = (Arc::new(requests), Arc::new(told));
+        let kinds = 1 + self.extra.len();
+        for (place, kept) in once(&self.own).chain(&self.extra).enumerate() {
+            let progress = OfKind {
+                place,
+                kinds,
+                told: Arc::clone(&told),
+            };
             let (origin, requests) = (Arc::clone(&kept.origin), Arc::clone(&requests));
             let cancelled = cancelled.clone();
             let (answer, answered) = oneshot::channel();
             thread::Builder::new()
                 .name("train fleet".to_owned())
                 .spawn(move || {
-                    let fit = || fit(&origin, &requests, seed, &cancelled);
+                    let fit = || fit(&origin, &requests, seed, &progress, &cancelled);
                     let fitted = catch_unwind(AssertUnwindSafe(fit));
                     // The receiver is gone when the service stops.
                     let _ = answer.send(fitted.unwrap_or(Err(BaseFailure::Panicked)));
                 })?;
-            let fitted = answered.await.unwrap_or(Err(BaseFailure::Panicked))?;
-            if let Some(base) = fitted {
-                self.registry.publish_base(&base)?;
-                *kept.current.write() = Arc::new(base);
-            }
+            let base = answered.await.unwrap_or(Err(BaseFailure::Panicked))?;
+            self.registry.publish_base(&base)?;
+            *kept.current.write() = Arc::new(base);
         }
         Ok(())
     }
@@ -146,13 +156,33 @@ impl Kept {
     }
 }
 
+/// Tells of the fit of one kind as a share of all of them.
+struct OfKind<F> {
+    place: usize,
+    kinds: usize,
+    told: Arc<F>,
+}
+
+impl<F: Fn(f64) + Send + Sync> Progress for OfKind<F> {
+    fn report(&self, event: Event) {
+        if let Event::Fitted {
+            epoch, epochs_max, ..
+        } = event
+        {
+            let share = epoch as f64 / epochs_max.max(1) as f64;
+            (self.told)((self.place as f64 + share) / self.kinds as f64);
+        }
+    }
+}
+
 fn fit(
     origin: &Base,
     requests: &[TrainRequest],
     seed: u64,
+    progress: &dyn Progress,
     cancelled: &CancellationToken,
-) -> Result<Option<Base>, BaseFailure> {
-    let silent: &dyn Progress = &();
-    let fitted = fleet::fit_base(origin, requests, Effort::default(), seed, silent, cancelled)?;
-    Ok(fitted)
+) -> Result<Base, BaseFailure> {
+    let effort = Effort::default();
+    let fitted = fleet::fit_base(origin, requests, effort, seed, progress, cancelled)?;
+    fitted.ok_or(BaseFailure::NothingToLearn)
 }

@@ -63,6 +63,12 @@ impl Span {
 /// The rules whose counters are read rarely, by their names.
 pub type RareCounters = BTreeSet<String>;
 
+/// A rule, with those of its series that are targets: a host may have thousands of others.
+struct Wanted<'a> {
+    rule: Arc<TargetRule>,
+    targets: Vec<&'a Target>,
+}
+
 /// What is asked of a rule's series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -102,16 +108,13 @@ pub async fn rare_counters(
     targets: &[Target],
     span: Span,
 ) -> Result<RareCounters, GatewayError> {
-    let mut rules = rules_of(targets);
-    rules.retain(|rule| rule.counter);
+    let mut rules = by_rule(targets);
+    rules.retain(|wanted| wanted.rule.counter);
     let counted = Span {
         from_s: span.from_s.max(span.until_s - COUNTED_S),
         ..span
     };
-    let asked: Vec<(&TargetRule, Asked)> = rules
-        .iter()
-        .map(|rule| (rule.as_ref(), Asked::Count))
-        .collect();
+    let asked: Vec<(&Wanted, Asked)> = rules.iter().map(|wanted| (wanted, Asked::Count)).collect();
     let results = ask(gateway, host, &asked, counted).await?;
     let rare = rules.iter().zip(&results).filter(|(_, result)| {
         let rows = result.series.iter().flat_map(|series| &series.values);
@@ -119,7 +122,7 @@ pub async fn rare_counters(
         let (steps, readings) = counts.fold((0_u32, 0.0), |(n, sum), count| (n + 1, sum + count));
         steps > 0 && readings < OFTEN_MIN * f64::from(steps)
     });
-    Ok(rare.map(|(rule, _)| rule.name.clone()).collect())
+    Ok(rare.map(|(wanted, _)| wanted.rule.name.clone()).collect())
 }
 
 /// Reads as [`read`] does, where it is known which counters are read rarely.
@@ -134,22 +137,22 @@ pub async fn read_by(
     span: Span,
     rare: &RareCounters,
 ) -> Result<Vec<(Target, Grid)>, GatewayError> {
-    let rules = rules_of(targets);
+    let rules = by_rule(targets);
     let most = READINGS_MAX * (span.until_s - span.from_s) / i64::from(STEP_S);
-    let mut asked: Vec<(&TargetRule, Asked)> = rules
+    let mut asked: Vec<(&Wanted, Asked)> = rules
         .iter()
-        .map(|rule| match rule.counter {
-            true if rare.contains(&rule.name) => (rule.as_ref(), Asked::Readings(most)),
-            true => (rule.as_ref(), Asked::Last),
-            false => (rule.as_ref(), Asked::Mean),
+        .map(|wanted| match wanted.rule.counter {
+            true if rare.contains(&wanted.rule.name) => (wanted, Asked::Readings(most)),
+            true => (wanted, Asked::Last),
+            false => (wanted, Asked::Mean),
         })
         .collect();
     let mut results = ask(gateway, host, &asked, span).await?;
-    for ((rule, asked), result) in asked.iter_mut().zip(&mut results) {
+    for ((wanted, asked), result) in asked.iter_mut().zip(&mut results) {
         let is_full = |series: &ResultSeries| series.values.len() as i64 >= most;
         if *asked == Asked::Readings(most) && result.series.iter().any(is_full) {
             *asked = Asked::Last;
-            let again = ask(gateway, host, &[(*rule, *asked)], span).await?;
+            let again = ask(gateway, host, &[(*wanted, *asked)], span).await?;
             *result = again.into_iter().next().unwrap_or_default();
         }
     }
@@ -158,7 +161,7 @@ pub async fn read_by(
         .map(|target| {
             let place = rules
                 .iter()
-                .position(|rule| Arc::ptr_eq(rule, &target.rule));
+                .position(|wanted| Arc::ptr_eq(&wanted.rule, &target.rule));
             let grid = place.map_or_else(
                 || Grid::missing(span.from_s, span.until_s, STEP_S),
                 |place| grid_of(target, &results[place], asked[place].1, span),
@@ -171,12 +174,12 @@ pub async fn read_by(
 async fn ask(
     gateway: &Gateway,
     host: &str,
-    asked: &[(&TargetRule, Asked)],
+    asked: &[(&Wanted<'_>, Asked)],
     span: Span,
 ) -> Result<Vec<StatementResult>, GatewayError> {
     let statements: Vec<String> = asked
         .iter()
-        .map(|(rule, asked)| statement(rule, *asked, host, span))
+        .map(|(wanted, asked)| statement(wanted, *asked, host, span))
         .collect();
     match gateway.query(&statements).await {
         Err(error) if error.is_database_missing() => {
@@ -186,17 +189,26 @@ async fn ask(
     }
 }
 
-fn rules_of(targets: &[Target]) -> Vec<Arc<TargetRule>> {
-    let mut rules: Vec<Arc<TargetRule>> = Vec::new();
+fn by_rule(targets: &[Target]) -> Vec<Wanted<'_>> {
+    let mut rules: Vec<Wanted> = Vec::new();
     for target in targets {
-        if !rules.iter().any(|rule| Arc::ptr_eq(rule, &target.rule)) {
-            rules.push(Arc::clone(&target.rule));
+        let known = rules
+            .iter_mut()
+            .find(|wanted| Arc::ptr_eq(&wanted.rule, &target.rule));
+        if let Some(wanted) = known {
+            wanted.targets.push(target);
+        } else {
+            rules.push(Wanted {
+                rule: Arc::clone(&target.rule),
+                targets: vec![target],
+            });
         }
     }
     rules
 }
 
-fn statement(rule: &TargetRule, asked: Asked, host: &str, span: Span) -> String {
+fn statement(wanted: &Wanted, asked: Asked, host: &str, span: Span) -> String {
+    let rule = wanted.rule.as_ref();
     let field = influxql::name(&rule.field);
     let (selected, before_s) = match asked {
         Asked::Mean => (format!("mean({field})"), 0),
@@ -213,6 +225,8 @@ fn statement(rule: &TargetRule, asked: Asked, host: &str, span: Span) -> String 
         influxql::text(host)
     );
     influxql::push_tags(&mut statement, &rule.where_tags);
+    let tags = wanted.targets.iter().map(|target| target.tags.as_slice());
+    influxql::push_any_of(&mut statement, tags);
     let during = influxql::during(span.from_s - before_s + late_s, span.until_s + late_s);
     statement.push_str(&during);
     let step = if late_s > 0 {
@@ -318,25 +332,41 @@ mod tests {
     }
 
     #[test]
-    fn one_statement_asks_for_all_targets_of_a_rule() {
+    fn one_statement_asks_for_all_targets_of_a_rule_and_for_no_other_series() {
         let span = Span {
             from_s: 600,
             until_s: 1_200,
         };
+        let disk = |path: &str| {
+            let tags = BTreeMap::from([("path".to_owned(), path.to_owned())]);
+            rule("disk.used_percent").target(&tags)
+        };
+        let (root, data) = (disk("/"), disk("/data"));
+        let wanted = Wanted {
+            rule: Arc::clone(&root.rule),
+            targets: vec![&root, &data],
+        };
         assert_eq!(
-            statement(&rule("disk.used_percent"), Asked::Mean, "db'1", span),
-            "SELECT mean(\"used_percent\") FROM \"disk\" WHERE \"host\" = 'db\\'1' AND time >= 600000ms AND \
-             time < 1200000ms GROUP BY time(300s), \"path\" fill(none)"
+            statement(&wanted, Asked::Mean, "db'1", span),
+            "SELECT mean(\"used_percent\") FROM \"disk\" WHERE \"host\" = 'db\\'1' AND \
+             (\"path\" = '/' OR \"path\" = '/data') AND time >= 600000ms AND time < 1200000ms \
+             GROUP BY time(300s), \"path\" fill(none)"
+        );
+        let tags = BTreeMap::from([("interface".to_owned(), "eth0".to_owned())]);
+        let received = rule("net.bytes_recv").target(&tags);
+        let wanted = Wanted {
+            rule: Arc::clone(&received.rule),
+            targets: vec![&received],
+        };
+        assert_eq!(
+            statement(&wanted, Asked::Last, "h", span),
+            "SELECT last(\"bytes_recv\") FROM \"net\" WHERE \"host\" = 'h' AND \"interface\" = 'eth0' AND \
+             time >= 301000ms AND time < 1201000ms GROUP BY time(300s, 1s), \"interface\" fill(none)"
         );
         assert_eq!(
-            statement(&rule("net.bytes_recv"), Asked::Last, "h", span),
-            "SELECT last(\"bytes_recv\") FROM \"net\" WHERE \"host\" = 'h' AND time >= 301000ms AND \
-             time < 1201000ms GROUP BY time(300s, 1s), \"interface\" fill(none)"
-        );
-        assert_eq!(
-            statement(&rule("net.bytes_recv"), Asked::Readings(10), "h", span),
-            "SELECT \"bytes_recv\" FROM \"net\" WHERE \"host\" = 'h' AND time >= -299000ms AND \
-             time < 1201000ms GROUP BY \"interface\" LIMIT 10"
+            statement(&wanted, Asked::Readings(10), "h", span),
+            "SELECT \"bytes_recv\" FROM \"net\" WHERE \"host\" = 'h' AND \"interface\" = 'eth0' AND \
+             time >= -299000ms AND time < 1201000ms GROUP BY \"interface\" LIMIT 10"
         );
     }
 

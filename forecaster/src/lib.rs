@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod metrics;
 pub mod progress;
+pub mod version;
 
 pub mod target;
 

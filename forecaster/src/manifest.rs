@@ -39,7 +39,7 @@ pub struct Manifest {
     pub step_s: u32,
     /// The seed of everything random; data, seed and code version make the same weights.
     pub seed: u64,
-    /// The version of the program that trained.
+    /// The version of the program that trained, and its commit where the build knew it.
     pub code_version: String,
     /// The SHA-256 of the base that the network began from; null where it began from random weights.
     #[serde(default)]

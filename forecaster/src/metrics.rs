@@ -21,6 +21,8 @@ const VERDICTS: [&str; 2] = ["promoted", "kept"];
 pub struct FleetState {
     /// Whether the last request to the gateway was answered.
     pub is_gateway_up: bool,
+    /// When the last round over all hosts ended.
+    pub round_ended_s: Option<i64>,
     /// Hosts of all jobs whose turn has not come.
     pub trains_waiting: usize,
     /// Hosts that are being trained.
@@ -50,8 +52,7 @@ pub struct Metrics {
     last_train: IntGauge,
     /// Trainings that were given up and still run.
     pub trains_hanging: IntGauge,
-    /// When the last round over all hosts ended.
-    pub last_round: IntGauge,
+    last_round: IntGauge,
     /// The time that forecasts of a host take, history included.
     pub forecast_seconds: Histogram,
     /// Alerts that were raised.
@@ -197,6 +198,7 @@ impl Metrics {
     /// When a figure cannot be rendered.
     pub fn render(&self, fleet: &FleetState, now_s: i64) -> Result<Vec<u8>, prometheus::Error> {
         self.gateway_up.set(i64::from(fleet.is_gateway_up));
+        self.last_round.set(fleet.round_ended_s.unwrap_or(0));
         self.trains_waiting.set(fleet.trains_waiting as i64);
         self.trains_running.set(fleet.trains_running as i64);
         self.on_trial.set(fleet.on_trial as i64);

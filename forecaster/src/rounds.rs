@@ -24,7 +24,6 @@ use crate::{
     discovery::Hosts,
     fleet::Fleet,
     gateway::{Gateway, GatewayError},
-    metrics::Metrics,
     serving::{HostForecast, ServeError, Serving},
     shadow::Shadow,
     watch::Watch,
@@ -44,8 +43,11 @@ const LATE_AFTER: i64 = 3;
 const LATE_AFTER_LEAST_S: i64 = 300;
 
 /// When the rounds last got anywhere: a first round of a large fleet, with trains beside it, may take many intervals.
+#[expect(clippy::struct_field_names, reason = "each names its unit")]
 pub struct Pulse {
     beat_s: AtomicI64,
+    /// When a round over all hosts last ended.
+    round_ended_s: AtomicI64,
     late_after_s: i64,
 }
 
@@ -55,12 +57,25 @@ impl Pulse {
     pub fn new(interval: Duration) -> Self {
         Self {
             beat_s: AtomicI64::new(0),
+            round_ended_s: AtomicI64::new(0),
             late_after_s: (LATE_AFTER * interval.as_secs() as i64).max(LATE_AFTER_LEAST_S),
         }
     }
 
     fn beat(&self, now_s: i64) {
         self.beat_s.store(now_s, Ordering::Relaxed);
+    }
+
+    fn end_round(&self, now_s: i64) {
+        self.beat(now_s);
+        self.round_ended_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Returns when a round over all hosts last ended, in seconds since 1970; `None` before the first one has.
+    #[must_use]
+    pub fn round_ended_s(&self) -> Option<i64> {
+        let ended_s = self.round_ended_s.load(Ordering::Relaxed);
+        (ended_s > 0).then_some(ended_s)
     }
 
     /// Returns for how long there has been no forecast, in seconds, where that is too long.
@@ -84,8 +99,6 @@ pub struct Rounds {
     pub shadow: Shadow,
     /// What raises alerts.
     pub watch: Arc<Watch>,
-    /// Where rounds are counted.
-    pub metrics: Arc<Metrics>,
     /// What tells that they go on.
     pub pulse: Arc<Pulse>,
     /// The clock.
@@ -141,8 +154,7 @@ impl Rounds {
             }
         }
         if answered {
-            self.pulse.beat(self.clock.now_s());
-            self.metrics.last_round.set(self.clock.now_s());
+            self.pulse.end_round(self.clock.now_s());
         }
         None
     }
@@ -155,7 +167,7 @@ impl Rounds {
         trained: &mut mpsc::Receiver<String>,
         cancelled: &CancellationToken,
     ) -> bool {
-        let is_first = self.metrics.last_round.get() == 0;
+        let is_first = self.pulse.round_ended_s().is_none();
         let pause = if is_first {
             Duration::ZERO
         } else {
@@ -234,6 +246,17 @@ mod tests {
         assert_eq!(pulse.late_s(10_901), Some(901));
         pulse.beat(10_901);
         assert_eq!(pulse.late_s(10_902), None);
+    }
+
+    #[test]
+    fn a_forecast_is_no_round_and_a_round_is_a_sign_of_life() {
+        let pulse = Pulse::new(Duration::from_mins(5));
+        pulse.beat(10_000);
+        assert_eq!(pulse.round_ended_s(), None);
+        pulse.end_round(20_000);
+        pulse.beat(20_010);
+        assert_eq!(pulse.round_ended_s(), Some(20_000));
+        assert_eq!(pulse.late_s(20_020), None);
     }
 
     #[test]

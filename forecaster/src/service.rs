@@ -13,7 +13,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::{App as Service, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use headroom_openapi::operations::Operations;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tracing_actix_web::TracingLogger;
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
@@ -203,7 +203,7 @@ fn wire(settings: &Settings, parts: &Parts) -> Result<App, StartError> {
             Arc::clone(&gateway),
             settings.forecasting.histories_in_memory,
         ),
-        computing: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
+        computing: Turns::new(std::thread::available_parallelism().map_or(2, usize::from)),
         champions: Arc::clone(&champions),
         base: Arc::clone(&base),
         ledger: Arc::clone(&ledger),
@@ -356,7 +356,6 @@ fn rounds(app: &App, watch: Watch, interval: Duration) -> Rounds {
         fleet: Arc::clone(&app.fleet),
         gateway: Arc::clone(&app.gateway),
         watch: Arc::new(watch),
-        metrics: Arc::clone(&app.metrics),
         pulse: Arc::clone(&app.pulse),
         clock: Arc::clone(&app.clock),
         interval,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
     recent::{Recent, WHOLE_AFTER_S, WHOLE_AT_LATEST_S},
     target::Target,
     threshold::Crossing,
+    turns::Turns,
 };
 
 /// How far a forecast may be relied on.
@@ -164,7 +164,7 @@ pub struct Serving {
     /// Where history comes from.
     pub recent: Recent,
     /// Turns of those that compute.
-    pub computing: Semaphore,
+    pub computing: Turns,
     /// The models.
     pub champions: Arc<Champions>,
     /// What answers for a host without a model.
@@ -292,24 +292,22 @@ impl Serving {
         let newcomers: Vec<Target> = targets.iter().filter(is_new).cloned().collect();
         let peers = self.peers(&newcomers, issued_at_s).await;
         // As many compute at a time as the machine has cores: more would only take each other's time and memory.
-        let turn = self.computing.acquire().await.ok();
         let answers = {
             let (champion, host) = (champion.clone(), name.to_owned());
             let base = self.base.current();
-            tokio::task::spawn_blocking(move || match champion {
+            let work = move || match champion {
                 Some(champion) => {
                     let mut answers = champion.predict(&recent, steps);
                     cold_start::join(&host, &base, &recent, &peers, steps, &mut answers);
                     answers
                 }
                 None => cold_start::predict(&host, &base, &recent, &peers, steps),
-            })
-            .await
-            .map_err(|_| ServeError::ModelBroke {
+            };
+            let computed = self.computing.take_patiently(work).await;
+            computed.map_err(|_| ServeError::ModelBroke {
                 host: name.to_owned(),
             })?
         };
-        drop(turn);
         let set = self.ledger.thresholds(name)?;
         let (mut served, mut unserved) = (Vec::new(), Vec::new());
         for (target, answer) in targets.iter().zip(answers) {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The longest wait for a turn: whoever waits longer is better told.
 const WAIT: Duration = Duration::from_secs(10);
@@ -68,16 +68,38 @@ impl Turns {
             .await
             .map_err(|_| TurnError::Busy { wait: self.wait })?
             .map_err(|_| TurnError::Broke)?;
-        let computed = tokio::task::spawn_blocking(move || {
-            let computed = work();
-            drop(turn);
-            computed
-        });
-        tokio::time::timeout(self.work, computed)
+        tokio::time::timeout(self.work, computed(turn, work))
             .await
             .map_err(|_| TurnError::TooLong { limit: self.work })?
-            .map_err(|_| TurnError::Broke)
     }
+
+    /// Computes as [`Self::take`] does, however long it takes until the turn comes and the work is done: for work that is
+    /// short, and that everybody waits for.
+    ///
+    /// # Errors
+    ///
+    /// When the computation broke down.
+    pub async fn take_patiently<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TurnError> {
+        let turn = Arc::clone(&self.free).acquire_owned().await;
+        computed(turn.map_err(|_| TurnError::Broke)?, work).await
+    }
+}
+
+/// Computes on a thread that may. The turn ends with the work, not with whoever waits for it: a client that goes away takes
+/// nothing from the processor.
+async fn computed<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TurnError> {
+    let computed = tokio::task::spawn_blocking(move || {
+        let computed = work();
+        drop(turn);
+        computed
+    });
+    computed.await.map_err(|_| TurnError::Broke)
 }
 
 #[cfg(test)]
@@ -106,5 +128,28 @@ mod tests {
             ..turns
         };
         assert_eq!(patient.take(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn the_turn_of_a_client_that_goes_away_ends_with_its_work() {
+        let turns = Arc::new(Turns::new(1));
+        let (starts, started) = tokio::sync::oneshot::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let client = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                let work = move || {
+                    starts.send(()).expect("the test waits");
+                    ended.recv()
+                };
+                turns.take_patiently(work).await
+            }
+        });
+        started.await.expect("it begins");
+        client.abort();
+        assert!(client.await.expect_err("it has gone").is_cancelled());
+        assert_eq!(turns.free.available_permits(), 0);
+        end.send(()).expect("it waits");
+        assert_eq!(turns.take_patiently(|| 7).await, Ok(7));
     }
 }

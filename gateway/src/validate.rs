@@ -75,7 +75,7 @@ pub struct PointReport<'a> {
     #[schema(example = json!([["host", "web-1"]]))]
     pub tags: Vec<(&'a str, &'a str)>,
     /// Name, type and value of every field.
-    #[schema(value_type = Vec<Object>, example = json!([["usage_idle", "float", 92.5]]))]
+    #[schema(value_type = Vec<Vec<Value>>, example = json!([["usage_idle", "float", 92.5]]))]
     pub fields: Vec<(&'a str, &'static str, ReportedValue<'a>)>,
     /// The time in nanoseconds since 1970; null: the time of receipt.
     #[schema(example = 1_735_689_600_000_000_000_i64)]

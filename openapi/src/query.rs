@@ -58,7 +58,7 @@ pub struct ResultSeries {
     pub columns: Vec<String>,
     /// The rows, each as long as `columns`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<Vec<Object>>)]
+    #[schema(value_type = Vec<Vec<Value>>)]
     pub values: Vec<Vec<Value>>,
     /// More rows of this series follow in a later chunk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -19,6 +19,7 @@ use crate::{
         fleet::{self, Effort},
         synthetic,
     },
+    version::CODE_VERSION,
 };
 
 impl Progress for Shown {
@@ -90,10 +91,7 @@ pub fn pretrain(pretraining: &Pretraining) -> anyhow::Result<()> {
         ),
         ("model".to_owned(), pretraining.encoder.name().to_owned()),
         ("datasets".to_owned(), pretraining.datasets.join(",")),
-        (
-            "code_version".to_owned(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-        ),
+        ("code_version".to_owned(), CODE_VERSION.to_owned()),
     ]))?;
     fs::write(&pretraining.out, &bytes)
         .with_context(|| format!("cannot write {}", pretraining.out.display()))?;

@@ -17,7 +17,7 @@ use super::{
     RETRAIN_CRON, Raw, SEED, SHADOW_HOURS, STALE_AFTER_S, Secret, Settings, SettingsError,
     TRAIN_TIMEOUT_S, TRAIN_WORKERS, TrainingSettings, WebhookSettings, rules,
 };
-use crate::training::ExtraModel;
+use crate::{training::ExtraModel, version::CODE_VERSION};
 
 /// Retrains an LSTM per host and serves forecasts that carry their errors.
 ///
@@ -27,7 +27,7 @@ use crate::training::ExtraModel;
 #[derive(Parser)]
 #[command(
     name = "headroom-forecaster",
-    version,
+    version = CODE_VERSION,
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {

@@ -4,8 +4,10 @@
 //! somebody asked for, and that before the nightly round, so that a long round holds nobody up. A host that stands in
 //! two jobs has its turns one after the other, whatever the number of workers.
 
+mod entry;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     path::PathBuf,
     sync::Arc,
 };
@@ -14,9 +16,10 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::entry::Entry;
 use super::{
-    BaseWanted, Cause, HostProgress, HostState, Job, JobState,
-    kept::{self, KeptHost, KeptJob},
+    BaseProgress, BaseWanted, Cause, HostProgress, HostState, Job, JobState,
+    kept::{self, KeptJob},
 };
 use crate::{clock::Clock, fleet_base::HOSTS_MIN};
 
@@ -24,9 +27,6 @@ use crate::{clock::Clock, fleet_base::HOSTS_MIN};
 const QUEUE_MAX: usize = 16;
 /// Finished jobs that can still be looked at: three months of nights.
 const FINISHED_KEPT: usize = 100;
-
-/// A host whose training was under way so often when the service crashed is not tried again: it may be the reason.
-const STARTS_MAX: u32 = 2;
 
 /// Why a job was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,56 +75,6 @@ pub enum Step {
     Base(BaseWanted),
     /// A host is to be trained.
     Host(String),
-}
-
-struct Entry {
-    job: Job,
-    cancelled: CancellationToken,
-    /// The base that its hosts wait for; `None` when they need not, or no longer.
-    base: Option<BaseWanted>,
-    /// Its base is being fitted.
-    opens: bool,
-    /// How often the training of a host began, over restarts.
-    starts: BTreeMap<String, u32>,
-}
-
-impl Entry {
-    fn new(job: Job, base: Option<BaseWanted>) -> Self {
-        Self {
-            job,
-            cancelled: CancellationToken::new(),
-            base,
-            opens: false,
-            starts: BTreeMap::new(),
-        }
-    }
-
-    /// The next host whose turn may come: one that waits, and that no other job has under way.
-    fn next_host(&self, busy: &BTreeSet<String>) -> Option<usize> {
-        if self.job.state.is_final() || self.opens {
-            return None;
-        }
-        let may =
-            |host: &HostProgress| host.state == HostState::Waiting && !busy.contains(&host.host);
-        self.job.hosts.iter().position(may)
-    }
-
-    /// What is left of a job that has not ended.
-    fn kept(&self) -> Option<KeptJob> {
-        let is_left =
-            |host: &&HostProgress| !matches!(host.state, HostState::Done | HostState::Failed);
-        let hosts = self.job.hosts.iter().filter(is_left).map(|host| KeptHost {
-            host: host.host.clone(),
-            starts: self.starts.get(&host.host).copied().unwrap_or(0),
-        });
-        (!self.job.state.is_final()).then(|| KeptJob {
-            id: self.job.id.clone(),
-            cause: self.job.cause,
-            requested_at: self.job.requested_at,
-            base: self.base,
-            hosts: hosts.collect(),
-        })
-    }
 }
 
 /// What is written in the book.
@@ -183,7 +133,10 @@ impl Book {
     pub fn kept_in(mut self, file: PathBuf) -> Self {
         for kept in kept::read(&file) {
             tracing::info!(job = %kept.id, hosts = kept.hosts.len(), "a retrain goes on where the service ended");
-            self.pages.get_mut().entries.push_back(restored(kept));
+            self.pages
+                .get_mut()
+                .entries
+                .push_back(Entry::restored(kept));
         }
         self.file = Some(file);
         self
@@ -239,8 +192,9 @@ impl Book {
         }
         let id = format!("{:016x}", rand::random::<u64>());
         let base = (hosts.len() >= HOSTS_MIN).then_some(base);
-        let job = Job::new(id, cause, hosts, self.clock.now());
-        entries.push_back(Entry::new(job.clone(), base));
+        let entry = Entry::new(Job::new(id, cause, hosts, self.clock.now()), base);
+        let job = entry.job.clone();
+        entries.push_back(entry);
         self.keep(&entries);
         drop(entries);
         self.bell.notify_one();
@@ -400,6 +354,21 @@ impl Book {
         self.bell.notify_one();
     }
 
+    /// Changes what is known of the base of a running job; a job that has ended stays as it is.
+    pub fn note_base(&self, id: &str, change: impl FnOnce(&mut BaseProgress)) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.iter_mut().find(|entry| entry.job.id == id) else {
+            return;
+        };
+        if entry.job.state.is_final() {
+            return;
+        }
+        if let Some(base) = &mut entry.job.base {
+            change(base);
+        }
+        entry.job.sum_up(self.workers);
+    }
+
     /// Changes what is known of a host of a running job; a job that has ended stays as it is.
     pub fn note(&self, id: &str, host: &str, change: impl FnOnce(&mut HostProgress)) {
         let mut entries = self.entries();
@@ -454,38 +423,6 @@ impl Book {
         }
         self.keep(&entries);
     }
-}
-
-/// Makes a job of what was kept of it.
-fn restored(kept: KeptJob) -> Entry {
-    let mut hosts = kept.hosts;
-    hosts.sort_by_key(|host| host.starts);
-    let names = hosts.iter().map(|host| host.host.clone()).collect();
-    let job = Job::new(kept.id, kept.cause, names, kept.requested_at);
-    let mut entry = Entry::new(job, kept.base);
-    for (host, progress) in hosts.iter().zip(&mut entry.job.hosts) {
-        if host.starts >= STARTS_MAX {
-            progress.state = HostState::Failed;
-            progress.share_done = 1.0;
-            progress.error = Some(format!(
-                "its training was under way {} times when the service crashed or was killed; POST /api/v1/retrain tries it again",
-                host.starts
-            ));
-        }
-    }
-    if entry
-        .job
-        .hosts
-        .iter()
-        .all(|host| host.state == HostState::Failed)
-    {
-        entry.job.finish(JobState::Failed, kept.requested_at);
-    }
-    entry.starts = hosts
-        .into_iter()
-        .map(|host| (host.host, host.starts))
-        .collect();
-    entry
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
 //! Jobs on disk: what a restart goes on with. The file is replaced whole at every change, so that it is never torn.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{BaseWanted, Cause};
+use crate::registry::{RegistryError, files};
+
+/// Why jobs were not kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeepError {
+    /// They are no JSON.
+    #[error("they cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] RegistryError),
+}
 
 /// A job that has not ended.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,10 +57,6 @@ pub(super) fn read(file: &Path) -> Vec<KeptJob> {
 }
 
 /// Replaces what was kept.
-pub(super) fn write(file: &Path, jobs: &[KeptJob]) -> io::Result<()> {
-    let unfinished = file.with_extension("new");
-    let mut new = File::create(&unfinished)?;
-    new.write_all(&serde_json::to_vec(jobs)?)?;
-    new.sync_all()?;
-    fs::rename(&unfinished, file)
+pub(super) fn write(file: &Path, jobs: &[KeptJob]) -> Result<(), KeepError> {
+    Ok(files::replace(file, &serde_json::to_vec(jobs)?)?)
 }

@@ -14,6 +14,12 @@ use utoipa::ToSchema;
 
 pub use book::{Book, CancelError, Load, Step, SubmitError, Work};
 
+/// What a fit of the base takes, in trains of a host: measured as 5 for a fleet of 12 hosts, 21 for one of 100, of which
+/// every second was learned from.
+const BASE_TURNS_PER_HOST: f64 = 0.3;
+/// It takes no more, however large the fleet: its series are bounded.
+const BASE_TURNS_MAX: f64 = 25.0;
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +77,61 @@ pub enum BaseWanted {
     Any,
 }
 
+/// Where the base of a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseState {
+    /// Its turn has not come.
+    #[default]
+    Waiting,
+    /// The histories that it learns from are being read.
+    Reading,
+    /// It is being fitted.
+    Fitting,
+    /// It is new, and the job's hosts begin from it.
+    Done,
+    /// It stays as it was; the job's hosts begin from it all the same.
+    Kept,
+    /// The job was cancelled before it was done.
+    Cancelled,
+}
+
+impl BaseState {
+    fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Kept | Self::Cancelled)
+    }
+}
+
+/// The base of the fleet, which is seen to before the hosts of a job.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct BaseProgress {
+    /// Where it stands.
+    pub state: BaseState,
+    /// The share of its work that is done, from 0 to 1.
+    pub share_done: f64,
+    /// How long it has taken, in seconds; null where nothing was fitted yet.
+    pub seconds: Option<f64>,
+    /// Why it stays as it was, where it should have been fitted.
+    pub error: Option<String>,
+}
+
+impl BaseProgress {
+    /// How many trains of a host take as long as the fit, which keeps every worker waiting.
+    fn turns(&self, hosts: usize) -> f64 {
+        if self.state == BaseState::Kept && self.seconds.is_none() {
+            return 0.0;
+        }
+        (BASE_TURNS_PER_HOST * hosts as f64).min(BASE_TURNS_MAX)
+    }
+
+    /// How long the whole of it takes by what it has taken; unknown before the first pass of the fit.
+    fn whole_s(&self) -> Option<f64> {
+        let is_measured = matches!(self.state, BaseState::Fitting | BaseState::Done);
+        let seconds = self.seconds.filter(|_| is_measured)?;
+        (self.share_done > 0.0).then(|| seconds / self.share_done)
+    }
+}
+
 /// Where a host of a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -121,10 +182,12 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The share of its work that is done, from 0 to 1.
+    /// The share of its work that is done, from 0 to 1; the base's and its hosts'.
     pub share_done: f64,
-    /// Seconds until it is probably done; null before the first host is done.
+    /// Seconds until it is probably done; null before the first pass of the base or the first host is done.
     pub eta_s: Option<f64>,
+    /// The base of the fleet that its hosts wait for; null where they wait for none.
+    pub base: Option<BaseProgress>,
     /// Its hosts, in the order of their turns.
     pub hosts: Vec<HostProgress>,
 }
@@ -148,24 +211,45 @@ impl Job {
             finished_at: None,
             share_done: 0.0,
             eta_s: None,
+            base: None,
             hosts: hosts.into_iter().map(waiting).collect(),
         }
     }
 
-    /// Brings the job's own figures up to date with those of its hosts.
+    /// Brings the job's own figures up to date with those of its base and its hosts.
+    ///
+    /// The unit is the time of one host's train: hosts go through it side by side, one a worker, and the base before all.
     fn sum_up(&mut self, workers: usize) {
-        let hosts = self.hosts.len().max(1) as f64;
-        self.share_done = self.hosts.iter().map(|host| host.share_done).sum::<f64>() / hosts;
+        let hosts = self.hosts.len().max(1);
+        let side_by_side = workers.min(hosts) as f64;
+        let trained: f64 = self.hosts.iter().map(|host| host.share_done).sum();
+        let hosts_left = (hosts as f64 - trained) / side_by_side;
+        let base = self.base.as_ref();
+        let base_turns = base.map_or(0.0, |base| base.turns(hosts));
+        let base_done = base_turns * base.map_or(0.0, |base| base.share_done);
+        let whole = base_turns + hosts as f64 / side_by_side;
+        self.share_done = (base_done + trained / side_by_side) / whole;
         let taken: Vec<f64> = self.hosts.iter().filter_map(|host| host.seconds).collect();
-        let mean_s = taken.iter().sum::<f64>() / taken.len() as f64;
-        let left = hosts * (1.0 - self.share_done) / (workers as f64).min(hosts);
-        self.eta_s =
-            (self.state == JobState::Running && !taken.is_empty()).then_some(mean_s * left);
+        let turn_s = if taken.is_empty() {
+            base.and_then(BaseProgress::whole_s)
+                .map(|whole_s| whole_s / base_turns)
+        } else {
+            Some(taken.iter().sum::<f64>() / taken.len() as f64)
+        };
+        let left = base_turns - base_done + hosts_left;
+        self.eta_s = turn_s
+            .filter(|_| self.state == JobState::Running)
+            .map(|turn_s| turn_s * left);
     }
 
     fn finish(&mut self, state: JobState, now: DateTime<Utc>) {
         self.state = state;
         self.finished_at = Some(now);
+        if let Some(base) = &mut self.base
+            && !base.state.is_final()
+        {
+            base.state = BaseState::Cancelled;
+        }
         for host in &mut self.hosts {
             if matches!(
                 host.state,

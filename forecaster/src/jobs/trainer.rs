@@ -3,6 +3,8 @@
 //! Each train runs on a named thread of its own under `catch_unwind` and within a time-out. Whatever happens to it, the
 //! old model goes on serving, and the next host has its turn.
 
+mod opening;
+
 use std::{
     any::Any,
     collections::BTreeSet,
@@ -17,14 +19,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{BaseWanted, Book, HostState, Step, Work};
+use super::{Book, HostState, Step, Work};
 use crate::{
     champions::{Champions, Published, Shadow},
     clock::Clock,
     config::TrainingSettings,
-    discovery::Hosts,
     fleet::Fleet,
-    fleet_base::{FleetBase, HOSTS_MIN},
+    fleet_base::FleetBase,
     gateway::{Gateway, GatewayError},
     grid::STEP_S,
     history::{self, Span},
@@ -32,7 +33,7 @@ use crate::{
     metrics::Metrics,
     progress::{Event, Progress},
     registry::RegistryError,
-    training::{Budget, Recipe, TrainError, TrainRequest, fleet},
+    training::{Budget, Recipe, TrainError, TrainRequest},
 };
 
 /// How long a train that ran out of time, or was cancelled, may take to notice.
@@ -133,9 +134,7 @@ impl Trainer {
             let turn = async {
                 match &work.step {
                     Step::Base(wanted) => {
-                        if *wanted == BaseWanted::New || !self.base.is_of_fleet() {
-                            self.fit_base(&work).await;
-                        }
+                        self.open(&work, *wanted).await;
                         self.book.opened(&work.id);
                     }
                     Step::Host(host) => {
@@ -157,57 +156,6 @@ impl Trainer {
                     return;
                 }
             }
-        }
-    }
-
-    /// Fits the fleet's base over an even choice of all hosts, whichever the job names; whatever goes wrong, its hosts are
-    /// trained from the present one.
-    async fn fit_base(&self, work: &Work) {
-        let started = Instant::now();
-        let hosts = match self.known().await {
-            Ok(hosts) => hosts,
-            Err(error) => {
-                return tracing::warn!(%error, "the fleet's base stays as it was");
-            }
-        };
-        if hosts.len() < HOSTS_MIN {
-            return;
-        }
-        tracing::info!(job = %work.id, hosts = hosts.len(), "the fleet's base is fitted");
-        let mut requests = Vec::new();
-        let series: usize = hosts.values().map(|host| host.targets.len()).sum();
-        let stride = series.div_ceil(fleet::SERIES_MAX).max(1);
-        for host in hosts.keys().step_by(stride) {
-            match self.request(host).await {
-                Ok(request) => requests.push(request),
-                Err(error) => tracing::debug!(%host, %error, "host is not part of the base"),
-            }
-            if work.cancelled.is_cancelled() {
-                return;
-            }
-        }
-        let (hosts, cancelled) = (requests.len(), work.cancelled.child_token());
-        let fit = self
-            .base
-            .fit(requests, self.settings.seed, cancelled.clone());
-        let fitted = tokio::time::timeout(self.settings.timeout, fit).await;
-        cancelled.cancel();
-        let seconds = started.elapsed().as_secs_f64();
-        match fitted {
-            Ok(Ok(())) => tracing::info!(hosts, seconds, "the fleet's base is new"),
-            Ok(Err(error)) => tracing::warn!(%error, "the fleet's base stays as it was"),
-            Err(_) => tracing::warn!(
-                seconds,
-                "the fleet's base took too long and stays as it was"
-            ),
-        }
-    }
-
-    /// The hosts; looked for where a restart goes on with a job before anybody has.
-    async fn known(&self) -> Result<Arc<Hosts>, GatewayError> {
-        match self.fleet.known() {
-            Some(hosts) => Ok(hosts),
-            None => self.fleet.refresh().await,
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), RegistryError> {
 }
 
 /// Replaces a file: readers see the old content or the new, never a part.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), RegistryError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), RegistryError> {
     let folder = path.parent().expect("a file lies in a folder");
     let unfinished = folder.join(format!("{UNFINISHED}pointer"));
     write(&unfinished, content)?;

@@ -25,7 +25,7 @@
 
 mod alias;
 mod error;
-mod files;
+pub(crate) mod files;
 mod name;
 mod trainings;
 mod trial;

@@ -33,7 +33,7 @@ pub struct ChampionRequest {
         (status = 200, description = "The version, which serves now", body = ModelAnswer, example = json!({
             "host": "web-1", "version": "000002", "alias": "champion", "trained_at": "2026-11-20T03:30:04Z",
             "data_from": "2026-10-23T03:30:00Z", "data_until": "2026-11-20T03:30:00Z", "step_s": 300, "seed": 1,
-            "code_version": "0.1.0", "base_sha256": null, "targets": [], "refused": [], "gate": null, "trial": null
+            "code_version": "0.1.0+735fbe6a1c2d", "base_sha256": null, "targets": [], "refused": [], "gate": null, "trial": null
         })),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),

@@ -116,13 +116,13 @@ fn gateway(app: &App) -> Check {
 
 fn rounds(app: &App) -> Check {
     let now_s = app.clock.now_s();
-    let (status, message) = match (app.pulse.late_s(now_s), app.metrics.last_round.get()) {
+    let (status, message) = match (app.pulse.late_s(now_s), app.pulse.round_ended_s()) {
         (Some(late_s), _) => (
             Status::Fail,
             format!("no host was forecast for {late_s} s; the log says why"),
         ),
-        (None, 0) => (Status::Pass, "the first round has not ended yet".to_owned()),
-        (None, ended_s) => (
+        (None, None) => (Status::Pass, "the first round has not ended yet".to_owned()),
+        (None, Some(ended_s)) => (
             Status::Pass,
             format!(
                 "the last round over all hosts ended {} s ago",

@@ -31,6 +31,8 @@ pub struct HostAnswer {
     pub targets: Vec<TargetAnswer>,
     /// How many further targets are left out, since there are too many.
     pub targets_left_out: usize,
+    /// Their names.
+    pub left_out: Vec<String>,
     /// The model that serves; null before the first train.
     pub model: Option<HostModelAnswer>,
 }
@@ -70,11 +72,12 @@ pub struct HostModelAnswer {
                     {"metric": "cpu.usage", "kind": "percent", "unit": "%"},
                     {"metric": "disk.used_percent{path=/}", "kind": "percent", "unit": "%"}
                 ],
-                "targets_left_out": 0,
+                "targets_left_out": 0, "left_out": [],
                 "model": {"version": "000003", "trained_at": "2026-11-21T03:30:04Z"}
             }]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away and no host is known yet", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -143,7 +146,8 @@ fn answer(app: &App, name: &str, host: &Host) -> HostAnswer {
         last_seen_at: instant(host.last_seen_s),
         staleness_s: (app.clock.now_s() - host.last_seen_s).max(0),
         targets: targets.collect(),
-        targets_left_out: host.left_out,
+        targets_left_out: host.left_out.len(),
+        left_out: host.left_out.iter().cloned().collect(),
         model: app.champions.of(name).map(|champion| HostModelAnswer {
             version: champion.version.clone(),
             trained_at: instant(champion.manifest().trained_at_s),

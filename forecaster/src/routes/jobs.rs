@@ -29,7 +29,7 @@ pub struct JobsAnswer {
             "jobs": [{
                 "id": "9f86d081884c7d65", "state": "done", "cause": "schedule", "requested_at": "2026-11-21T03:30:00Z",
                 "started_at": "2026-11-21T03:30:00Z", "finished_at": "2026-11-21T03:30:09Z", "share_done": 1.0,
-                "eta_s": null,
+                "eta_s": null, "base": null,
                 "hosts": [{"host": "web-1", "state": "done", "share_done": 1.0, "seconds": 8.6,
                     "outcome": "version 000003 serves", "error": null}]
             }]
@@ -46,7 +46,7 @@ pub(crate) async fn list(app: web::Data<App>) -> web::Json<JobsAnswer> {
 
 /// Show a job
 ///
-/// How far each of its hosts is, and when it is probably done.
+/// How far the base and each of its hosts are, and when it is probably done.
 #[utoipa::path(
     tag = "jobs",
     operation_id = "getJob",
@@ -54,7 +54,7 @@ pub(crate) async fn list(app: web::Data<App>) -> web::Json<JobsAnswer> {
     responses(
         (status = 200, description = "The job", body = Job, example = json!({
             "id": "9f86d081884c7d65", "state": "running", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
-            "started_at": "2026-11-21T12:00:14Z", "finished_at": null, "share_done": 0.7, "eta_s": 5.1,
+            "started_at": "2026-11-21T12:00:14Z", "finished_at": null, "share_done": 0.7, "eta_s": 5.1, "base": null,
             "hosts": [
                 {"host": "db-1", "state": "done", "share_done": 1.0, "seconds": 8.5, "outcome": "version 000003 serves", "error": null},
                 {"host": "web-1", "state": "training", "share_done": 0.4, "seconds": null, "outcome": null, "error": null}
@@ -88,7 +88,7 @@ pub(crate) async fn get(
         (status = 200, description = "The job, cancelled", body = Job, example = json!({
             "id": "9f86d081884c7d65", "state": "cancelled", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
             "started_at": "2026-11-21T12:00:14Z", "finished_at": "2026-11-21T12:00:20Z", "share_done": 0.4,
-            "eta_s": null,
+            "eta_s": null, "base": null,
             "hosts": [{"host": "web-1", "state": "cancelled", "share_done": 0.4, "seconds": null, "outcome": null, "error": null}]
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),

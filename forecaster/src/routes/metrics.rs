@@ -33,6 +33,7 @@ fn fleet_state(app: &App) -> FleetState {
     let champions = app.champions.all();
     FleetState {
         is_gateway_up: app.gateway.is_answering(),
+        round_ended_s: app.pulse.round_ended_s(),
         trains_waiting: load.waiting,
         trains_running: load.training,
         on_trial: app.champions.contests().len(),

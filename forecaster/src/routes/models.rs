@@ -55,7 +55,7 @@ pub struct ModelAnswer {
     pub step_s: u32,
     /// The seed of everything random.
     pub seed: u64,
-    /// The version of the program that trained it.
+    /// The version of the program that trained it, and its commit where the build knew it.
     pub code_version: String,
     /// The SHA-256 of the base that its network began from; null where it began from random weights.
     pub base_sha256: Option<String>,
@@ -124,7 +124,7 @@ pub struct TargetModelAnswer {
             "models": [{
                 "host": "web-1", "version": "000003", "alias": "champion", "trained_at": "2026-11-21T03:30:04Z",
                 "data_from": "2026-10-24T03:30:00Z", "data_until": "2026-11-21T03:30:00Z", "step_s": 300, "seed": 1,
-                "code_version": "0.1.0",
+                "code_version": "0.1.0+735fbe6a1c2d",
                 "base_sha256": "9f2c1f0d6f5a4f3a8f0e5b6b7c1f2d3e4a5b6c7d8e9f00112233445566778899",
                 "targets": [{
                     "metric": "cpu.usage", "kind": "percent", "unit": "%", "serves": "lstm", "fallback_reason": null,

@@ -37,7 +37,7 @@ pub struct RetrainRequest {
     responses(
         (status = 202, description = "The job, which waits for its turn", body = Job, headers(("Location" = String, description = "The job's path")), example = json!({
             "id": "9f86d081884c7d65", "state": "queued", "cause": "request", "requested_at": "2026-11-21T12:00:14Z",
-            "started_at": null, "finished_at": null, "share_done": 0.0, "eta_s": null,
+            "started_at": null, "finished_at": null, "share_done": 0.0, "eta_s": null, "base": null,
             "hosts": [{"host": "web-1", "state": "waiting", "share_done": 0.0, "seconds": null, "outcome": null, "error": null}]
         })),
         (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
@@ -46,6 +46,7 @@ pub struct RetrainRequest {
         (status = 404, description = "A host is unknown", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No host is known yet", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many jobs wait already", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away", body = Problem, content_type = "application/problem+json"),
     )
 )]

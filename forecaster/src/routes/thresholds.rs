@@ -79,6 +79,7 @@ pub struct ThresholdRequest {
         })),
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The host is unknown", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away and no host is known yet", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -117,6 +118,7 @@ pub(crate) async fn of_host(
         (status = 401, description = "No known token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope write", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "The host or a target is unknown", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The gateway refuses the token or a statement", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The gateway is away and no host is known yet", body = Problem, content_type = "application/problem+json"),
     )
 )]

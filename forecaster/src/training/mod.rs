@@ -49,6 +49,7 @@ use crate::{
     progress::{Event, Progress},
     statistical::Past,
     target::Target,
+    version::CODE_VERSION,
 };
 
 /// What is to be trained.
@@ -227,7 +228,7 @@ pub fn train_host(
         data_until_s: until_s,
         step_s,
         seed: request.seed,
-        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        code_version: CODE_VERSION.to_owned(),
         base_sha256: begins_from_base.then(|| request.base.sha256()),
         network: own.map(|own| entries.remove(own)),
         extra_networks: entries,

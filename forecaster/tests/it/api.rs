@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{FakeGateway, HostSpec, Setup};
+use crate::support::{FakeGateway, HostSpec, NOW_S, Readings, Setup};
 
 async fn world() -> FakeGateway {
     FakeGateway::start(&[
@@ -24,6 +24,40 @@ async fn world() -> FakeGateway {
         ),
     ])
     .await
+}
+
+#[tokio::test]
+async fn a_host_with_more_targets_than_are_forecast_names_the_others_and_reads_none_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = FakeGateway::start(&[("db-1", HostSpec::default())]).await;
+    for disk in 0..100 {
+        let tags = [("host", "db-1"), ("path", &*format!("/data/{disk:02}"))];
+        let values = [(NOW_S - 300, 40.0)];
+        gateway.send(Readings::new(["disk", "used_percent"], &tags, values));
+    }
+    let app = Setup::new(folder.path(), &gateway).start();
+    let host = app.ok("/api/v1/hosts").await["hosts"][0].clone();
+    let metrics = host["targets"].as_array().expect("a list");
+    // Processor, root and a hundred disks, in the order of the rules.
+    assert_eq!(metrics.len(), 64);
+    assert_eq!(host["targets_left_out"], 38);
+    let left_out = host["left_out"].as_array().expect("a list");
+    assert_eq!(left_out.len(), 38);
+    assert_eq!(left_out[37], "disk.used_percent{path=/data/99}");
+
+    app.ok("/api/v1/hosts/db-1/forecasts").await;
+    let asked = gateway.asked().await;
+    let of_history = |statement: &&String| {
+        statement.starts_with("SELECT mean(\"used_percent\")")
+            && statement.contains("\"host\" = 'db-1'")
+    };
+    let history: Vec<_> = asked.iter().filter(of_history).collect();
+    assert!(!history.is_empty(), "{asked:?}");
+    for statement in history {
+        assert!(statement.contains("'/data/00'"), "{statement}");
+        assert!(!statement.contains("'/data/99'"), "{statement}");
+    }
+    app.stop().await;
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use std::{
     net::TcpListener,
+    path::Path,
     process::{Command, Output},
 };
+
+use headroom_forecaster::version::CODE_VERSION;
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
@@ -21,6 +24,25 @@ fn refused(variables: &[(&str, &str)]) -> String {
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!(said.lines().count(), 1, "{said}");
     said
+}
+
+#[test]
+fn the_version_names_the_commit_that_was_built() {
+    let output = run(&["--version"], &[]);
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(said, format!("headroom-forecaster {CODE_VERSION}\n"));
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let is_told = option_env!("HEADROOM_BUILD_COMMIT").is_some_and(|told| !told.is_empty());
+    if is_told || !Path::new(root).join(".git").exists() {
+        return;
+    }
+    let git = Command::new("git")
+        .args(["-C", root, "rev-parse", "HEAD"])
+        .output();
+    let Ok(git) = git else { return };
+    let head = String::from_utf8(git.stdout).expect("text");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(CODE_VERSION, format!("{version}+{}", &head[..12]));
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Training a host and serving it, without a service around.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use headroom_forecaster::{
     ensemble::Standings,
+    fleet_base::FleetBase,
     forecast::{PredictError, predict, predict_by},
     host_model::HostModel,
-    model_kind::ModelKind,
+    model::{Base, Shape},
+    model_kind::{EncoderKind, ModelKind},
     progress::{Event, Progress},
     quantile::{HORIZON_STEPS, LEVELS, QuantilePath},
+    registry::Registry,
     target::Kind,
-    training::{Budget, TrainError, TrainRequest, train_host},
+    training::{Budget, TrainError, TrainRequest, fleet::PASSES, train_host},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +56,26 @@ fn the_network_learns_what_seasonal_naive_cannot_know() {
     assert!((lstm.baseline_mae - day.mae).abs() < 1e-12);
     assert!(lstm.mase.is_some_and(|mase| mase > 0.0 && mase < 1.0));
     assert!(lstm.coverage80 > 0.6 && lstm.coverage95 > lstm.coverage80);
+}
+
+#[tokio::test]
+async fn a_base_tells_how_far_it_is_over_all_its_kinds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::open(folder.path()).expect("a registry");
+    let (mut request, tcn) = (host(6), Shape::of(EncoderKind::Tcn));
+    request.targets.truncate(1);
+    let extra = Base::untaught(tcn, 1).expect("weights");
+    let base = FleetBase::load(registry, Arc::clone(&request.base), vec![Arc::new(extra)]);
+    let shares: Arc<Mutex<Vec<f64>>> = Arc::default();
+    let heard = Arc::clone(&shares);
+    let told = move |share| heard.lock().expect("nobody panicked").push(share);
+    base.fit(vec![request], 1, told, CancellationToken::new())
+        .await
+        .expect("fitted");
+    let shares = shares.lock().expect("nobody panicked");
+    assert_eq!(shares.len(), 2 * PASSES);
+    assert!(shares.is_sorted(), "{shares:?}");
+    assert_eq!((shares[PASSES - 1], shares[2 * PASSES - 1]), (0.5, 1.0));
 }
 
 #[test]

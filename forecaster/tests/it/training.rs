@@ -8,6 +8,7 @@ use std::sync::{
 use headroom_forecaster::{
     model::Base,
     training::{TrainError, train_host},
+    version::CODE_VERSION,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ async fn a_trained_host_is_served_by_its_model_also_after_a_restart() {
         (&model["host"], &model["alias"]),
         (&json!("db-1"), &json!("champion"))
     );
+    assert_eq!(model["code_version"], CODE_VERSION);
     let scores = &model["targets"][0]["scores"]["seasonal_naive_day"];
     for figure in ["mae", "rmse", "mase", "crps", "coverage80", "baseline_mae"] {
         assert!(scores[figure].is_number(), "{figure}: {scores}");
@@ -290,13 +292,22 @@ async fn the_fleets_base_is_of_all_hosts_and_stays_when_a_few_are_retrained() {
     let file = folder.path().join("registry/base.safetensors");
     let job = app.retrained(&names[..4]).await;
     assert_eq!(job["state"], "done");
+    assert_eq!(
+        (&job["base"]["state"], &job["base"]["error"]),
+        (&json!("done"), &Value::Null)
+    );
+    assert!(job["base"]["seconds"].is_number(), "{}", job["base"]);
     let bytes = std::fs::read(&file).expect("a base");
     let base = Base::from_bytes(&bytes).expect("a base");
     // The first one is of all hosts too; each has two targets, cpu.usage and a disk.
     assert_eq!(base.shape().series, 2 * names.len());
 
     std::fs::remove_file(&file).expect("removed");
-    assert_eq!(app.retrained(&names[1..]).await["state"], "done");
+    let job = app.retrained(&names[1..]).await;
+    assert_eq!(
+        (&job["state"], &job["base"]["state"]),
+        (&json!("done"), &json!("kept"))
+    );
     assert!(!file.exists(), "a few hosts made a base");
     let job = app.retrained_all().await;
     assert_eq!(job["state"], "done");

@@ -1,7 +1,7 @@
 //! Turns, restarts and bounds of the book.
 
-use super::*;
-use crate::clock::SystemClock;
+use super::{entry::STARTS_MAX, *};
+use crate::{clock::SystemClock, jobs::BaseState};
 
 fn book() -> Book {
     Book::new(Arc::new(SystemClock))
@@ -128,6 +128,72 @@ async fn the_hosts_of_a_large_job_wait_for_its_base() {
     assert!(book.take().is_none());
     book.opened(&job.id);
     assert_eq!(book.next().await.step, Step::Host("a".to_owned()));
+}
+
+#[tokio::test]
+async fn the_base_is_a_part_of_the_jobs_share_and_measures_the_time_left() {
+    let book = book().with_workers(2);
+    let job = book
+        .submit_all(hosts(&["a", "b", "c", "d"]), Cause::Request)
+        .expect("taken");
+    assert_eq!(
+        job.base.expect("it waits for one").state,
+        BaseState::Waiting
+    );
+    let work = book.next().await;
+    let shown = || book.get(&job.id).expect("known");
+    book.note_base(&work.id, |base| {
+        base.state = BaseState::Reading;
+        base.share_done = 0.05;
+        base.seconds = Some(1.0);
+    });
+    // Nothing is known yet of how long a fit takes.
+    assert_eq!(shown().eta_s, None);
+    book.note_base(&work.id, |base| {
+        base.state = BaseState::Fitting;
+        base.share_done = 0.5;
+        base.seconds = Some(6.0);
+    });
+    // It takes 1.2 trains of a host, 12 seconds; two rows of two trains, of 10 seconds each, follow.
+    let running = shown();
+    assert!((running.share_done - 0.6 / 3.2).abs() < 1e-9, "{running:?}");
+    let eta_s = running.eta_s.expect("a pass was measured");
+    assert!((eta_s - (6.0 + 20.0)).abs() < 1e-9, "{eta_s}");
+    book.note_base(&work.id, |base| {
+        base.state = BaseState::Done;
+        base.share_done = 1.0;
+        base.seconds = Some(12.0);
+    });
+    book.opened(&work.id);
+    let work = book.next().await;
+    book.note(&work.id, "a", |host| {
+        host.state = HostState::Done;
+        host.share_done = 1.0;
+        host.seconds = Some(4.0);
+    });
+    // Trains are measured now: three are left, two at a time.
+    let running = shown();
+    assert!((running.share_done - 1.7 / 3.2).abs() < 1e-9, "{running:?}");
+    assert_eq!(running.eta_s, Some(6.0));
+}
+
+#[tokio::test]
+async fn a_base_that_needs_no_fit_is_no_part_of_the_share_and_ends_with_its_job() {
+    let book = book();
+    let names = hosts(&["a", "b", "c", "d"]);
+    let job = book.submit(names.clone(), Cause::Request).expect("taken");
+    let work = book.next().await;
+    book.note_base(&work.id, |base| {
+        base.state = BaseState::Kept;
+        base.share_done = 1.0;
+    });
+    assert!(book.get(&job.id).expect("known").share_done.abs() < 1e-9);
+    book.cancel(&job.id).expect("cancelled");
+
+    let job = book.submit(names, Cause::Request).expect("taken");
+    book.next().await;
+    let cancelled = book.cancel(&job.id).expect("cancelled");
+    assert_eq!(cancelled.base.expect("a base").state, BaseState::Cancelled);
 }
 
 #[tokio::test]

@@ -62,9 +62,8 @@ impl Readings {
             } else if let Some(bound) = condition.strip_prefix("time < ") {
                 until_s = seconds(bound);
             } else {
-                let (key, value) = condition.split_once(" = ").expect("a condition");
-                let own = self.tags.get(key.trim_matches('"'))?;
-                if own != value.trim_matches('\'') {
+                let any_of = condition.trim_matches(['(', ')']);
+                if !any_of.split(" OR ").any(|tag| self.has(tag)) {
                     return None;
                 }
             }
@@ -108,6 +107,12 @@ impl Readings {
             json!({"name": self.measurement, "tags": tags,
                    "columns": ["time", function.unwrap_or(self.field)], "values": rows})
         })
+    }
+
+    fn has(&self, tag: &str) -> bool {
+        let (key, value) = tag.split_once(" = ").expect("a condition");
+        let own = self.tags.get(key.trim_matches('"'));
+        own.is_some_and(|own| own == value.trim_matches('\''))
     }
 }
 
