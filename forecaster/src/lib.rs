@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod metrics;
 pub mod progress;
+pub mod turns;
 pub mod version;
 
 pub mod target;
@@ -77,8 +78,6 @@ pub mod rounds;
 pub mod scheduler;
 
 pub mod evaluation;
-
-pub mod turns;
 
 pub mod error;
 
