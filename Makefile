@@ -28,7 +28,7 @@ demo: build ## six simulated hosts, from history to forecasts; DEMO_EXIT=1 ends 
 
 .PHONY: test
 test: libtorch ## run every test of both services
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: crash
 crash: libtorch ## kill -9 the gateway under load and look for every acked line; ROUNDS=20

@@ -1,15 +1,17 @@
 //! Interval widening: how far the quantiles of a band must be drawn apart, or together, to hold what they promise.
 //!
-//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per hour of the horizon: at
+//! Conformalised quantile regression (Romano et al. 2019), in its scaled form and per step of the horizon: at
 //! windows that were not learned from and come before every origin that is scored, each value's distance from the
 //! median is measured in units of the half-interval on its side. The share of values that an interval promises to
 //! hold is the quantile of those distances at which it would have held them, and the factor by which it is drawn.
+//! The distances of an hour's steps are taken together; a step's factor lies on the line between those of the hours'
+//! middles, and before the first and behind the last middle is theirs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantile::{HORIZON_STEPS, LEVELS, MEDIAN, interpolated};
 
-/// The steps that share a factor: an hour.
+/// The steps whose distances are taken together: an hour.
 const BAND_STEPS: usize = 12;
 
 const BANDS: usize = HORIZON_STEPS / BAND_STEPS;
@@ -59,10 +61,17 @@ impl Widening {
     /// Returns the factor of a step and level; the median's is 1.
     pub(crate) fn factor(&self, step: usize, level: usize) -> f32 {
         let interval = level.min(LEVELS.len() - 1 - level);
-        let band = self.0.get(step / BAND_STEPS).or(self.0.last());
-        band.and_then(|band| band.get(interval))
-            .copied()
-            .unwrap_or(1.0)
+        let of_band = |band: usize| {
+            let band = self.0.get(band).or(self.0.last());
+            band.and_then(|band| band.get(interval))
+                .copied()
+                .unwrap_or(1.0)
+        };
+        // Counted in bands from the middle of the first.
+        let at = (step as f32 + 0.5) / BAND_STEPS as f32 - 0.5;
+        let before = at.max(0.0) as usize;
+        let share = (at - before as f32).max(0.0);
+        of_band(before) + share * (of_band(before + 1) - of_band(before))
     }
 
     /// Returns one factor a step and level `[HORIZON_STEPS, LEVELS]`, row-major.
@@ -117,6 +126,24 @@ mod tests {
         for factor in fitted(1.0).0.iter().flatten() {
             assert!((factor - 1.0).abs() < 0.12, "{factor}");
         }
+    }
+
+    #[test]
+    fn each_step_has_its_own_factor_on_the_line_between_the_hours_middles() {
+        let bands = (0..BANDS).map(|band| [1.0 + band as f32; MEDIAN]);
+        let widening = Widening(bands.collect());
+        for (step, factor) in [
+            (0, 1.0),
+            (5, 1.0),
+            (6, 1.0 + 0.5 / 12.0),
+            (11, 1.0 + 5.5 / 12.0),
+            (12, 1.0 + 6.5 / 12.0),
+            (HORIZON_STEPS - 1, BANDS as f32),
+        ] {
+            let found = widening.factor(step, 0);
+            assert!((found - factor).abs() < 1e-6, "{step}: {found}");
+        }
+        assert!((widening.factor(40, MEDIAN) - 1.0).abs() < f32::EPSILON);
     }
 
     #[test]

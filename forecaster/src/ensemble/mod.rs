@@ -3,7 +3,7 @@
 //! 1. The [`members`](Paths) answer at origins behind what they were fitted on, each a [`Sitting`].
 //! 2. Their weights are those with which the pool's CRPS was least there, drawn towards weights that hold for many hosts
 //!    (`weights`).
-//! 3. The pool (`pool`) is wider than its members where they disagree; conformal factors for each hour draw it to what
+//! 3. The pool (`pool`) is wider than its members where they disagree; conformal factors for each step draw it to what
 //!    it promises ([`Widening`]).
 //! 4. At an answer the members are first asked what they would have said four hours ago. Those that were right gain weight,
 //!    and all intervals grow or shrink with the share of values that fell outside: so the ensemble follows a series that

@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     for _ in 0..before {
         assert!(scanner.next_line().is_some());
     }
-    let mut resumed = Scanner::resume(text, precision, scanner.place());
+    let mut resumed = Scanner::resume(text, precision, scanner.checkpoint());
     for line in &lines[before..] {
         let again = resumed
             .next_line()
