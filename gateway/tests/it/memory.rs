@@ -1,5 +1,7 @@
 //! The bound on points in memory: nobody's are lost at it, neither by pushes nor by a long journal.
 
+use std::path::Path;
+
 use headroom_gateway::{
     app::open_data,
     commands,
@@ -128,19 +130,23 @@ async fn a_push_to_a_new_database_does_not_wait_for_a_seal() {
     app.stop().await;
 }
 
-#[tokio::test]
-async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
-    init();
-    let dir = tempfile::tempdir().expect("a folder");
+/// Pushes lines to a gateway that is killed before it seals them.
+async fn leave_in_journal(dir: &Path, lines: usize) {
     let client = Client::new();
-    let lines = 20;
-    let gateway = process::start(&mut process::program(), dir.path()).await;
+    let gateway = process::start(&mut process::program(), dir).await;
     for number in 0..lines {
         let push = client.post(format!("{}/write?db=telegraf", gateway.base));
         let answer = push.body(line(number)).send().await.expect("an answer");
         assert_eq!(answer.status(), 204);
     }
-    drop(gateway);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
+    init();
+    let dir = tempfile::tempdir().expect("a folder");
+    let lines = 20;
+    leave_in_journal(dir.path(), lines).await;
 
     let mut small = process::program();
     small.args(["--store-memory-max-bytes", "1MiB"]);
@@ -164,15 +170,8 @@ async fn a_journal_that_is_longer_than_memory_is_sealed_while_it_is_read() {
 async fn a_data_folder_whose_journal_is_longer_than_memory_is_exported_whole() {
     init();
     let dir = tempfile::tempdir().expect("a folder");
-    let client = Client::new();
     let lines = 20;
-    let gateway = process::start(&mut process::program(), dir.path()).await;
-    for number in 0..lines {
-        let push = client.post(format!("{}/write?db=telegraf", gateway.base));
-        let answer = push.body(line(number)).send().await.expect("an answer");
-        assert_eq!(answer.status(), 204);
-    }
-    drop(gateway);
+    leave_in_journal(dir.path(), lines).await;
 
     let small = StoreOptions {
         memory_max_bytes: MEMORY_MAX_BYTES as usize,
