@@ -115,7 +115,11 @@ impl View {
         let read = |(number, mut parts): (&u32, Parts)| {
             let field_type = parts.recent.values.field_type();
             let span = parts.keep_edge(wanted.edge, whole);
-            let alone = parts.take_alone(resolution, whole.0, whole.1);
+            let alone = match wanted.edge {
+                // Cells do not say what came first.
+                Some(Edge::First) => Vec::new(),
+                _ => parts.take_alone(resolution, whole.0, whole.1),
+            };
             if parts.points() > wanted.points_max {
                 return Ok(None);
             }

@@ -1,8 +1,9 @@
 //! Merges small chunks into larger ones, which compress better and are read faster.
 //!
 //! The newest chunks of a column are merged once they hold at least three times as many points as the oldest of them:
-//! each point is written about log₃(8192 / points of a seal) times. The merged chunk takes the number of the last one,
-//! so that it stays behind all that came before it: the last write still wins.
+//! each point is written about log₃(8192 / points of a seal) times. The merged chunk is added as a seal's would be: it
+//! stands behind all that came before it, so that the last write still wins, and the file's pages are filled one after
+//! the other. Changed in its place, it would have them split, and half empty.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use super::{
 /// Chunks that are merged at the least.
 const MERGED_MIN: usize = 4;
 /// How much more than the oldest of the chunks all of them must hold.
-const GROWTH: usize = 3;
+pub(super) const GROWTH: usize = 3;
 /// What a merged chunk takes at most. Numbers take half of it; large texts are not worth the work.
 const MERGED_BYTES_MAX: u32 = 256 << 10;
 /// Columns that are merged together.
@@ -47,13 +48,15 @@ fn worth_merging(chunks: &[ChunkMeta]) -> Option<&[ChunkMeta]> {
 /// Chunks of a column to be merged, oldest first.
 struct Merge {
     address: Address,
+    series_id: i64,
+    column_id: i64,
     chunks: Vec<ChunkMeta>,
     cutoff_ns: i64,
 }
 
 /// Chunks that became one; none where retention has taken all points.
 struct Merged<'a> {
-    address: &'a Address,
+    merge: &'a Merge,
     chunks: &'a [ChunkMeta],
     new: Option<NewChunk>,
 }
@@ -113,7 +116,8 @@ impl Store {
         let state = self.0.state.read();
         let mut policies = state.iter().flat_map(|database| &database.policies);
         let policy = policies.find(|policy| policy.id == policy_id)?;
-        let series = &policy.measurements.get(name)?.series;
+        let measurement = policy.measurements.get(name)?;
+        let series = &measurement.series;
         if from >= series.end() {
             return None;
         }
@@ -121,18 +125,26 @@ impl Store {
         let mut merges = Vec::new();
         for (number, series) in series.within(from..next) {
             for (column, chunks) in series.each_chunks() {
-                if let Some(chunks) = worth_merging(chunks) {
-                    merges.push(Merge {
-                        address: Address {
-                            policy_id,
-                            measurement: Arc::clone(name),
-                            series: number,
-                            column,
-                        },
-                        chunks: chunks.to_vec(),
-                        cutoff_ns: policy.cutoff_ns,
-                    });
-                }
+                let Some(chunks) = worth_merging(chunks) else {
+                    continue;
+                };
+                // What has chunks on disk is there itself.
+                let column_id = measurement.columns[column as usize].id;
+                let (Some(series_id), Some(column_id)) = (series.id, column_id) else {
+                    continue;
+                };
+                merges.push(Merge {
+                    address: Address {
+                        policy_id,
+                        measurement: Arc::clone(name),
+                        series: number,
+                        column,
+                    },
+                    series_id,
+                    column_id,
+                    chunks: chunks.to_vec(),
+                    cutoff_ns: policy.cutoff_ns,
+                });
             }
         }
         Some((merges, next))
@@ -143,39 +155,34 @@ impl Store {
         let mut made: Vec<Merged<'_>> = Vec::with_capacity(merges.len());
         for merge in merges {
             let (chunks, column) = self.read_newest(merge)?;
-            if let (MERGED_MIN.., Some(last)) = (chunks.len(), chunks.last()) {
-                let new = packing.encode_with_meta(&column, last.id)?;
-                made.push(Merged {
-                    address: &merge.address,
-                    chunks,
-                    new,
-                });
+            if chunks.len() >= MERGED_MIN {
+                let new = packing.encode_with_meta(&column, 0)?;
+                made.push(Merged { merge, chunks, new });
             }
         }
         let mut gone = 0;
         self.0.disk.write_each(
             &made,
-            |transaction, Merged { chunks, new, .. }| {
-                let kept = new.as_ref().map(|new| new.meta.id);
-                for chunk in chunks.iter().filter(|chunk| Some(chunk.id) != kept) {
+            |transaction, Merged { merge, chunks, new }| {
+                for chunk in *chunks {
                     rows::drop_chunk(transaction, chunk.id)?;
                 }
-                if let Some(new) = new {
-                    rows::change_chunk(transaction, new)?;
-                }
-                Ok(())
+                let Some(new) = new else {
+                    return Ok(None);
+                };
+                let id = rows::add_chunk(transaction, merge.series_id, merge.column_id, new)?;
+                Ok(Some(ChunkMeta { id, ..new.meta }))
             },
-            |written, _| {
+            |written, metas| {
                 let mut state = self.0.state.write();
-                for merged in written {
-                    let Some(chunks) = chunks_mut(&mut state, merged.address) else {
+                for (merged, new) in written.iter().zip(metas) {
+                    let Some(chunks) = chunks_mut(&mut state, &merged.merge.address) else {
                         continue;
                     };
                     let at = chunks
                         .iter()
                         .position(|chunk| chunk.id == merged.chunks[0].id);
                     if let Some(at) = at {
-                        let new = merged.new.as_ref().map(|new| new.meta);
                         gone += merged.chunks.len() - usize::from(new.is_some());
                         chunks.splice(at..at + merged.chunks.len(), new);
                     }

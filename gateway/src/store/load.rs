@@ -167,8 +167,7 @@ fn load_chunks(
     series: &Indices,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare(
-        "SELECT c.id, series_id, column_id, first, last, points, size_bytes, coalesce(r.resolutions, 0) \
-         FROM chunks c LEFT JOIN rollups r ON r.id = c.id ORDER BY c.id",
+        "SELECT id, series_id, column_id, first, last, points, size_bytes, resolutions FROM chunks ORDER BY id",
     )?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

@@ -100,8 +100,8 @@ const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
 /// The memory of a slice's rows.
 const SEAL_SLICE_BYTES_DEFAULT: usize = 16 << 20;
 
-/// Smaller chunks are read as quickly as their rollups would be, and are merged soon.
-const ROLLUP_FROM_POINTS_DEFAULT: usize = 1_024;
+/// Smaller chunks may be merged again, and are read as quickly as their rollups would be.
+const ROLLUP_FROM_POINTS_DEFAULT: usize = seal::CHUNK_POINTS_MAX / compact::GROWTH + 1;
 
 /// How the store behaves.
 #[derive(Debug, Clone, Copy)]

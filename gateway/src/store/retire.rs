@@ -22,7 +22,7 @@ const FREED_PART: u64 = 20;
 /// Chunks that go at a time.
 const SLICE_CHUNKS: usize = 4_000;
 /// Free pages are given back to the file system when they are at least this part of the file.
-const SHRINK_PART: u64 = 4;
+const SHRINK_PART: u64 = 16;
 /// Pages that are given back at a time: 2 MiB. Each may move another one, and change a third that points there.
 const SHRINK_PAGES: u64 = 64;
 /// Free pages that are kept, to be used again.

@@ -6,11 +6,11 @@
 //! points themselves, and so it does at the ends of its span.
 //!
 //! Buckets that cut five minutes in two are read from the points. The forecaster asks for counters so, in steps that begin
-//! a second late (`GROUP BY time(300s, 1s)`): a cell says of its first and its last point alone when they were, so that
-//! which of several points within that second is the last in the bucket before cannot be known from it. Fourteen days of a
+//! a second late (`GROUP BY time(300s, 1s)`): a cell does not say which points lie within that second, so that the last
+//! in the bucket before cannot be known from it. Fourteen days of a
 //! counter every ten seconds take 1.8 ms so; from cells they would take 1.1 ms.
 //!
-//! Counts, whole numbers, and the least, most, first and last of all numbers are those of the points. Sums of floats are
+//! Counts, whole numbers, and the least, most and last of all numbers are those of the points. Sums of floats are
 //! rounded elsewhere: of decimals only once, from the sum of their digits; they agree with sums over the points within
 //! a few units of the last place.
 //!
@@ -18,9 +18,11 @@
 //! |---|---|
 //! | 4 | CRC-32C of all that follows, little-endian |
 //! | varint | points of the chunk that it was made of |
-//! | each resolution | a byte: which; a varint: how many cells; then nine lists, each behind its length as a varint |
+//! | each resolution | a byte: which; a varint: how many cells; then seven lists, each behind its length as a varint |
 //!
-//! The lists: starts, counts, first times and last times (from the start), sums, least, most, first and last values.
+//! The lists: starts, counts, last times (from the start), sums, least, most and last values. Where every digit counts, each
+//! list of values is a thirtieth of what the points take that are ten seconds apart: the first ones, which hardly
+//! anybody asks for by the bucket, are read from the points.
 
 use super::{
     chunk::{self, Encoder},
@@ -36,6 +38,8 @@ const POINTS_PER_CELL_MIN: usize = 20;
 /// Sums of whole numbers below this are the same, whether they are added as whole numbers or as floats.
 const EXACT_BELOW: u64 = 1 << f64::MANTISSA_DIGITS;
 const CHECKSUM_BYTES: usize = 4;
+/// Lists of a resolution.
+const LISTS: usize = 7;
 
 /// What a chunk holds of each cell, in the order of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +48,6 @@ pub struct Cells {
     pub starts: Vec<i64>,
     /// How many points are in them.
     pub counts: Vec<i64>,
-    /// When the first of these was.
-    pub first_times: Vec<i64>,
     /// When the last of these was.
     pub last_times: Vec<i64>,
     /// What they add up to.
@@ -54,8 +56,6 @@ pub struct Cells {
     pub least: Values,
     /// The most of them.
     pub most: Values,
-    /// The first of them.
-    pub firsts: Values,
     /// The last of them.
     pub lasts: Values,
 }
@@ -131,12 +131,11 @@ impl Cells {
                     sums?,
                     $kind(cells.iter().map(|cell| least(cell)).collect()),
                     $kind(cells.iter().map(|cell| most(cell)).collect()),
-                    $kind(cells.iter().map(|cell| cell[0]).collect()),
                     $kind(cells.iter().map(|cell| cell[cell.len() - 1]).collect()),
                 )
             }};
         }
-        let (sums, least, most, firsts, lasts) = match &column.values {
+        let (sums, least, most, lasts) = match &column.values {
             Values::Float(list) => {
                 // NaN and infinities do not come in by line protocol.
                 cells!(Values::Float, list, |cells: &Vec<&[f64]>| {
@@ -167,12 +166,10 @@ impl Cells {
         Some(Self {
             starts: ranges.iter().map(start).collect(),
             counts: ranges.iter().map(|range| range.len() as i64).collect(),
-            first_times: ranges.iter().map(|range| times[range.start]).collect(),
             last_times: ranges.iter().map(|range| times[range.end - 1]).collect(),
             sums,
             least,
             most,
-            firsts,
             lasts,
         })
     }
@@ -205,19 +202,15 @@ pub(super) fn encode(
         kept |= 1 << number;
         bytes.push(number as u8);
         pack::push_varint(&mut bytes, cells.len() as u64);
-        let from_start = |times: &[i64]| {
-            let pairs = times.iter().zip(&cells.starts);
-            Values::Integer(pairs.map(|(time, start)| time - start).collect())
-        };
+        let from_starts = cells.last_times.iter().zip(&cells.starts);
+        let from_starts = from_starts.map(|(time, start)| time - start).collect();
         for list in [
             Values::Integer(cells.starts.clone()),
             Values::Integer(cells.counts.clone()),
-            from_start(&cells.first_times),
-            from_start(&cells.last_times),
+            Values::Integer(from_starts),
             cells.sums,
             cells.least,
             cells.most,
-            cells.firsts,
             cells.lasts,
         ] {
             let mut packed = Vec::new();
@@ -275,14 +268,14 @@ pub(super) fn is_of(bytes: &[u8], column: &Column) -> Result<bool, chunk::ChunkE
 /// The cells of one resolution as they stand in the bytes.
 struct Packed<'a> {
     count: usize,
-    lists: [&'a [u8]; 9],
+    lists: [&'a [u8]; LISTS],
 }
 
 impl<'a> Packed<'a> {
     /// Takes them off the front; `None` where they are no cells of so many points.
     fn take(rest: &mut &'a [u8], points: u32) -> Option<Self> {
         let count = usize::try_from(pack::take_varint(rest)?).ok()?;
-        let mut lists: [&[u8]; 9] = [&[]; 9];
+        let mut lists: [&[u8]; LISTS] = [&[]; LISTS];
         for list in &mut lists {
             let length = usize::try_from(pack::take_varint(rest)?).ok()?;
             (*list, *rest) = rest.split_at_checked(length)?;
@@ -296,34 +289,17 @@ impl<'a> Packed<'a> {
         let values = |list| {
             chunk::values_of(field_type, list, self.count).filter(|found| found.len() == self.count)
         };
-        let [
-            starts,
-            counts,
-            first_times,
-            last_times,
-            sums,
-            least,
-            most,
-            firsts,
-            lasts,
-        ] = self.lists;
+        let [starts, counts, last_times, sums, least, most, lasts] = self.lists;
         let starts = integers(starts)?;
-        let from_starts = |list| -> Option<Vec<i64>> {
-            let pairs = integers(list)?.into_iter().zip(&starts);
-            Some(
-                pairs
-                    .map(|(after, start)| start.wrapping_add(after))
-                    .collect(),
-            )
-        };
+        let last_times = integers(last_times)?.into_iter().zip(&starts);
         Some(Cells {
             counts: integers(counts)?,
-            first_times: from_starts(first_times)?,
-            last_times: from_starts(last_times)?,
+            last_times: last_times
+                .map(|(after, start)| start.wrapping_add(after))
+                .collect(),
             sums: values(sums)?,
             least: values(least)?,
             most: values(most)?,
-            firsts: values(firsts)?,
             lasts: values(lasts)?,
             starts,
         })
@@ -349,7 +325,7 @@ mod tests {
             .expect("kept");
         assert_eq!(Some(&hours), Cells::of(&column, RESOLUTIONS_NS[1]).as_ref());
         assert_eq!(hours.counts, [360, 360]);
-        assert_eq!(hours.first_times, [3, 3_600 * SECOND_NS + 3]);
+        assert_eq!(hours.last_times, [3_590, 7_190].map(|s| s * SECOND_NS + 3));
         let Values::Integer(list) = &column.values else {
             unreachable!()
         };

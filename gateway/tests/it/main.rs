@@ -33,6 +33,7 @@ mod rollups;
 mod scanner;
 mod store;
 mod store_bounds;
+mod store_format;
 mod streamed;
 mod support;
 mod tls;

@@ -160,7 +160,7 @@ fn a_reader_that_holds_the_log_makes_a_full_store_wait_and_loses_nothing() {
         .execute_batch("BEGIN; SELECT count(*) FROM chunks")
         .expect("a reader");
     let (largest, _) = largest_during(dir.path(), || {
-        apply(&store, 2, &lines(&mut noise, 2, 400, 0));
+        apply(&store, 2, &lines(&mut noise, 2, 300, 0));
         let error = store.seal().expect_err("no room for the log");
         assert!(matches!(error, StoreError::LogHeld { .. }), "{error}");
         let again = store.seal().expect_err("nor the second time");
@@ -173,7 +173,7 @@ fn a_reader_that_holds_the_log_makes_a_full_store_wait_and_loses_nothing() {
     assert_eq!(store.head_bytes(), 0);
     let view = store.view("db", None).expect("a database");
     let columns = view.scan("log", &[0], &["text"], 2_000_000, i64::MAX);
-    assert_eq!(columns.expect("it reads")[0][0][0].len(), 400);
+    assert_eq!(columns.expect("it reads")[0][0][0].len(), 300);
     store.check().expect("a sound store");
 }
 
@@ -241,8 +241,8 @@ fn a_drop_that_broke_off_is_finished_by_the_next_start() {
         "columns",
         "weeks",
         "chunks",
-        "blobs",
-        "rollups",
+        "chunk_fragments",
+        "rollup_fragments",
         "unfinished",
     ] {
         let rows = number(dir.path(), &format!("SELECT count(*) FROM {table}"));
@@ -264,7 +264,7 @@ fn a_deletion_that_broke_off_is_finished_before_anything_else_changes() {
         store.seal().expect("it seals");
         assert_eq!(values_left(dir.path()), 10_000);
         // Each of the 500 series has points from 0 to 19: the last half goes, in chunks that are cut.
-        fail(dir.path(), "UPDATE ON blobs WHEN old.id > 250");
+        fail(dir.path(), "UPDATE ON chunks WHEN old.id > 250");
         store.delete("db", &all("m"), 10, 30).expect_err("broken");
         mend(dir.path());
         if is_restarted {

@@ -227,11 +227,11 @@ impl StoreFile {
 
     /// Takes away a table, so that no seal succeeds.
     pub(crate) fn break_seals(&self) {
-        self.run("ALTER TABLE blobs RENAME TO gone");
+        self.run("ALTER TABLE chunk_fragments RENAME TO gone");
     }
 
     pub(crate) fn mend_seals(&self) {
-        self.run("ALTER TABLE gone RENAME TO blobs");
+        self.run("ALTER TABLE gone RENAME TO chunk_fragments");
     }
 
     /// Holds the right to write, for which a seal waits.

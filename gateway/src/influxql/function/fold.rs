@@ -64,9 +64,10 @@ pub(super) fn run<'a>(name: &str, field: &'a Ref, run: &Run<'a>) -> Outcome<Vec<
         _ => Fold::Last,
     };
     let aux = if run.selector { run.scope.aux } else { &[] };
-    // The longest cells that fit: fewer are to be read.
+    // The longest cells that fit: fewer are to be read. They do not say what came first in a bucket.
     let mut lengths = RESOLUTIONS_NS.into_iter().rev();
-    let resolution = lengths.find(|length| run.windows.keep_whole(*length));
+    let is_in_cells = fold != Fold::First || run.windows.interval == 0;
+    let resolution = lengths.find(|length| is_in_cells && run.windows.keep_whole(*length));
     let mut reading = run.clone();
     reading.scope.resolution = resolution;
     if run.windows.interval == 0 {
@@ -181,7 +182,7 @@ fn of_cell(fold: Fold, cells: &Cells, cell: usize, number: usize) -> Outcome<Sum
         // The bucket's start takes the place of these two's times.
         Fold::Min => best(cells.starts[cell], &cells.least),
         Fold::Max => best(cells.starts[cell], &cells.most),
-        Fold::First => best(cells.first_times[cell], &cells.firsts),
+        Fold::First => return Err(StatementError::invalid("first() is read from points")),
         Fold::Last => best(cells.last_times[cell], &cells.lasts),
     })
 }

@@ -7,7 +7,9 @@
 //! has added as much ([`Disk::write_each`]): the log stays within [`LOG_BYTES_MAX`], and one transaction adds no more than
 //! [`GROWTH_BYTES_MAX`] to the file. Whoever keeps both free below the bound keeps the bound.
 
+mod fragments;
 pub(super) mod rows;
+mod upgrade;
 
 use std::{
     fs,
@@ -22,13 +24,12 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use super::StoreError;
 
 /// What this version writes and reads.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 /// Another process that looks into the file may hold it for this long before a write fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle reader connections that are kept; more are opened as queries need them.
 const READERS_KEPT: usize = 8;
-/// Chunks are some hundred bytes to some thousand: of pages of 16 KiB a fifth is left over where a chunk is a fifth of one
-/// and a little more.
+/// With fragments of a kilobyte, some 2.5 % of a page are left over, and 5 % of one of 16 KiB.
 const PAGE_BYTES: i64 = 32 << 10;
 /// The write-ahead log is emptied when it has grown to this. A few syncs more than with SQLite's default of 1,000 pages,
 /// which would be 32 MiB.
@@ -91,6 +92,7 @@ impl Disk {
                     .map_err(failed)?;
             }
             Some(FORMAT) => {}
+            Some(upgrade::FORMER) => upgrade::begin(&writer, FORMAT).map_err(failed)?,
             Some(found) => {
                 return Err(StoreError::Format {
                     path: path.to_owned(),
@@ -109,6 +111,7 @@ impl Disk {
         if fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_AT_START_BYTES) {
             disk.check_pages("quick_check")?;
         }
+        upgrade::finish(&disk)?;
         Ok(disk)
     }
 

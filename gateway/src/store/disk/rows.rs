@@ -7,8 +7,9 @@
 //! | `columns` | a measurement's field in one of its types |
 //! | `weeks` | a week in which a field has that type |
 //! | `series` | a series: its measurement and its tags as a JSON array of pairs |
-//! | `chunks`, `blobs` | a chunk's place and span; its bytes ([`crate::store::chunk`]) |
-//! | `rollups` | what a chunk adds up to ([`crate::store::rollup`]), under the chunk's number |
+//! | `chunks` | a chunk's place, its span, and the resolutions of its rollup, one bit each |
+//! | `chunk_fragments` | its bytes ([`crate::store::chunk`]), cut as in [`super::fragments`] |
+//! | `rollup_fragments` | what it adds up to ([`crate::store::rollup`]), cut likewise |
 //! | `deletions` | points that a replay of the journal must not bring back |
 //! | `unfinished` | a policy, or points of one, whose chunks are on their way out |
 //!
@@ -18,6 +19,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::fragments::{CHUNKS, ROLLUPS};
 use crate::store::{chunk::NewChunk, delete::Deletion};
 
 pub(super) const SCHEMA: &str = "
@@ -35,9 +37,10 @@ CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY AUTOINCREMENT, policy_id INTEGER NOT NULL, measurement TEXT NOT NULL, tags TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, series_id INTEGER NOT NULL, column_id INTEGER NOT NULL,
-    first INTEGER NOT NULL, last INTEGER NOT NULL, points INTEGER NOT NULL, size_bytes INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS blobs (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rollups (id INTEGER PRIMARY KEY, resolutions INTEGER NOT NULL, data BLOB NOT NULL);
+    first INTEGER NOT NULL, last INTEGER NOT NULL, points INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    resolutions INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS chunk_fragments (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rollup_fragments (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS deletions (
     through INTEGER NOT NULL, database_name TEXT NOT NULL, policy TEXT, measurement TEXT, series TEXT,
     first INTEGER NOT NULL, last INTEGER NOT NULL);
@@ -260,23 +263,21 @@ pub(in crate::store) fn add_chunk(
     let meta = new.meta;
     let id = transaction
         .prepare_cached(
-            "INSERT INTO chunks (series_id, column_id, first, last, points, size_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO chunks (series_id, column_id, first, last, points, size_bytes, resolutions) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .insert(params![series_id, column_id, meta.first, meta.last, meta.points, meta.size_bytes])?;
-    transaction
-        .prepare_cached("INSERT INTO blobs (id, data) VALUES (?1, ?2)")?
-        .execute(params![id, new.bytes])?;
-    add_rollup(transaction, id, new)?;
+        .insert(params![
+            series_id,
+            column_id,
+            meta.first,
+            meta.last,
+            meta.points,
+            meta.size_bytes,
+            meta.resolutions
+        ])?;
+    CHUNKS.add(transaction, id, &new.bytes)?;
+    ROLLUPS.add(transaction, id, &new.rollup)?;
     Ok(id)
-}
-
-fn add_rollup(transaction: &Transaction<'_>, id: i64, new: &NewChunk) -> rusqlite::Result<()> {
-    if new.meta.resolutions != 0 {
-        transaction
-            .prepare_cached("INSERT INTO rollups (id, resolutions, data) VALUES (?1, ?2, ?3)")?
-            .execute(params![id, new.meta.resolutions, new.rollup])?;
-    }
-    Ok(())
 }
 
 /// Writes another content into a chunk that is there.
@@ -287,33 +288,29 @@ pub(in crate::store) fn change_chunk(
     let meta = new.meta;
     transaction
         .prepare_cached(
-            "UPDATE chunks SET first = ?2, last = ?3, points = ?4, size_bytes = ?5 WHERE id = ?1",
+            "UPDATE chunks SET first = ?2, last = ?3, points = ?4, size_bytes = ?5, resolutions = ?6 WHERE id = ?1",
         )?
         .execute(params![
             meta.id,
             meta.first,
             meta.last,
             meta.points,
-            meta.size_bytes
+            meta.size_bytes,
+            meta.resolutions
         ])?;
-    transaction
-        .prepare_cached("UPDATE blobs SET data = ?2 WHERE id = ?1")?
-        .execute(params![meta.id, new.bytes])?;
-    transaction
-        .prepare_cached("DELETE FROM rollups WHERE id = ?1")?
-        .execute([meta.id])?;
-    add_rollup(transaction, meta.id, new)
+    for (fragments, bytes) in [(CHUNKS, &new.bytes), (ROLLUPS, &new.rollup)] {
+        fragments.drop(transaction, meta.id)?;
+        fragments.add(transaction, meta.id, bytes)?;
+    }
+    Ok(())
 }
 
 pub(in crate::store) fn drop_chunk(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
-    for statement in [
-        "DELETE FROM chunks WHERE id = ?1",
-        "DELETE FROM blobs WHERE id = ?1",
-        "DELETE FROM rollups WHERE id = ?1",
-    ] {
-        transaction.prepare_cached(statement)?.execute([id])?;
-    }
-    Ok(())
+    transaction
+        .prepare_cached("DELETE FROM chunks WHERE id = ?1")?
+        .execute([id])?;
+    CHUNKS.drop(transaction, id)?;
+    ROLLUPS.drop(transaction, id)
 }
 
 /// Reads a chunk's bytes; `None` when it was dropped or merged into another in the meantime.
@@ -321,10 +318,7 @@ pub(in crate::store) fn chunk(
     connection: &Connection,
     id: i64,
 ) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT data FROM blobs WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()
+    CHUNKS.read(connection, id)
 }
 
 /// Reads a chunk's rollup; `None` when it has none any more.
@@ -332,10 +326,7 @@ pub(in crate::store) fn rollup(
     connection: &Connection,
     id: i64,
 ) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .prepare_cached("SELECT data FROM rollups WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()
+    ROLLUPS.read(connection, id)
 }
 
 pub(in crate::store) fn sealed_through(connection: &Connection) -> rusqlite::Result<u64> {
