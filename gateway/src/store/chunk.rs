@@ -12,8 +12,8 @@
 //!
 //! Numbers stand behind a byte that names their encoding: packed (`pack`) as they are, as the digits of decimals
 //! (a byte of scale before them) or as turned bits (`decimal`); or the same by pco, which finds patterns that
-//! packing does not see and takes ten times as long where there are any. Small chunks, which are merged soon, are packed;
-//! for large ones both are tried and the smaller is kept. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
+//! packing does not see and takes ten times as long where there are any. Small chunks, which are merged soon, and the short
+//! lists of rollups are packed; for large chunks both are tried and the smaller is kept. Booleans are the numbers 0 and 1. Texts are the different ones, compressed by zstd (length, how many there
 //! are, and each behind its length, as varints), and for each point the number of its text, packed.
 
 use std::{collections::HashMap, sync::Arc};
@@ -179,7 +179,7 @@ impl Encoder {
         if self.packed_times.is_empty() || self.times != column.times {
             let mut packed = std::mem::take(&mut self.packed_times);
             packed.clear();
-            self.push_integers(&column.times, column.len(), &mut packed)?;
+            self.push_integers(&column.times, &mut packed)?;
             self.packed_times = packed;
             self.times.clone_from(&column.times);
         }
@@ -189,56 +189,44 @@ impl Encoder {
         pack::push_varint(&mut bytes, column.len() as u64);
         pack::push_varint(&mut bytes, self.packed_times.len() as u64);
         bytes.extend_from_slice(&self.packed_times);
-        self.push_values(&column.values, column.len(), &mut bytes)?;
+        self.push_values(&column.values, &mut bytes)?;
         let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
         bytes[1..CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
         Ok(bytes)
     }
 
-    /// Compresses values as befits a chunk of so many points, which is more than there are values where these are of its
-    /// rollup.
+    /// Compresses values as befits their number.
     pub(super) fn push_values(
         &mut self,
         values: &Values,
-        points: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), ChunkError> {
         match values {
-            Values::Float(list) => self.push_floats(list, points, out),
-            Values::Integer(list) => self.push_integers(list, points, out),
+            Values::Float(list) => self.push_floats(list, out),
+            Values::Integer(list) => self.push_integers(list, out),
             Values::Unsigned(list) => {
                 let list: Vec<i64> = list.iter().map(|value| *value as i64).collect();
-                self.push_integers(&list, points, out)
+                self.push_integers(&list, out)
             }
             Values::Boolean(list) => {
                 let list: Vec<i64> = list.iter().map(|value| i64::from(*value)).collect();
-                self.push_integers(&list, points, out)
+                self.push_integers(&list, out)
             }
             Values::Text(list) => self.push_texts(list, out),
         }
     }
 
-    fn push_integers(
-        &mut self,
-        list: &[i64],
-        points: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ChunkError> {
+    fn push_integers(&mut self, list: &[i64], out: &mut Vec<u8>) -> Result<(), ChunkError> {
         let start = out.len();
         out.push(Encoding::Packed as u8);
         self.packer.pack(list, out);
-        self.try_pco(points, out, start, |level, out| {
+        self.try_pco(list.len(), out, start, |level, out| {
             out.push(Encoding::Pco as u8);
             push_pco(list, level, out)
         })
     }
 
-    fn push_floats(
-        &mut self,
-        list: &[f64],
-        points: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), ChunkError> {
+    fn push_floats(&mut self, list: &[f64], out: &mut Vec<u8>) -> Result<(), ChunkError> {
         let start = out.len();
         let mut numbers = std::mem::take(&mut self.numbers);
         let scale = decimal::digits_of(list, &mut numbers);
@@ -250,7 +238,7 @@ impl Encoder {
             out.push(Encoding::PackedBits as u8);
         }
         self.packer.pack(&numbers, out);
-        let tried = self.try_pco(points, out, start, |level, out| {
+        let tried = self.try_pco(list.len(), out, start, |level, out| {
             if let Some(scale) = scale {
                 out.extend_from_slice(&[Encoding::PcoDigits as u8, scale]);
                 push_pco(&numbers, level, out)
@@ -266,12 +254,12 @@ impl Encoder {
     /// Puts what pco makes of numbers in the place of what was packed from `start` on, if it is smaller.
     fn try_pco(
         &self,
-        points: usize,
+        count: usize,
         out: &mut Vec<u8>,
         start: usize,
         compress: impl Fn(usize, &mut Vec<u8>) -> Result<(), ChunkError>,
     ) -> Result<(), ChunkError> {
-        if points < self.pco_from_points {
+        if count < self.pco_from_points {
             return Ok(());
         }
         let packed_bytes = out.len() - start;

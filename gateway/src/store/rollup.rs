@@ -214,7 +214,7 @@ pub(super) fn encode(
             cells.lasts,
         ] {
             let mut packed = Vec::new();
-            encoder.push_values(&list, column.len(), &mut packed)?;
+            encoder.push_values(&list, &mut packed)?;
             pack::push_varint(&mut bytes, packed.len() as u64);
             bytes.append(&mut packed);
         }
