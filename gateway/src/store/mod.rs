@@ -91,10 +91,10 @@ pub const DIR_NAME: &str = "store";
 /// The store's file in its folder.
 pub const FILE_NAME: &str = "store.sqlite";
 
-/// Four times what a thousand hosts write at 10 s in eleven minutes.
+/// Six times what a thousand hosts write at 10 s in seven minutes.
 pub const MEMORY_MAX_BYTES_DEFAULT: usize = 384 << 20;
 /// A seal is wanted when the head is this part of what it may be, long before pushes are turned away.
-const SEAL_AT_MEMORY_PART: usize = 4;
+const SEAL_AT_MEMORY_PART: usize = 6;
 /// Columns whose heads are swapped under one lock: about a millisecond of waiting for a write.
 const SEAL_SLICE_COLUMNS_DEFAULT: usize = 2_000;
 /// The memory of a slice's rows.
@@ -106,7 +106,7 @@ const ROLLUP_FROM_POINTS_DEFAULT: usize = seal::CHUNK_POINTS_MAX / compact::GROW
 /// How the store behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreOptions {
-    /// The most that the head may take: from there on [`Store::is_full`], from a quarter of it on [`Store::wants_seal`].
+    /// The most that the head may take: from there on [`Store::is_full`], from a sixth of it on [`Store::wants_seal`].
     pub memory_max_bytes: usize,
     /// How many columns a slice of a seal takes.
     pub seal_slice_columns: usize,

@@ -72,7 +72,7 @@ pub struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_max_bytes: Option<ByteSize>,
     /// The most memory for points that are not in the embedded store's file yet, before pushes are asked to come later; they are
-    /// moved there from a quarter of it on [default: 384MiB].
+    /// moved there from a sixth of it on [default: 384MiB].
     #[arg(
         long,
         env = "HEADROOM_STORE_MEMORY_MAX_BYTES",
