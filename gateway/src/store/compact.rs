@@ -3,7 +3,7 @@
 //! The newest chunks of a column are merged once they hold at least three times as many points as the oldest of them:
 //! each point is written about log₃(8192 / points of a seal) times. The merged chunk is added as a seal's would be: it
 //! stands behind all that came before it, so that the last write still wins, and the file's pages are filled one after
-//! the other. Changed in its place, it would have them split, and half empty.
+//! the other. Changed in its place, it would have them split, and partly empty.
 
 use std::sync::Arc;
 
